@@ -1,0 +1,131 @@
+"""The density of a mixture, and what follows from it at a point."""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jaxgmm._door import check_mixture, door
+from jaxgmm._gmm import GMM, log_det
+from jaxgmm._linalg import HIGHEST, inv_tril
+
+
+def log_density(gmm: GMM) -> Callable[[Array], Array]:
+    r"""The function :math:`x \mapsto \log \sum_k \pi_k N(x; \mu_k, \Sigma_k)` of a mixture.
+
+    What does not depend on the point is computed here, once, so that this is what to use inside `expectation`, or in a
+    loop. It is not jitted; `log_prob` is.
+
+    Args:
+      gmm: the mixture.
+
+    Returns:
+      A function from points (..., D) to their log-densities (...), in nats. A density is per unit of volume, so its logarithm
+      may well be positive.
+
+    Raises:
+      TypeError, ValueError: gmm is not a mixture, or its shapes disagree.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> p = GMM.from_moments([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], "spherical")
+      >>> print(round(float(log_density(p)(jnp.zeros(1))), 4))
+      -1.6118
+    """
+    check_mixture("gmm", gmm)
+    weighted = _weighted_log_densities(gmm)
+    return jnp.vectorize(lambda x: jax.nn.logsumexp(weighted(x)), signature="(d)->()")
+
+
+@door()
+def log_prob(gmm: GMM, x: Array) -> Array:
+    r"""The log-density :math:`\log p(x)` of a mixture.
+
+    Args:
+      gmm: the mixture.
+      x: points (..., D).
+
+    Returns:
+      (...), in nats.
+
+    Raises:
+      TypeError, ValueError: gmm is not a mixture, x has another dimension, or either holds NaN or infinity.
+
+    Example:
+      >>> p = GMM.from_moments([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], "spherical")
+      >>> print(log_prob(p, [[0.0], [2.0]]).round(4))
+      [-1.6118 -2.9189]
+    """
+    return log_density(gmm)(x)
+
+
+@door()
+def component_log_prob(gmm: GMM, x: Array) -> Array:
+    r"""The log-density :math:`\log N(x; \mu_k, \Sigma_k)` of every component, without its weight.
+
+    Args:
+      gmm: the mixture.
+      x: points (..., D).
+
+    Returns:
+      (..., K), in nats.
+
+    Raises:
+      TypeError, ValueError: gmm is not a mixture, x has another dimension, or either holds NaN or infinity.
+
+    Example:
+      >>> p = GMM.from_moments([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], "spherical")
+      >>> print(component_log_prob(p, [[0.0]]).round(4))
+      [[-0.9189 -8.9189]]
+    """
+    return jnp.vectorize(_log_densities(gmm), signature="(d)->(k)")(x)
+
+
+@door()
+def responsibilities(gmm: GMM, x: Array) -> Array:
+    r"""The posterior probability :math:`\pi_k N(x; \mu_k, \Sigma_k) / p(x)` of every component.
+
+    Args:
+      gmm: the mixture.
+      x: points (..., D).
+
+    Returns:
+      (..., K), which sums to 1 over the last axis.
+
+    Raises:
+      TypeError, ValueError: gmm is not a mixture, x has another dimension, or either holds NaN or infinity.
+
+    Example:
+      >>> p = GMM.from_moments([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], "spherical")
+      >>> print(responsibilities(p, [[2.0]]))
+      [[0.5 0.5]]
+    """
+    weighted = _weighted_log_densities(gmm)
+    return jnp.vectorize(lambda x: jax.nn.softmax(weighted(x)), signature="(d)->(k)")(x)
+
+
+def _weighted_log_densities(gmm: GMM) -> Callable[[Array], Array]:
+    """One point (D,) -> log pi_k N(x; mu_k, Sigma_k), (K,)."""
+    log_densities, log_weights = _log_densities(gmm), jax.nn.log_softmax(gmm.logits)
+    return lambda x: log_weights + log_densities(x)
+
+
+def _log_densities(gmm: GMM) -> Callable[[Array], Array]:
+    """One point (D,) -> log N(x; mu_k, Sigma_k), (K,)."""
+    whiten = _whitening(gmm)
+    log_peak = -log_det(gmm) - 0.5 * gmm.num_dims * math.log(2 * math.pi)
+    return lambda x: log_peak - 0.5 * jnp.square(whiten(x)).sum(-1)
+
+
+def _whitening(gmm: GMM) -> Callable[[Array], Array]:
+    """One point (D,) -> L_k^{-1} (x - mu_k), (K, D)."""
+    if gmm.off_diag is None:
+        inverse_scale = jnp.exp(-gmm.log_diag)
+        return lambda x: inverse_scale * (x[None, :] - gmm.loc)
+    inverse = inv_tril(gmm.scale_tril if gmm.covariance_type == "full" else gmm.scale_tril[:1])
+    # W x - W mu cancels far from the origin; from the mixture's own centre it does not.
+    centre = jax.lax.stop_gradient(gmm.loc.mean(0))
+    offset = jnp.einsum("kij,kj->ki", jnp.broadcast_to(inverse, (gmm.num_components, *inverse.shape[1:])), gmm.loc - centre[None, :], precision=HIGHEST)
+    return lambda x: jnp.matmul(inverse, x - centre, precision=HIGHEST) - offset

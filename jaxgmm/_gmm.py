@@ -1,0 +1,147 @@
+"""The parameters of a Gaussian mixture as a pytree: its constructor and its read-outs."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike, DTypeLike
+
+from jaxgmm import _moments
+from jaxgmm._linalg import HIGHEST, unpack_tril
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class GMM:
+    r"""A Gaussian mixture :math:`p(x) = \sum_k \pi_k N(x; \mu_k, L_k L_k^T)`, as unconstrained arrays.
+
+    Every finite pytree of these shapes is a valid mixture, so an optimiser needs neither projection nor bijector.
+    Build one from the usual moments with `GMM.from_moments`. A stack of mixtures is a stacked pytree, under `jax.vmap`.
+
+    Attributes:
+      logits: (K,), :math:`\pi = \mathrm{softmax}(\mathrm{logits})`; -inf is a component without weight.
+      loc: (K, D), the means :math:`\mu_k`.
+      log_diag: (K or 1, D or 1), the logarithm of the diagonal of :math:`L_k`.
+      off_diag: (K or 1, D (D - 1) / 2), the strict lower triangle of :math:`L_k` row by row; None: diagonal covariances.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> standard_normal = GMM(logits=jnp.zeros(1), loc=jnp.zeros((1, 2)), log_diag=jnp.zeros((1, 1)), off_diag=None)
+      >>> standard_normal.covariance_type
+      'spherical'
+    """
+
+    logits: Array
+    loc: Array
+    log_diag: Array
+    off_diag: Array | None
+
+    @classmethod
+    def from_moments(
+        cls,
+        weights: ArrayLike,
+        means: ArrayLike,
+        covariances: ArrayLike,
+        covariance_type: str = "full",
+        dtype: DTypeLike | None = None,
+    ) -> "GMM":
+        """The mixture with these weights, means and covariances, in scikit-learn's shapes.
+
+        Args:
+          weights: (K,), not negative, with sum 1 to within 1e-6.
+          means: (K, D).
+          covariances: (K, D, D) if "full", (D, D) if "tied", (K, D) variances if "diag", (K,) variances if "spherical".
+          covariance_type: "full", "tied", "diag" or "spherical".
+          dtype: a floating dtype; None: that of the floating arrays given, else JAX's default.
+
+        Returns:
+          The mixture. The Cholesky factors are computed in NumPy, in float64, so this is not for use under `jax.jit`.
+
+        Raises:
+          TypeError: an argument is not made of real numbers, or is traced.
+          ValueError: shapes disagree, a number is not finite, weights are negative or do not sum to 1, a covariance is not
+            symmetric or not positive definite, or covariance_type is unknown.
+
+        Example:
+          >>> p = GMM.from_moments([0.3, 0.7], [[0.0, 0.0], [2.0, 1.0]], [[[1.0, 0.5], [0.5, 1.0]], [[1.0, 0.0], [0.0, 4.0]]])
+          >>> p.num_components, p.num_dims, p.covariance_type
+          (2, 2, 'full')
+        """
+        dtype = _moments.floating_dtype(dtype, weights, means, covariances)
+        weights = _moments.checked_weights(_moments.finite_array("weights", weights))
+        means = _moments.checked_means(_moments.finite_array("means", means), len(weights))
+        covariances = _moments.finite_array("covariances", covariances)
+        _moments.check_covariance_shape(covariances, means.shape, covariance_type)
+        if covariance_type in ("full", "tied"):
+            factors = _moments.cholesky(covariances.reshape(-1, *covariances.shape[-2:]))
+            rows, columns = np.tril_indices(means.shape[1], -1)
+            log_diag = np.log(np.diagonal(factors, axis1=1, axis2=2))
+            off_diag = jnp.asarray(factors[:, rows, columns], dtype)
+        else:
+            log_diag, off_diag = 0.5 * np.log(_moments.checked_variances(covariances)).reshape(len(means), -1), None
+        with np.errstate(divide="ignore"):  # a weight of 0 is a logit of -inf, as documented
+            logits = np.log(weights)
+        return cls(jnp.asarray(logits, dtype), jnp.asarray(means, dtype), jnp.asarray(log_diag, dtype), off_diag)
+
+    @property
+    def num_components(self) -> int:
+        """K, the number of components."""
+        return self.loc.shape[0]
+
+    @property
+    def num_dims(self) -> int:
+        """D, the dimension of a point."""
+        return self.loc.shape[1]
+
+    @property
+    def weights(self) -> Array:
+        """The weights (K,), which sum to 1."""
+        return jax.nn.softmax(self.logits)
+
+    @property
+    def means(self) -> Array:
+        """The means (K, D)."""
+        return self.loc
+
+    @property
+    def covariance_type(self) -> str:
+        """Scikit-learn's name for the shapes of log_diag and off_diag; of two that fit, the less restricted one.
+
+        With one component "tied" reads as "full", and with one dimension "spherical" reads as "diag".
+        """
+        if self.off_diag is not None:
+            return "full" if self.off_diag.shape[0] == self.num_components else "tied"
+        return "diag" if self.log_diag.shape[1] == self.num_dims else "spherical"
+
+    @property
+    def covariances(self) -> Array:
+        """The covariances in scikit-learn's shape for the `covariance_type`, as `from_moments` takes them."""
+        if self.off_diag is None:
+            variances = jnp.exp(2 * self.log_diag)
+            if self.covariance_type == "diag":
+                return jnp.broadcast_to(variances, self.loc.shape)
+            return jnp.broadcast_to(variances[:, 0], self.loc.shape[:1])
+        factors = self.scale_tril
+        products = jnp.einsum("kij,klj->kil", factors, factors, precision=HIGHEST)
+        return products if self.covariance_type == "full" else products[0]
+
+    @property
+    def scale_tril(self) -> Array:
+        """The Cholesky factors L_k (K, D, D)."""
+        shape = (self.num_components, self.num_dims, self.num_dims)
+        if self.off_diag is None:
+            diagonal = jnp.broadcast_to(jnp.exp(self.log_diag), self.loc.shape)
+            return diagonal[:, :, None] * jnp.eye(self.num_dims, dtype=diagonal.dtype)
+        return jnp.broadcast_to(unpack_tril(self.log_diag, self.off_diag, self.num_dims), shape)
+
+
+def log_det(gmm: GMM) -> Array:
+    """log det L_k, shape (K or 1,)."""
+    return jnp.broadcast_to(gmm.log_diag, (gmm.log_diag.shape[0], gmm.num_dims)).sum(-1)
+
+
+def translate(gmm: GMM, shift: Array) -> GMM:
+    """The mixture moved by a vector (D,)."""
+    return dataclasses.replace(gmm, loc=gmm.loc + shift[None, :])

@@ -1,0 +1,52 @@
+"""Triangles: packing them into vectors, and inverting a batch of them by matrix products alone."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+HIGHEST = jax.lax.Precision.HIGHEST
+
+
+def unpack_tril(log_diag: Array, off_diag: Array, num_dims: int) -> Array:
+    """The triangles (R, D, D) with diagonal exp(log_diag) and the strict lower part off_diag, row by row."""
+    rows, columns = np.tril_indices(num_dims, -1)
+    strict = jnp.zeros((off_diag.shape[0], num_dims, num_dims), off_diag.dtype)
+    strict = strict.at[:, rows, columns].set(off_diag)
+    return strict + jnp.exp(log_diag)[:, :, None] * jnp.eye(num_dims, dtype=log_diag.dtype)
+
+
+@jax.custom_jvp
+def inv_tril(lower: Array) -> Array:
+    r"""The inverses W of a batch of lower triangles L (..., D, D).
+
+    From the diagonal outwards, one doubling of the block size at a time:
+
+    .. math:: \begin{pmatrix} A & 0 \\ C & B \end{pmatrix}^{-1}
+              = \begin{pmatrix} A^{-1} & 0 \\ -B^{-1} C A^{-1} & B^{-1} \end{pmatrix}
+
+    With W block diagonal and C the corners below its blocks, that is W - W C W for all blocks of a level at once.
+    """
+    num_dims = lower.shape[-1]
+    index = np.arange(num_dims)
+    diagonal = jnp.diagonal(lower, axis1=-2, axis2=-1)
+    inverse = (1 / diagonal)[..., None] * jnp.eye(num_dims, dtype=lower.dtype)
+    size = 1
+    while size < num_dims:
+        block, pair = index // size, index // (2 * size)
+        corner = (pair[:, None] == pair[None, :]) & (block[:, None] > block[None, :])
+        corners = jnp.where(corner, lower, jnp.zeros((), lower.dtype))
+        inverse = inverse - _product(inverse, corners, inverse)
+        size *= 2
+    return inverse
+
+
+@inv_tril.defjvp
+def _inv_tril_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    # dW = -W dL W
+    inverse = inv_tril(primals[0])
+    return inverse, -_product(inverse, tangents[0], inverse)
+
+
+def _product(a: Array, b: Array, c: Array) -> Array:
+    return jnp.matmul(jnp.matmul(a, b, precision=HIGHEST), c, precision=HIGHEST)
