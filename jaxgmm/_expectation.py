@@ -30,11 +30,11 @@ def expectation(key: Array | None, gmm: GMM, fn: Callable[[Array], T], rule: Rul
     Args:
       key: a random key; None with a rule that draws nothing.
       gmm: the mixture.
-      fn: a function of one point (D,), to an array or a pytree of arrays.
+      fn: a function of points (n, D), to an array or a pytree of arrays whose first axis is n.
       rule: the points; see `MonteCarlo` and `Sobol`.
 
     Returns:
-      What fn returns, averaged.
+      What fn returns, averaged over its first axis.
 
     Raises:
       TypeError, ValueError: gmm is not a mixture, or the rule needs a key and there is none.
@@ -54,13 +54,19 @@ def expectation(key: Array | None, gmm: GMM, fn: Callable[[Array], T], rule: Rul
     @functools.partial(jax.checkpoint, prevent_cse=False)  # a scan keeps the two passes apart already
     def block_sums(index: Array) -> T:
         nodes, node_weights = block(index)
-        values = jax.vmap(jax.vmap(fn, in_axes=1))(place(nodes))
-        return jax.tree.map(lambda h: jnp.einsum("kb...,b->k...", h, node_weights.astype(h.dtype), precision=HIGHEST), values)
+        values = fn(place(nodes).transpose(0, 2, 1).reshape(-1, gmm.num_dims))
+        return jax.tree.map(functools.partial(_weighted_sums, node_weights, gmm.num_components), values)
 
     indices = jnp.arange(num_blocks, dtype=jnp.uint32)
     zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(block_sums, indices[0]))
     sums, _ = jax.lax.scan(lambda sums, index: (jax.tree.map(operator.add, sums, block_sums(index)), None), zeros, indices)
     return jax.tree.map(lambda s: jnp.einsum("k,k...->...", gmm.weights.astype(s.dtype), s, precision=HIGHEST), sums)
+
+
+def _weighted_sums(node_weights: Array, num_components: int, values: Array) -> Array:
+    """Values (K b, ...) -> their sums (K, ...) over the nodes of each component."""
+    by_component = values.reshape(num_components, -1, *values.shape[1:])
+    return jnp.einsum("kb...,b->k...", by_component, node_weights.astype(values.dtype), precision=HIGHEST)
 
 
 def _placement(gmm: GMM) -> Callable[[Array], Array]:

@@ -29,16 +29,15 @@ def inv_tril(lower: Array) -> Array:
     """
     num_dims = lower.shape[-1]
     index = np.arange(num_dims)
-    diagonal = jnp.diagonal(lower, axis1=-2, axis2=-1)
-    inverse = (1 / diagonal)[..., None] * jnp.eye(num_dims, dtype=lower.dtype)
-    size = 1
-    while size < num_dims:
-        block, pair = index // size, index // (2 * size)
+
+    def double(level: Array, inverse: Array) -> Array:
+        block, pair = index >> level, index >> (level + 1)
         corner = (pair[:, None] == pair[None, :]) & (block[:, None] > block[None, :])
-        corners = jnp.where(corner, lower, jnp.zeros((), lower.dtype))
-        inverse = inverse - _product(inverse, corners, inverse)
-        size *= 2
-    return inverse
+        return inverse - _product(inverse, jnp.where(corner, lower, jnp.zeros((), lower.dtype)), inverse)
+
+    diagonal = jnp.diagonal(lower, axis1=-2, axis2=-1)
+    inverse_diagonal = (1 / diagonal)[..., None] * jnp.eye(num_dims, dtype=lower.dtype)
+    return jax.lax.fori_loop(0, (num_dims - 1).bit_length(), double, inverse_diagonal)
 
 
 @inv_tril.defjvp
