@@ -3,7 +3,6 @@
 import math
 
 import jax
-import jax.numpy as jnp
 from jax import Array
 
 from jaxgmm._density import log_density

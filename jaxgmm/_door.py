@@ -97,7 +97,7 @@ def _check_key(key: Any) -> None:
         return
     if isinstance(key, Array):
         typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-        if typed and key.ndim == 0 or key.dtype == jnp.uint32 and key.ndim == 1:
+        if (typed and key.ndim == 0) or (key.dtype == jnp.uint32 and key.ndim == 1):
             return
         if typed or key.dtype == jnp.uint32:
             raise ValueError(f"key must be one key, got an array of keys of shape {key.shape}; use jax.vmap over keys")
@@ -110,7 +110,8 @@ def _checked_points(x: Any, mixture: tuple[str, GMM]) -> Array:
     elif not jnp.issubdtype(x.dtype, jnp.floating):
         x = x.astype(mixture[1].loc.dtype)
     if x.ndim == 0 or x.shape[-1] != mixture[1].num_dims:
-        raise ValueError(f"x must have shape (..., {mixture[1].num_dims}), as {mixture[0]} has D = {mixture[1].num_dims}; got {x.shape}")
+        expected = f"(..., {mixture[1].num_dims})"
+        raise ValueError(f"x must have shape {expected}, as {mixture[0]} has {mixture[1].num_dims} dimensions; got {x.shape}")
     if not isinstance(x, jax.core.Tracer) and not np.isfinite(np.asarray(x)).all():
         raise ValueError("x holds NaN or infinity: remove or impute those points first")
     return jnp.asarray(x)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -140,7 +139,9 @@ def _to_tolerance(
 
 def _excess(result: Estimate, atol: float, rtol: float) -> float:
     """The largest ratio of a standard error to its tolerance."""
-    value, error = (np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(t)]) for t in (result.value, result.standard_error))
+    value, error = (
+        np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(t)]) for t in (result.value, result.standard_error)
+    )
     tolerance = np.maximum(atol, rtol * np.abs(value))
     return float(np.max(np.where(error == 0, 0, error / np.maximum(tolerance, np.finfo(float).tiny))))
 

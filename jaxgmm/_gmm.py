@@ -9,7 +9,7 @@ from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
 from jaxgmm import _moments
-from jaxgmm._linalg import HIGHEST, unpack_tril
+from jaxgmm._linalg import HIGHEST, diagonal_matrices, unpack_tril
 
 
 @jax.tree_util.register_dataclass
@@ -132,8 +132,7 @@ class GMM:
         """The Cholesky factors L_k (K, D, D)."""
         shape = (self.num_components, self.num_dims, self.num_dims)
         if self.off_diag is None:
-            diagonal = jnp.broadcast_to(jnp.exp(self.log_diag), self.loc.shape)
-            return diagonal[:, :, None] * jnp.eye(self.num_dims, dtype=diagonal.dtype)
+            return diagonal_matrices(jnp.broadcast_to(jnp.exp(self.log_diag), self.loc.shape))
         return jnp.broadcast_to(unpack_tril(self.log_diag, self.off_diag, self.num_dims), shape)
 
 

@@ -13,12 +13,17 @@ def unpack_tril(log_diag: Array, off_diag: Array, num_dims: int) -> Array:
     rows, columns = np.tril_indices(num_dims, -1)
     strict = jnp.zeros((off_diag.shape[0], num_dims, num_dims), off_diag.dtype)
     strict = strict.at[:, rows, columns].set(off_diag)
-    return strict + jnp.exp(log_diag)[:, :, None] * jnp.eye(num_dims, dtype=log_diag.dtype)
+    return strict + diagonal_matrices(jnp.broadcast_to(jnp.exp(log_diag), (log_diag.shape[0], num_dims)))
+
+
+def diagonal_matrices(diagonals: Array) -> Array:
+    """Diagonals (R, D) -> matrices (R, D, D)."""
+    return diagonals[:, :, None] * jnp.eye(diagonals.shape[1], dtype=diagonals.dtype)[None]
 
 
 @jax.custom_jvp
 def inv_tril(lower: Array) -> Array:
-    r"""The inverses W of a batch of lower triangles L (..., D, D).
+    r"""The inverses W of a batch of lower triangles L (R, D, D).
 
     From the diagonal outwards, one doubling of the block size at a time:
 
@@ -33,10 +38,10 @@ def inv_tril(lower: Array) -> Array:
     def double(level: Array, inverse: Array) -> Array:
         block, pair = index >> level, index >> (level + 1)
         corner = (pair[:, None] == pair[None, :]) & (block[:, None] > block[None, :])
-        return inverse - _product(inverse, jnp.where(corner, lower, jnp.zeros((), lower.dtype)), inverse)
+        corners = jnp.where(corner[None], lower, jnp.zeros_like(lower))
+        return inverse - _product(inverse, corners, inverse)
 
-    diagonal = jnp.diagonal(lower, axis1=-2, axis2=-1)
-    inverse_diagonal = (1 / diagonal)[..., None] * jnp.eye(num_dims, dtype=lower.dtype)
+    inverse_diagonal = diagonal_matrices(1 / jnp.diagonal(lower, axis1=1, axis2=2))
     return jax.lax.fori_loop(0, (num_dims - 1).bit_length(), double, inverse_diagonal)
 
 

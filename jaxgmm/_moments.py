@@ -29,11 +29,11 @@ def finite_array(name: str, value: Any, dtype: DTypeLike = np.float64) -> np.nda
         )
     try:
         given = np.asarray(value)
-        array = given.astype(dtype)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be an array of real numbers, got {value!r}") from None
+    except ValueError:  # rows of different length
+        given = np.asarray(None)
     if given.dtype.kind not in "biuf" and not jnp.issubdtype(given.dtype, jnp.floating):
-        raise TypeError(f"{name} must be an array of real numbers, got dtype {given.dtype}")
+        raise TypeError(f"{name} must be an array of real numbers, got {value!r}")
+    array = given.astype(dtype)
     if not np.isfinite(array).all():
         raise ValueError(f"{name} holds NaN or infinity: {value!r}")
     return array
@@ -46,7 +46,9 @@ def checked_weights(weights: np.ndarray) -> np.ndarray:
         worst = int(weights.argmin())
         raise ValueError(f"weights must not be negative, but weights[{worst}] is {weights[worst]:g}")
     if abs(weights.sum() - 1) > 1e-6:
-        raise ValueError(f"weights must sum to 1 to within 1e-6, but the sum is {weights.sum():.9g}; pass weights / weights.sum()")
+        raise ValueError(
+            f"weights must sum to 1 to within 1e-6, but the sum is {weights.sum():.9g}; pass weights / weights.sum()"
+        )
     return weights
 
 

@@ -23,9 +23,7 @@ class Rule(Protocol):
     A rule is a hashable value with one method, `blocks`; `expectation` asks for nothing else.
     """
 
-    def blocks(
-        self, key: Array | None, num_components: int, num_dims: int, length: int, dtype: DTypeLike
-    ) -> tuple[int, Block]:
+    def blocks(self, key: Array | None, num_components: int, num_dims: int, length: int, dtype: DTypeLike) -> tuple[int, Block]:
         """The number of blocks, and the function from a block's index to its nodes and weights.
 
         A block holds at most about `length` nodes for each component: nodes of shape (K, D, b), independent between
@@ -58,9 +56,7 @@ class MonteCarlo:
     def __post_init__(self) -> None:
         object.__setattr__(self, "n", _positive_int("n", self.n))
 
-    def blocks(
-        self, key: Array | None, num_components: int, num_dims: int, length: int, dtype: DTypeLike
-    ) -> tuple[int, Block]:
+    def blocks(self, key: Array | None, num_components: int, num_dims: int, length: int, dtype: DTypeLike) -> tuple[int, Block]:
         root = _require_key(self, key)
         per_component = math.ceil(self.n / num_components)
         num_blocks = math.ceil(per_component / length)
@@ -105,20 +101,18 @@ class Sobol:
     def __post_init__(self) -> None:
         object.__setattr__(self, "n", _positive_int("n", self.n))
 
-    def blocks(
-        self, key: Array | None, num_components: int, num_dims: int, length: int, dtype: DTypeLike
-    ) -> tuple[int, Block]:
+    def blocks(self, key: Array | None, num_components: int, num_dims: int, length: int, dtype: DTypeLike) -> tuple[int, Block]:
         root = _require_key(self, key)
         num_bits = max(0, math.ceil(math.log2(self.n / num_components)))
         if num_bits > 32:
             raise ValueError(f"n is {self.n}: a Sobol' sequence has at most 2**32 points for each component; use MonteCarlo")
         low = min(num_bits, int(math.log2(length)))
         directions, shift = _scramble(root, num_bits, num_components, num_dims)
-        net = _net(directions[:low]) ^ shift[:, :, None]
+        net = _net(directions[:low], jnp.arange(2**low)) ^ shift[:, :, None]
         weights = jnp.full((2**low,), 2.0**-num_bits, dtype)
 
         def block(index: Array) -> tuple[Array, Array]:
-            bits = net ^ _combine(index, directions[low:])[:, :, None]
+            bits = net ^ _net(directions[low:], index[None])
             return _normal_from_bits(bits, dtype), weights
 
         return 2 ** (num_bits - low), block
@@ -178,18 +172,11 @@ def _scramble(key: Array, num_bits: int, num_components: int, num_dims: int) -> 
     return _xor(terms, 1), shift
 
 
-def _net(directions: Array) -> Array:
-    """The first 2**m points (K, D, 2**m) that m directions (m, K, D) span."""
-    points = jnp.zeros((*directions.shape[1:], 1), jnp.uint32)
-    for direction in directions:
-        points = jnp.concatenate([points, points ^ direction[:, :, None]], -1)
-    return points
-
-
-def _combine(index: Array, directions: Array) -> Array:
-    """The point (K, D) of that index in the net that the directions (m, K, D) span."""
-    bits = (index.astype(jnp.uint32) >> np.arange(directions.shape[0], dtype=np.uint32)) & np.uint32(1)
-    return _xor(jnp.where(bits[:, None, None] == 1, directions, np.uint32(0)), 0)
+def _net(directions: Array, indices: Array) -> Array:
+    """The points (K, D, n) of those indices (n,) in the net that the directions (m, K, D) span."""
+    places = np.arange(directions.shape[0], dtype=np.uint32)[:, None]
+    bits = (indices.astype(np.uint32)[None] >> places) & np.uint32(1)
+    return _xor(jnp.where(bits[:, None, None, :] == 1, directions[..., None], np.uint32(0)), 0)
 
 
 def _xor(words: Array, axis: int) -> Array:
@@ -198,8 +185,7 @@ def _xor(words: Array, axis: int) -> Array:
 
 def _normal_from_bits(bits: Array, dtype: DTypeLike) -> Array:
     """Normals at the midpoints of the cells of a uniform grid, so that neither end is infinite."""
-    wide = jnp.promote_types(dtype, jnp.float32)
-    kept = 32 if wide == jnp.float64 else 23
+    wide, kept = (np.float64, 32) if dtype == np.float64 else (np.float32, 23)
     cells = (bits >> np.uint32(32 - kept)).astype(wide)
     uniform = cells * 2.0 ** (1 - kept) + (2.0**-kept - 1)
     return (math.sqrt(2) * jax.lax.erf_inv(uniform)).astype(dtype)

@@ -37,7 +37,9 @@ def from_sklearn(mixture: Any, dtype: Any = None) -> GMM:
     fields = ("weights_", "means_", "covariances_")
     missing = [field for field in fields if not hasattr(mixture, field)]
     if missing:
-        raise ValueError(f"mixture is not fitted: {type(mixture).__name__} has no {', '.join(missing)}; call mixture.fit(X) first")
+        raise ValueError(
+            f"mixture is not fitted: {type(mixture).__name__} has no {', '.join(missing)}; call mixture.fit(X) first"
+        )
     moments = (np.asarray(getattr(mixture, field), np.float64) for field in fields)
     return GMM.from_moments(*moments, mixture.covariance_type, dtype=dtype)
 

@@ -1,0 +1,72 @@
+"""The strictest flags that JAX has, and the pairs of mixtures that tests share."""
+
+import jax
+import numpy as np
+import pytest
+import reference
+
+import jaxgmm
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+PAIRS = {
+    "overlapping": (
+        reference.mixture([0.35, 0.65], [-1, 1.25], [0.35, 0.8]),
+        reference.mixture([0.55, 0.45], [-0.4, 2], [0.6, 1.1]),
+    ),
+    "nested": (
+        reference.mixture([0.2, 0.8], [0, 0.3], [0.04, 4.0]),
+        reference.mixture([0.6, 0.4], [0.1, -0.2], [1.0, 9.0]),
+    ),
+    "far": (
+        reference.mixture([0.5, 0.5], [-12, -9], [0.5, 1.0]),
+        reference.mixture([0.3, 0.7], [9, 14], [1.0, 2.0]),
+    ),
+    "unequal": (
+        reference.mixture([0.98, 0.02], [0, 6], [1.0, 0.1]),
+        reference.mixture([0.03, 0.97], [-4, 0.5], [0.2, 1.5]),
+    ),
+    "plane": (
+        reference.mixture([0.3, 0.7], [[0, 0], [1.5, 1]], [[[1, 0.6], [0.6, 1]], [[0.5, -0.2], [-0.2, 0.8]]]),
+        reference.mixture([0.6, 0.4], [[0.5, -0.5], [1, 2]], [[[1.2, 0], [0, 0.7]], [[0.9, 0.5], [0.5, 1.5]]]),
+    ),
+    "plane far": (
+        reference.mixture([0.9, 0.1], [[-6, 0], [-5, 3]], [[[1, 0.6], [0.6, 1]], [[0.5, -0.2], [-0.2, 0.8]]]),
+        reference.mixture([0.5, 0.5], [[6, -0.5], [4, 2]], [[[1.2, 0], [0, 0.7]], [[0.9, 0.5], [0.5, 1.5]]]),
+    ),
+}
+
+
+def gmm(mixture: reference.Mixture, dtype=np.float64) -> jaxgmm.GMM:
+    """The package's mixture for an oracle's."""
+    return jaxgmm.GMM.from_moments(mixture.weights, mixture.means, mixture.covariances, dtype=dtype)
+
+
+def random_mixture(seed: int, k: int, d: int, spread: float = 2.0) -> reference.Mixture:
+    """Unequal weights, and covariances with eigenvalues about 1."""
+    rng = np.random.default_rng(seed)
+    weights = rng.dirichlet(np.full(k, 3.0))
+    factors = rng.normal(size=(k, d, d)) / np.sqrt(d)
+    return reference.Mixture(
+        weights, spread * rng.normal(size=(k, d)), 0.5 * np.eye(d) + 0.5 * factors @ factors.transpose(0, 2, 1)
+    )
+
+
+@pytest.fixture
+def key():
+    return jax.random.key(20)
+
+
+def assert_within(estimate: jaxgmm.Estimate, truth, catches: float) -> None:
+    """Every number within 5 standard errors of the truth, and the smallest error that is then caught is at most `catches`.
+
+    What happens in less than 5 of all the points may not have been seen at all, and then no standard error knows of it.
+    """
+    for value, error, exact in zip(*map(jax.tree.leaves, (estimate.value, estimate.standard_error, truth)), strict=True):
+        value, error, exact = (np.asarray(a, float) for a in (value, error, exact))
+        bound = 5 * error + 1e-11 * np.abs(exact)  # which is what quadrature is good for
+        bound = bound + 5 / estimate.num_points
+        assert np.all(np.abs(value - exact) <= bound), f"{value} +- {error}, should be {exact}"
+        assert np.all(bound <= catches), f"5 standard errors are {5 * error}: too many to see an error of {catches}"

@@ -1,0 +1,203 @@
+import dataclasses
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+from conftest import PAIRS, assert_within, gmm, random_mixture
+
+import jaxgmm
+
+RULES = [jaxgmm.MonteCarlo(2**14), jaxgmm.Sobol(2**12)]
+
+# Student's t with 63 degrees of freedom is beyond 5 once in 200,000 times; with the default 15, once in 6,000.
+estimate = functools.partial(jaxgmm.estimate, num_replicates=64)
+TRUTHS = {
+    jaxgmm.kl_divergence: reference.kl,
+    jaxgmm.js_divergence: reference.js,
+    jaxgmm.jeffreys_divergence: lambda p, q: reference.kl(p, q) + reference.kl(q, p),
+    jaxgmm.cross_entropy: reference.cross_entropy,
+}
+
+
+def test_the_quadrature_itself():
+    """Published and closed values, so that what follows rests on more than one program."""
+    np.testing.assert_allclose(reference.kl(*PAIRS["overlapping"]), 0.1129823940300846, rtol=1e-13)
+    np.testing.assert_allclose(reference.js(*PAIRS["overlapping"]), 0.03007027667058154, rtol=1e-13)
+    for name, (p, q) in PAIRS.items():
+        np.testing.assert_allclose(reference.quadrature(lambda x, p=p: np.exp(p.log_prob(x)), p, q), 1, rtol=1e-12, err_msg=name)
+        np.testing.assert_allclose(reference.kl(p, q, refine=1.5), reference.kl(p, q), rtol=1e-11, err_msg=name)
+
+
+@pytest.mark.parametrize("divergence", TRUTHS)
+@pytest.mark.parametrize("rule", RULES)
+def test_values(divergence, rule, key):
+    """Overlapping, nested, far and very unequal mixtures on the line and in the plane, in both directions."""
+    for p, q in [*PAIRS.values(), *(pair[::-1] for pair in PAIRS.values())]:
+        truth = TRUTHS[divergence](p, q)
+        result = estimate(divergence, key, gmm(p), gmm(q), rule=rule)
+        assert_within(result, truth, catches=(0.02 if isinstance(rule, jaxgmm.MonteCarlo) else 2e-3) * max(1, abs(truth)))
+
+
+def test_entropy(key):
+    p = PAIRS["plane"][0]
+    assert_within(estimate(jaxgmm.entropy, key, gmm(p)), reference.entropy(p), catches=1e-3)
+
+
+@pytest.mark.parametrize("a", [0.5, 1.0, 2.0])
+def test_js_of_two_normals(a, key):
+    truth = {0.5: 0.11142148218474, 1.0: 0.33683082034683, 2.0: 0.63272019373687}[a]
+    p, q = (gmm(reference.mixture([1.0], [mean], [1.0])) for mean in (a, -a))
+    assert_within(estimate(jaxgmm.js_divergence, key, p, q), truth, catches=1e-4)
+
+
+@pytest.mark.parametrize("d", [1, 4, 32])
+def test_kl_of_single_gaussians(d, key):
+    p, q = random_mixture(1, 1, d, spread=0.5), random_mixture(2, 1, d, spread=0.5)
+    result = estimate(jaxgmm.kl_divergence, key, gmm(p), gmm(q))
+    assert_within(result, reference.gaussian_kl(p, q), catches=0.01 * reference.gaussian_kl(p, q))
+
+
+LEAVES = ("logits", "loc", "log_diag", "off_diag")
+
+
+def unconstrained(p: jaxgmm.GMM) -> dict:
+    return {name: np.asarray(getattr(p, name)) for name in LEAVES}
+
+
+def exact_gradient(truth, leaves_p: dict, leaves_q: dict, side: int) -> dict:
+    """Derivatives of quadrature in the unconstrained leaves of p (side 0) or q (side 1)."""
+
+    def value(name: str, leaf: np.ndarray) -> float:
+        leaves = [dict(leaves_p), dict(leaves_q)]
+        leaves[side][name] = leaf
+        return truth(*(reference.from_unconstrained(**side_leaves) for side_leaves in leaves))
+
+    moved = (leaves_p, leaves_q)[side]
+    return {name: reference.central_differences(lambda leaf, name=name: value(name, leaf), moved[name]) for name in LEAVES}
+
+
+@pytest.mark.parametrize("divergence", [jaxgmm.kl_divergence, jaxgmm.js_divergence])
+@pytest.mark.parametrize("rule", [jaxgmm.MonteCarlo(2**16), jaxgmm.Sobol(2**12)])
+def test_gradients_in_every_parameter(divergence, rule, key):
+    """Unequal weights; every leaf of p and of q, against derivatives of quadrature."""
+    for pair in ("unequal", "plane"):
+        p, q = map(gmm, PAIRS[pair])
+        result = estimate(jax.grad(divergence, argnums=(1, 2)), key, p, q, rule=rule)
+        for side in (0, 1):
+            value, error = result.value[side], result.standard_error[side]
+            exact = exact_gradient(TRUTHS[divergence], unconstrained(p), unconstrained(q), side)
+            for name in LEAVES:
+                part = dataclasses.replace(result, value=getattr(value, name), standard_error=getattr(error, name))
+                assert_within(part, exact[name], catches=0.05 * max(1, np.abs(exact[name]).max(initial=0)))
+            # The peers' error is a weight gradient of zero: it is seen here by far more than the tolerance.
+            assert np.abs(exact["logits"]).max() > 20 * np.max(error.logits)
+
+
+def test_hessian(key):
+    """Of KL in the logits, the means and the scales of p and q, against differences of quadrature."""
+    p, q = map(gmm, PAIRS["overlapping"])
+
+    def flat(p, q):
+        return jnp.concatenate([leaf.ravel() for leaf in (p.logits, p.loc, p.log_diag, q.logits, q.loc, q.log_diag)])
+
+    def unflat(vector):
+        parts = vector.reshape(2, 3, 2)
+        return [jaxgmm.GMM(side[0], side[1][:, None], side[2][:, None], jnp.zeros((2, 0))) for side in parts]
+
+    def truth(vector):
+        mixtures = [jax.tree.map(np.asarray, m) for m in unflat(vector)]
+        return reference.kl(*(reference.from_unconstrained(m.logits, m.loc, m.log_diag, m.off_diag) for m in mixtures))
+
+    start = np.asarray(flat(p, q))
+    exact = reference.central_differences_of_gradient(truth, start)
+
+    def hessian(key, p, q, rule):
+        return jax.hessian(lambda vector: jaxgmm.kl_divergence(key, *unflat(vector), rule))(flat(p, q))
+
+    result = estimate(hessian, key, p, q)
+    assert_within(result, exact, catches=0.02)
+
+
+@pytest.mark.parametrize("rule", [jaxgmm.MonteCarlo(1000), jaxgmm.Sobol(1000)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_nothing_lies_between_a_mixture_and_itself(rule, dtype, key):
+    p = gmm(random_mixture(0, 4, 3), dtype)
+    assert jaxgmm.kl_divergence(key, p, p, rule) == 0
+    assert jaxgmm.js_divergence(key, p, p, rule) == 0
+
+
+def transformed(mixture: reference.Mixture, a: np.ndarray, b: np.ndarray) -> reference.Mixture:
+    return reference.Mixture(mixture.weights, mixture.means @ a.T + b, a @ mixture.covariances @ a.T)
+
+
+def split(mixture: reference.Mixture) -> reference.Mixture:
+    """Component 0 twice, with a third and two thirds of its weight."""
+    again = np.r_[0, np.arange(len(mixture.weights))]
+    weights = mixture.weights[again] * np.r_[1 / 3, 2 / 3, np.ones(len(mixture.weights) - 1)]
+    return reference.Mixture(weights, mixture.means[again], mixture.covariances[again])
+
+
+@pytest.mark.parametrize("divergence", [jaxgmm.kl_divergence, jaxgmm.js_divergence, jaxgmm.jeffreys_divergence])
+def test_invariances(divergence, key):
+    p, q = random_mixture(3, 3, 2), random_mixture(4, 3, 2)
+    a, b = np.array([[2.0, 0.0], [-0.7, 0.3]]), np.array([5.0, -3.0])
+    base = estimate(divergence, key, gmm(p), gmm(q))
+    rows = np.array([2, 0, 1])
+    permuted = reference.Mixture(p.weights[rows], p.means[rows], p.covariances[rows])
+    for other in [(permuted, q), (p, split(q)), (split(p), q), (transformed(p, a, b), transformed(q, a, b))]:
+        result = estimate(divergence, jax.random.key(1), *map(gmm, other))
+        error = math.hypot(base.standard_error, result.standard_error)
+        assert abs(base.value - result.value) < 5 * error
+        assert 5 * error < 0.01 * base.value
+
+
+def test_js_is_bounded_and_symmetric(key):
+    for name, pair in PAIRS.items():
+        p, q = map(gmm, pair)
+        there = estimate(jaxgmm.js_divergence, key, p, q)
+        back = estimate(jaxgmm.js_divergence, jax.random.key(1), q, p)
+        assert 0 <= there.value <= math.log(2) + 1e-12, name
+        assert abs(there.value - back.value) <= 5 * math.hypot(there.standard_error, back.standard_error) + 1e-12, name
+
+
+def test_float32_far_from_the_origin(key):
+    """At means of 1e4 and unit variances, float32 agrees with float64 to 1e-3: the common shift."""
+    p, q = random_mixture(5, 4, 3), random_mixture(6, 4, 3)
+    for mixture in (p, q):
+        mixture.means = np.round(mixture.means + 1e4)  # whole numbers are exact in float32
+    narrow = jaxgmm.kl_divergence(key, gmm(p, np.float32), gmm(q, np.float32), jaxgmm.Sobol(2**16))
+    wide = jaxgmm.estimate(jaxgmm.kl_divergence, key, gmm(p), gmm(q), rule=jaxgmm.Sobol(2**16))
+    assert narrow.dtype == np.float32
+    assert 5 * wide.standard_error * 4 < 1e-3 * wide.value
+    np.testing.assert_allclose(narrow, wide.value, rtol=1e-3)
+
+
+def test_a_component_without_weight_on_either_side(key):
+    alive = random_mixture(0, 3, 2)
+    p, q = gmm(alive), gmm(random_mixture(1, 3, 2))
+    for dead in (dataclasses.replace(m, logits=m.logits.at[0].set(-jnp.inf)) for m in (p, q)):
+        for pair in ((dead, q), (p, dead), (dead, dead)):
+            value, gradient = jax.value_and_grad(jaxgmm.kl_divergence, argnums=(1, 2))(key, *pair)
+            assert np.isfinite(value)
+            assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+
+
+@pytest.mark.parametrize("divergence", [*TRUTHS, jaxgmm.entropy])
+def test_a_random_rule_needs_a_key(divergence):
+    mixtures = [gmm(random_mixture(0, 2, 2))] * (1 if divergence is jaxgmm.entropy else 2)
+    for rule in RULES:
+        with pytest.raises(ValueError, match="key is None, but .* draws at random"):
+            divergence(None, *mixtures, rule)
+    with pytest.raises(TypeError, match=r"key must be a JAX random key, got 0; write jax.random.key\(0\)"):
+        divergence(0, *mixtures)
+    with pytest.raises(ValueError, match="key must be one key, got an array of keys"):
+        divergence(jax.random.split(jax.random.key(0), 3), *mixtures)
+
+
+def test_old_style_keys_are_keys():
+    p, q = map(gmm, PAIRS["overlapping"])
+    assert jaxgmm.kl_divergence(jax.random.PRNGKey(0), p, q) == jaxgmm.kl_divergence(jax.random.key(0), p, q)
