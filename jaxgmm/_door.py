@@ -13,6 +13,7 @@ from jax import Array
 
 from jaxgmm._gmm import GMM
 from jaxgmm._moments import finite_array
+from jaxgmm._rules import Rule
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -21,7 +22,7 @@ R = TypeVar("R")
 def door(*static: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Jit a public function with those arguments static, and check what it is given before it is traced.
 
-    Arguments are known by their names: p, q and gmm are mixtures of one dimension, x is points, key is a key.
+    Arguments are known by their names: p, q and gmm are mixtures of one dimension, x is points, key is a key, rule is a rule.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -40,7 +41,7 @@ def door(*static: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def check_arguments(arguments: dict[str, Any]) -> None:
-    """Raise on what is wrong in mixtures, points and keys; values are looked at only where they are concrete."""
+    """Raise on what is wrong in mixtures, points, keys and rules; values are looked at only where they are concrete."""
     mixtures = {name: value for name, value in arguments.items() if name in ("p", "q", "gmm")}
     for name, mixture in mixtures.items():
         check_mixture(name, mixture)
@@ -49,6 +50,8 @@ def check_arguments(arguments: dict[str, Any]) -> None:
         raise ValueError(f"mixtures of different dimension: {dims}; both must live in one space")
     if "key" in arguments:
         _check_key(arguments["key"])
+    if "rule" in arguments:
+        _check_rule(arguments["rule"])
     if "x" in arguments:
         arguments["x"] = _checked_points(arguments["x"], *mixtures.items())
 
@@ -104,7 +107,12 @@ def _check_key(key: Any) -> None:
     raise TypeError(f"key must be a JAX random key, got {key!r}; write jax.random.key(0), say")
 
 
-def _checked_points(x: Any, mixture: tuple[str, GMM]) -> Array:
+def _check_rule(rule: Any) -> None:
+    if isinstance(rule, type) or not isinstance(rule, Rule):
+        raise TypeError(f"rule must be a rule such as jaxgmm.Sobol(2**14) or jaxgmm.MonteCarlo(10_000), got {rule!r}")
+
+
+def _checked_points(x: Any, mixture: tuple[str, GMM]) -> Array | np.ndarray:
     if not isinstance(x, Array):
         x = finite_array("x", x, jnp.result_type(mixture[1].loc))
     elif not jnp.issubdtype(x.dtype, jnp.floating):
@@ -114,4 +122,4 @@ def _checked_points(x: Any, mixture: tuple[str, GMM]) -> Array:
         raise ValueError(f"x must have shape {expected}, as {mixture[0]} has {mixture[1].num_dims} dimensions; got {x.shape}")
     if not isinstance(x, jax.core.Tracer) and not np.isfinite(np.asarray(x)).all():
         raise ValueError("x holds NaN or infinity: remove or impute those points first")
-    return jnp.asarray(x)
+    return x

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from jax import Array
 
 from jaxgmm._door import check_arguments, check_mixture
 from jaxgmm._gmm import GMM
-from jaxgmm._rules import DEFAULT_RULE, Rule
+from jaxgmm._rules import DEFAULT_RULE, Rule, positive_int
 
 Divergence = Callable[..., Any]
 
@@ -86,7 +87,7 @@ def estimate(
       max_points: points in all at which to stop although the tolerance is not reached.
 
     Returns:
-      An `Estimate`; its `converged` is False if max_points did not suffice, and a warning says so.
+      An `Estimate`; its `converged` is False if max_points did not suffice.
 
     Raises:
       TypeError, ValueError: an argument is not usable; the rule draws nothing, so that replicates could not differ.
@@ -103,7 +104,7 @@ def estimate(
     References:
       Owen, Monte Carlo theory, methods and examples (2013), section 17.2, for replicated scrambled nets.
     """
-    _check(divergence, key, mixtures, num_replicates, atol, rtol)
+    _check(divergence, key, mixtures, rule, num_replicates, atol, rtol, max_points)
     if atol is None and rtol is None:
         return _checked_finite(_replicated(divergence, key, mixtures, rule, num_replicates))
     if not hasattr(rule, "n") or any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((key, mixtures))):
@@ -171,17 +172,29 @@ def _checked_finite(result: Estimate) -> Estimate:
 
 
 def _check(
-    divergence: Any, key: Any, mixtures: tuple[Any, ...], num_replicates: int, atol: float | None, rtol: float | None
+    divergence: Any,
+    key: Any,
+    mixtures: tuple[Any, ...],
+    rule: Any,
+    num_replicates: int,
+    atol: Any,
+    rtol: Any,
+    max_points: int,
 ) -> None:
     if not callable(divergence):
         raise TypeError(f"divergence must be a function of (key, *mixtures, rule), got {divergence!r}; jaxgmm.kl_divergence, say")
     if key is None:
         raise ValueError("key is None, but replicates must differ: pass jax.random.key(0), say, and a rule that draws at random")
-    check_arguments({"key": key})
+    check_arguments({"key": key, "rule": rule})
     for name, mixture in zip("pq", mixtures, strict=False):
         check_mixture(name, mixture)
-    if num_replicates < 2:
+    if positive_int("num_replicates", num_replicates) < 2:
         raise ValueError(f"num_replicates must be at least 2 for a standard error, got {num_replicates}")
+    positive_int("max_points", max_points)
     for name, tolerance in (("atol", atol), ("rtol", rtol)):
-        if tolerance is not None and not (tolerance > 0 and math.isfinite(tolerance)):
+        if tolerance is None:
+            continue
+        if not isinstance(tolerance, numbers.Real):
+            raise TypeError(f"{name} must be a number, got {tolerance!r}; 1e-3, say")
+        if not (tolerance > 0 and math.isfinite(tolerance)):
             raise ValueError(f"{name} must be positive and finite, got {tolerance!r}; leave it out for a fixed number of points")

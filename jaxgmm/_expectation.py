@@ -46,7 +46,7 @@ def expectation(key: Array | None, gmm: GMM, fn: Callable[[Array], T], rule: Rul
       >>> print(expectation(jax.random.key(0), p, lambda x: x, Sobol(2**14)).round(2))
       [3.]
     """
-    check_arguments({"key": key, "gmm": gmm})
+    check_arguments({"key": key, "gmm": gmm, "rule": rule})
     length = _block_length(gmm.num_components)
     num_blocks, block = rule.blocks(key, gmm.num_components, gmm.num_dims, length, gmm.loc.dtype)
     place = _placement(gmm)

@@ -15,7 +15,8 @@ def floating_dtype(dtype: DTypeLike | None, *values: ArrayLike) -> DTypeLike:
     if dtype is None:
         given = [value.dtype for value in values if isinstance(value, np.ndarray | np.generic | Array)]
         floating = [d for d in given if jnp.issubdtype(d, jnp.floating)]
-        return jnp.result_type(*floating) if floating else jnp.result_type(float)
+        widest = np.result_type(*floating) if floating else np.float64
+        return jnp.result_type(float) if widest == np.float64 else widest  # float64 only where JAX has it enabled
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"dtype must be a floating dtype, got {dtype!r}; leave it out for the default")
     return dtype

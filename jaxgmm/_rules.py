@@ -54,7 +54,7 @@ class MonteCarlo:
     n: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "n", _positive_int("n", self.n))
+        object.__setattr__(self, "n", positive_int("n", self.n))
 
     def blocks(self, key: Array | None, num_components: int, num_dims: int, length: int, dtype: DTypeLike) -> tuple[int, Block]:
         root = _require_key(self, key)
@@ -99,7 +99,7 @@ class Sobol:
     n: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "n", _positive_int("n", self.n))
+        object.__setattr__(self, "n", positive_int("n", self.n))
 
     def blocks(self, key: Array | None, num_components: int, num_dims: int, length: int, dtype: DTypeLike) -> tuple[int, Block]:
         root = _require_key(self, key)
@@ -126,7 +126,7 @@ def split_key(key: Array | None) -> tuple[Array | None, Array | None]:
     return first, second
 
 
-def _positive_int(name: str, value: object) -> int:
+def positive_int(name: str, value: object) -> int:
     try:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:

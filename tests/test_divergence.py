@@ -190,7 +190,7 @@ def test_a_component_without_weight_on_either_side(key):
 def test_a_random_rule_needs_a_key(divergence):
     mixtures = [gmm(random_mixture(0, 2, 2))] * (1 if divergence is jaxgmm.entropy else 2)
     for rule in RULES:
-        with pytest.raises(ValueError, match="key is None, but .* draws at random"):
+        with pytest.raises(ValueError, match=r"key is None, but .* draws at random"):
             divergence(None, *mixtures, rule)
     with pytest.raises(TypeError, match=r"key must be a JAX random key, got 0; write jax.random.key\(0\)"):
         divergence(0, *mixtures)

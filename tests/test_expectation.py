@@ -1,0 +1,130 @@
+import os
+import re
+import subprocess
+import sys
+import textwrap
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import assert_within, gmm, random_mixture
+
+import jaxgmm
+
+RULES = [jaxgmm.MonteCarlo(2**16), jaxgmm.Sobol(2**16)]
+
+
+def polynomials(x):
+    return {"one": jnp.ones(len(x), x.dtype), "mean": x, "second": x[:, :, None] * x[:, None, :]}
+
+
+def exact_moments(mixture):
+    second = mixture.covariances + mixture.means[:, :, None] * mixture.means[:, None, :]
+    return {"one": 1.0, "mean": mixture.weights @ mixture.means, "second": np.einsum("k,kij->ij", mixture.weights, second)}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_moments(rule, key):
+    """Of an unequal mixture, as one pytree, by the textbook's formulas."""
+    mixture = random_mixture(8, 4, 3)
+    result = jaxgmm.estimate(lambda key, p, rule: jaxgmm.expectation(key, p, polynomials, rule), key, gmm(mixture), rule=rule)
+    exact = exact_moments(mixture)
+    assert_within(result, exact, catches=0.05)
+    np.testing.assert_allclose(result.value["one"], 1, rtol=1e-12)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
+def test_gradients_of_moments(covariance_type, key):
+    """E[|x|^2] is sum_k pi_k (|mu_k|^2 + tr Sigma_k), whose derivatives are known."""
+    rng = np.random.default_rng(0)
+    covariances = {"full": [np.eye(2)] * 3, "tied": np.eye(2), "diag": rng.uniform(1, 2, (3, 2)), "spherical": [1.0, 2.0, 3.0]}
+    p = jaxgmm.GMM.from_moments([0.2, 0.3, 0.5], rng.normal(size=(3, 2)), covariances[covariance_type], covariance_type)
+
+    def gradient(key, p, rule):
+        return jax.grad(lambda p: jaxgmm.expectation(key, p, lambda x: (x * x).sum(1), rule))(p)
+
+    def exact(p):
+        second = (p.loc**2).sum(1) + jnp.trace(p.scale_tril @ p.scale_tril.mT, axis1=1, axis2=2)
+        return jax.nn.softmax(p.logits) @ second
+
+    assert_within(jaxgmm.estimate(gradient, key, p), jax.grad(exact)(p), catches=0.05)
+
+
+def test_every_number_of_points_is_a_mean(key):
+    """The weights of the points sum to 1, however n divides by the components and the blocks."""
+    p = gmm(random_mixture(8, 3, 2))
+    for n in (1, 2, 3, 5, 1000, 2049, 10_001):
+        for rule in (jaxgmm.MonteCarlo(n), jaxgmm.Sobol(n)):
+            np.testing.assert_allclose(jaxgmm.expectation(key, p, lambda x: jnp.ones(len(x)), rule), 1, rtol=1e-12)
+
+
+def test_more_components_than_points_in_a_block(key):
+    p = jaxgmm.GMM.from_moments(np.full(3000, 1 / 3000), np.linspace(-1, 1, 3000)[:, None], np.ones(3000), "spherical")
+    result = jaxgmm.estimate(lambda key, p, rule: jaxgmm.expectation(key, p, lambda x: x, rule), key, p, rule=jaxgmm.Sobol(3000))
+    assert_within(result, np.zeros(1), catches=0.05)
+
+
+def test_what_it_refuses(key):
+    p = gmm(random_mixture(8, 3, 2))
+    with pytest.raises(TypeError, match=r"rule must be a rule such as jaxgmm.Sobol\(2\*\*14\) or .*, got 1000"):
+        jaxgmm.expectation(key, p, lambda x: x, 1000)
+    with pytest.raises(TypeError, match=r"rule must be a rule .* got <class 'jaxgmm._rules.Sobol'>"):
+        jaxgmm.kl_divergence(key, p, p, jaxgmm.Sobol)
+    with pytest.raises(TypeError, match=r"gmm must be a jaxgmm.GMM, got tuple"):
+        jaxgmm.expectation(key, (), lambda x: x)
+
+
+def test_no_lapack_in_the_compiled_program():
+    """XLA on CPU can wait for ever in a program with two independent batched LAPACK calls, which a divergence would have."""
+    p, q = (gmm(random_mixture(seed, 4, 3), np.float32) for seed in (0, 1))
+    program = jax.jit(jax.value_and_grad(jaxgmm.js_divergence, argnums=(1, 2))).lower(jax.random.key(0), p, q).compile()
+    assert not re.search(r"custom_call_target=\"[^\"]*(lapack|trsm|potrf|Cholesky)", program.as_text(), re.IGNORECASE)
+
+
+def run_in_a_process_of_its_own(program: str) -> str:
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], env=dict(os.environ), capture_output=True, text=True, timeout=250
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+MIXTURES = """
+    import resource, sys
+    import jax, jax.numpy as jnp, numpy as np
+    import jaxgmm
+
+    def mixture(seed, k, d):
+        rng = np.random.default_rng(seed)
+        factors = np.eye(d) + 0.3 * rng.normal(size=(k, d, d)) / np.sqrt(d)
+        return jaxgmm.GMM.from_moments(rng.dirichlet(np.full(k, 5)), 2 * rng.normal(size=(k, d)), factors @ factors.swapaxes(1, 2))
+"""
+
+
+@pytest.mark.parametrize("rule", ["MonteCarlo", "Sobol"])
+@pytest.mark.long
+def test_memory_is_flat_in_the_number_of_points(rule):
+    """Ten million points of 16 dimensions take 640 MB on their own, and their densities by component 400 MB."""
+    program = f"""
+    p, q = mixture(0, 10, 16), mixture(1, 10, 16)
+    rule = jaxgmm.{rule}(10_000_000)
+    value, gradient = jax.value_and_grad(jaxgmm.kl_divergence, argnums=(1, 2))(jax.random.key(0), p, q, rule)
+    assert np.isfinite(value) and all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(peak * (1 if sys.platform == "darwin" else 1024))
+    """
+    assert int(run_in_a_process_of_its_own(MIXTURES + program)) < 1.5e9
+
+
+@pytest.mark.long
+def test_it_never_hangs():
+    program = """
+    p, q = mixture(0, 64, 32), mixture(1, 64, 32)
+    step = jax.jit(lambda key: jax.value_and_grad(jaxgmm.kl_divergence, argnums=(1, 2))(key, p, q, jaxgmm.Sobol(2000)))
+    for key in jax.random.split(jax.random.key(0), 300):
+        value, _ = jax.block_until_ready(step(key))
+        assert np.isfinite(value)
+    print("done")
+    """
+    assert run_in_a_process_of_its_own(MIXTURES + program) == "done\n"

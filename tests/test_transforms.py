@@ -1,0 +1,103 @@
+"""What JAX promises of every public function: jit, vmap, grad, dtypes, and one compilation for a shape."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import gmm, random_mixture
+
+import jaxgmm
+
+RULE = jaxgmm.Sobol(256)
+X = np.random.default_rng(0).normal(size=(7, 2))
+
+# Each as a function of (key, p, q) with static facts bound.
+FUNCTIONS = {
+    "log_prob": lambda key, p, q: jaxgmm.log_prob(p, X.astype(p.loc.dtype)),
+    "component_log_prob": lambda key, p, q: jaxgmm.component_log_prob(p, X.astype(p.loc.dtype)),
+    "responsibilities": lambda key, p, q: jaxgmm.responsibilities(p, X.astype(p.loc.dtype)),
+    "kl_divergence": lambda key, p, q: jaxgmm.kl_divergence(key, p, q, RULE),
+    "js_divergence": lambda key, p, q: jaxgmm.js_divergence(key, p, q, RULE),
+    "jeffreys_divergence": lambda key, p, q: jaxgmm.jeffreys_divergence(key, p, q, RULE),
+    "entropy": lambda key, p, q: jaxgmm.entropy(key, p, RULE),
+    "cross_entropy": lambda key, p, q: jaxgmm.cross_entropy(key, p, q, RULE),
+    "monte carlo": lambda key, p, q: jaxgmm.kl_divergence(key, p, q, jaxgmm.MonteCarlo(256)),
+    "expectation": lambda key, p, q: jaxgmm.expectation(key, p, jaxgmm.log_density(q), RULE),
+    "estimate": lambda key, p, q: jaxgmm.estimate(jaxgmm.kl_divergence, key, p, q, rule=RULE, num_replicates=4),
+}
+TYPES = ["full", "tied", "diag", "spherical"]
+
+
+def pair(covariance_type: str, seed: int, dtype=np.float64) -> tuple[jaxgmm.GMM, jaxgmm.GMM]:
+    """A full mixture of three components, and one of two of that covariance type."""
+    other = random_mixture(seed + 50, 2, 2)
+    covariances = {
+        "full": other.covariances,
+        "tied": other.covariances[0],
+        "diag": np.diagonal(other.covariances, axis1=1, axis2=2),
+        "spherical": other.covariances[:, 0, 0],
+    }[covariance_type]
+    q = jaxgmm.GMM.from_moments(other.weights, other.means, covariances, covariance_type, dtype=dtype)
+    return gmm(random_mixture(seed, 3, 2), dtype), q
+
+
+def stack(mixtures):
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *mixtures)
+
+
+def assert_trees_close(a, b, rtol: float) -> None:
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=rtol, atol=rtol), a, b)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_jit_and_vmap(name, key):
+    """Under jit, and over stacks of keys and of both mixtures, each function answers as it does one by one."""
+    fn = FUNCTIONS[name]
+    pairs = [pair("diag", seed) for seed in range(3)]
+    keys = jax.random.split(key, 3)
+    one_by_one = [fn(key, p, q) for key, (p, q) in zip(keys, pairs, strict=True)]
+    assert_trees_close(jax.jit(fn)(keys[0], *pairs[0]), one_by_one[0], 1e-12)
+    mapped = jax.vmap(fn)(keys, stack([p for p, _ in pairs]), stack([q for _, q in pairs]))
+    assert_trees_close(mapped, stack(one_by_one), 1e-12)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_float32_stays_float32_and_gradients_are_finite(name, covariance_type, key):
+    """With x64 enabled, in the value and in the gradient, which has the shapes of the parameters."""
+    p, q = pair(covariance_type, 0, np.float32)
+
+    def total(p, q):
+        value = FUNCTIONS[name](key, p, q)
+        assert {leaf.dtype for leaf in jax.tree.leaves(value)} == {np.dtype(np.float32)}
+        # A square, as responsibilities sum to 1 and have no gradient in their sum.
+        return sum((leaf * leaf).sum() for leaf in jax.tree.leaves(value))
+
+    gradient = jax.jit(jax.grad(total, argnums=(0, 1)))(p, q)
+    assert jax.tree.map(jnp.shape, gradient) == jax.tree.map(jnp.shape, (p, q))
+    assert {leaf.dtype for leaf in jax.tree.leaves(gradient)} == {np.dtype(np.float32)}
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+    assert (np.abs(gradient[0].logits).max() > 0) != (name == "component_log_prob")  # which has no weights in it
+
+
+COMPILATIONS = []
+jax.monitoring.register_event_duration_secs_listener(
+    lambda event, duration, **_: COMPILATIONS.append(event) if event == "/jax/core/compile/backend_compile_duration" else None
+)
+
+
+@pytest.mark.parametrize("name", [name for name in FUNCTIONS if name != "expectation"])  # which is not jitted, and says so
+def test_one_compilation_for_a_shape(name):
+    """New values, new keys and new Python objects of the same shapes compile nothing; the first call compiles one program."""
+    jax.clear_caches()
+    pairs = [pair("full", seed) for seed in range(3)]
+    smaller = jax.tree.map(lambda leaf: leaf[:2], pairs[0][0])
+    keys = list(jax.random.split(jax.random.key(0), 3))
+    COMPILATIONS.clear()
+    FUNCTIONS[name](keys[0], *pairs[0])
+    assert len(COMPILATIONS) == 1
+    for key, (p, q) in zip(keys[1:], pairs[1:], strict=True):
+        FUNCTIONS[name](key, p, q)
+    assert len(COMPILATIONS) == 1
+    FUNCTIONS[name](keys[0], smaller, pairs[0][1])
+    assert len(COMPILATIONS) == 2  # the counter counts
