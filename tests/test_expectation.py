@@ -98,7 +98,7 @@ MIXTURES = """
     def mixture(seed, k, d):
         rng = np.random.default_rng(seed)
         factors = np.eye(d) + 0.3 * rng.normal(size=(k, d, d)) / np.sqrt(d)
-        return jaxgmm.GMM.from_moments(rng.dirichlet(np.full(k, 5)), 2 * rng.normal(size=(k, d)), factors @ factors.swapaxes(1, 2))
+        return jaxgmm.GMM.from_moments(rng.dirichlet(np.full(k, 5)), 2 * rng.normal(size=(k, d)), factors @ factors.mT)
 """
 
 

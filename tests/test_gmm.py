@@ -125,7 +125,7 @@ def test_bad_moments(arguments, error, message):
 
 
 def test_traced_moments():
-    with pytest.raises(TypeError, match="means is traced, and GMM.from_moments runs in NumPy"):
+    with pytest.raises(TypeError, match=r"means is traced, and GMM\.from_moments runs in NumPy"):
         jax.jit(lambda means: jaxgmm.GMM.from_moments(WEIGHTS, means, COVARIANCES["full"]))(jnp.array(MEANS))
 
 

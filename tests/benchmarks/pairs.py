@@ -1,0 +1,36 @@
+"""The pairs of mixtures that are measured: random ones, of fixed seeds, in a few shapes."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from jaxgmm import GMM
+
+
+def random_gmm(seed: int, k: int, d: int, spread: float, covariance_type: str = "full", weights: np.ndarray | None = None) -> GMM:
+    """Means with `spread` standard deviations in each coordinate, covariances with eigenvalues about 1; float32."""
+    rng = np.random.default_rng(seed)
+    if weights is None:
+        weights = rng.dirichlet(np.full(k, 10.0))
+    means = spread * rng.normal(size=(k, d))
+    if covariance_type == "diag":
+        covariances = rng.uniform(0.5, 1.5, (k, d))
+    else:
+        factors = rng.normal(size=(k, d, d)) / np.sqrt(d)
+        covariances = 0.5 * np.eye(d) + 0.5 * factors @ factors.transpose(0, 2, 1)
+    return GMM.from_moments(weights, means, covariances, covariance_type, dtype=np.float32)
+
+
+def _independent(k: int, d: int, spread: float, **kwargs) -> Callable[[], tuple[GMM, GMM]]:
+    return lambda: (random_gmm(1, k, d, spread, **kwargs), random_gmm(2, k, d, spread, **kwargs))
+
+
+PAIRS = {
+    "D=1 K=5": _independent(5, 1, 2.0),
+    "D=2 K=5": _independent(5, 2, 2.0),
+    "D=16 K=10 separated": _independent(10, 16, 2.0),
+    "D=16 K=10 overlapping": _independent(10, 16, 0.5),
+    "D=64 K=32": _independent(32, 64, 2.0),
+    "D=256 K=16 diagonal": _independent(16, 256, 2.0, covariance_type="diag"),
+    "D=16 K=10 unequal": _independent(10, 16, 2.0, weights=np.array([0.91] + [0.01] * 9)),
+}

@@ -1,0 +1,78 @@
+"""Every block of the README and every example in a docstring runs, as a user runs it: default flags, warnings as errors."""
+
+import inspect
+import pathlib
+import re
+import subprocess
+import sys
+import types
+
+import pytest
+
+import jaxgmm
+
+ROOT = pathlib.Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+PUBLIC = {name: value for name, value in vars(jaxgmm).items() if name[0] != "_" and not isinstance(value, types.ModuleType)}
+
+
+def run(program: str, *arguments: str) -> str:
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program, *arguments], capture_output=True, text=True, timeout=200, cwd=ROOT
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def test_python_blocks():
+    assert len(blocks("python")) >= 5
+    final_loss = float(run("\n".join(blocks("python"))).split()[-1])
+    assert final_loss < 0.1
+
+
+def test_commands_are_those_of_ci():
+    commands = [command.strip() for command in blocks("sh")]
+    assert commands[:2] == ["pip install . && python -m jaxgmm", "pip install '.[test]' && python -m pytest"]
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert [line for line in lines if line in commands] == commands[:2]
+
+
+def test_no_other_language():
+    assert set(re.findall(r"^```(\w+)$", README, re.MULTILINE)) == {"python", "sh"}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_docstrings_are_complete(name):
+    documented = PUBLIC[name]
+    text = inspect.getdoc(documented)
+    if name in ("Rule", "Estimate"):  # a protocol, and a result that is not built by hand
+        return
+    assert "Example:" in text
+    parameters = "Attributes:" if name == "GMM" else "Args:"
+    assert parameters in text
+    signature = inspect.signature(documented)
+    for parameter in signature.parameters:
+        assert re.search(rf"^  {parameter}: ", text, re.MULTILINE), parameter
+    if not inspect.isclass(documented):
+        assert "Returns:" in text
+        assert "Raises:" in text
+
+
+MODULES = sorted({value.__module__ for value in PUBLIC.values()})
+
+
+def test_docstring_examples():
+    program = """
+import doctest, importlib, sys
+attempted = 0
+for name in sys.argv[1:]:
+    failed, count = doctest.testmod(importlib.import_module(name))
+    attempted += count
+    assert not failed
+print(attempted)
+"""
+    assert int(run(program, *MODULES)) > 30
