@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 
 from jaxgmm._gmm import GMM
 from jaxgmm._moments import finite_array
@@ -66,7 +67,7 @@ def check_mixture(name: str, gmm: Any) -> None:
     _check_shapes(name, gmm)
     for field in dataclasses.fields(gmm):
         leaf = getattr(gmm, field.name)
-        if leaf is None or isinstance(leaf, jax.core.Tracer):
+        if leaf is None or isinstance(leaf, Tracer):
             continue
         values = np.asarray(leaf)
         if field.name == "logits":
@@ -120,6 +121,6 @@ def _checked_points(x: Any, mixture: tuple[str, GMM]) -> Array | np.ndarray:
     if x.ndim == 0 or x.shape[-1] != mixture[1].num_dims:
         expected = f"(..., {mixture[1].num_dims})"
         raise ValueError(f"x must have shape {expected}, as {mixture[0]} has {mixture[1].num_dims} dimensions; got {x.shape}")
-    if not isinstance(x, jax.core.Tracer) and not np.isfinite(np.asarray(x)).all():
+    if not isinstance(x, Tracer) and not np.isfinite(np.asarray(x)).all():
         raise ValueError("x holds NaN or infinity: remove or impute those points first")
     return x

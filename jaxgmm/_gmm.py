@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
+from numpy.typing import ArrayLike
 
 from jaxgmm import _moments
 from jaxgmm._linalg import HIGHEST, diagonal_matrices, unpack_tril

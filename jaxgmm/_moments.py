@@ -2,11 +2,12 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.typing import ArrayLike, DTypeLike
+from jax.core import Tracer
+from jax.typing import DTypeLike
+from numpy.typing import ArrayLike
 
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
 
@@ -23,7 +24,7 @@ def floating_dtype(dtype: DTypeLike | None, *values: ArrayLike) -> DTypeLike:
 
 
 def finite_array(name: str, value: Any, dtype: DTypeLike = np.float64) -> np.ndarray:
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         raise TypeError(
             f"{name} is traced, and GMM.from_moments runs in NumPy: call it outside jax.jit, or build "
             "GMM(logits, loc, log_diag, off_diag) from unconstrained arrays"

@@ -40,8 +40,8 @@ def from_sklearn(mixture: Any, dtype: Any = None) -> GMM:
         raise ValueError(
             f"mixture is not fitted: {type(mixture).__name__} has no {', '.join(missing)}; call mixture.fit(X) first"
         )
-    moments = (np.asarray(getattr(mixture, field), np.float64) for field in fields)
-    return GMM.from_moments(*moments, mixture.covariance_type, dtype=dtype)
+    weights, means, covariances = (np.asarray(getattr(mixture, field), np.float64) for field in fields)
+    return GMM.from_moments(weights, means, covariances, mixture.covariance_type, dtype=dtype)
 
 
 def to_sklearn(gmm: GMM) -> "GaussianMixture":
@@ -73,7 +73,7 @@ def to_sklearn(gmm: GMM) -> "GaussianMixture":
     mixture.weights_ = weights / weights.sum()
     mixture.means_ = np.asarray(gmm.means, np.float64)
     mixture.covariances_, mixture.precisions_, mixture.precisions_cholesky_ = _in_shape(gmm.covariance_type, factors)
-    mixture.n_features_in_ = gmm.num_dims
+    mixture.n_features_in_ = gmm.num_dims  # type: ignore[attr-defined]
     mixture.converged_, mixture.n_iter_, mixture.lower_bound_ = True, 0, np.nan
     return mixture
 
