@@ -13,8 +13,10 @@ from jaxgmm._estimate import Estimate as Estimate
 from jaxgmm._estimate import estimate as estimate
 from jaxgmm._expectation import expectation as expectation
 from jaxgmm._gmm import GMM as GMM
+from jaxgmm._rules import GaussHermite as GaussHermite
 from jaxgmm._rules import MonteCarlo as MonteCarlo
 from jaxgmm._rules import Rule as Rule
+from jaxgmm._rules import SigmaPoints as SigmaPoints
 from jaxgmm._rules import Sobol as Sobol
 from jaxgmm.interop import from_sklearn as from_sklearn
 from jaxgmm.interop import to_sklearn as to_sklearn

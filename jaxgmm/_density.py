@@ -121,24 +121,46 @@ def _weighted_log_densities(gmm: GMM) -> Callable[[Array], Array]:
 
 def _log_densities(gmm: GMM) -> Callable[[Array], Array]:
     """Points (D, n) -> log N(x; mu_k, Sigma_k), (K, n)."""
-    whiten = _whitening(gmm)
+    mahalanobis = _diagonal_mahalanobis(gmm) if gmm.off_diag is None else _full_mahalanobis(gmm)
     log_peak = -log_det(gmm) - 0.5 * gmm.num_dims * math.log(2 * math.pi)
-    return lambda x: log_peak[:, None] - 0.5 * jnp.square(whiten(x)).sum(1)
+    return lambda x: log_peak[:, None] - 0.5 * mahalanobis(x)
 
 
-def _whitening(gmm: GMM) -> Callable[[Array], Array]:
-    """Points (D, n) -> L_k^{-1} (x - mu_k), (K, D, n)."""
-    if gmm.off_diag is None:
-        loc, inverse_scale = gmm.loc[:, :, None], jnp.exp(-gmm.log_diag)[:, :, None]
-        return lambda x: inverse_scale * (x[None] - loc)
+def _full_mahalanobis(gmm: GMM) -> Callable[[Array], Array]:
+    """Points (D, n) -> |L_k^{-1} (x - mu_k)|^2, (K, n)."""
     inverse = inv_tril(unpack_tril(gmm.log_diag, gmm.off_diag, gmm.num_dims))
     # W x - W mu cancels far from the origin; from the mixture's own centre it does not.
     centre = jax.lax.stop_gradient(gmm.loc.mean(0))
     offset = jnp.matmul(inverse, (gmm.loc - centre[None, :])[:, :, None], precision=HIGHEST)
     rows = inverse.reshape(-1, gmm.num_dims)  # one matrix product for all components is three times faster than K
 
-    def whiten(x: Array) -> Array:
+    def mahalanobis(x: Array) -> Array:
         projected = jnp.matmul(rows, x - centre[:, None], precision=HIGHEST)
-        return projected.reshape(*inverse.shape[:2], -1) - offset
+        return jnp.square(projected.reshape(*inverse.shape[:2], -1) - offset).sum(1)
 
-    return whiten
+    return mahalanobis
+
+
+def _diagonal_mahalanobis(gmm: GMM) -> Callable[[Array], Array]:
+    """Points (D, n) -> |(x - mu_k) / sigma_k|^2, (K, n)."""
+    centre = jax.lax.stop_gradient(gmm.loc.mean(0))
+    loc, log_scale = gmm.loc - centre[None, :], jnp.broadcast_to(gmm.log_diag, gmm.loc.shape)
+    return lambda x: _sum_of_squares(x - centre[:, None], loc, log_scale)
+
+
+@jax.custom_jvp
+def _sum_of_squares(x: Array, loc: Array, log_scale: Array) -> Array:
+    """Sum over d of ((x_d - loc_kd) / scale_kd)^2, for x (D, n) and loc (K, D): (K, n)."""
+    return jnp.square((x[None] - loc[:, :, None]) * jnp.exp(-log_scale)[:, :, None]).sum(1)
+
+
+@_sum_of_squares.defjvp
+def _sum_of_squares_jvp(primals: tuple[Array, Array, Array], tangents: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+    # Where nothing is lost, as matrix products: what JAX makes of the sum is twenty times slower to transpose.
+    (x, loc, log_scale), (dx, dloc, dlog_scale) = primals, tangents
+    precision = jnp.exp(-2 * log_scale)
+    by_x = jnp.matmul(precision, x * dx, precision=HIGHEST) - jnp.matmul(precision * loc, dx, precision=HIGHEST)
+    by_loc = jnp.matmul(precision * dloc, x, precision=HIGHEST) - (precision * loc * dloc).sum(1)[:, None]
+    squares = jnp.square(x[None] - loc[:, :, None]) * precision[:, :, None]
+    by_log_scale = (squares * dlog_scale[:, :, None]).sum(1)
+    return _sum_of_squares(x, loc, log_scale), 2 * (by_x - by_loc - by_log_scale)

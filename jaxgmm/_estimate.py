@@ -186,6 +186,8 @@ def _check(
     if key is None:
         raise ValueError("key is None, but replicates must differ: pass jax.random.key(0), say, and a rule that draws at random")
     check_arguments({"key": key, "rule": rule})
+    if not rule.is_random:
+        raise ValueError(f"rule {rule} draws nothing, so replicates would not differ: call the divergence itself, with key=None")
     for name, mixture in zip("pq", mixtures, strict=False):
         check_mixture(name, mixture)
     if positive_int("num_replicates", num_replicates) < 2:

@@ -5,7 +5,7 @@ import functools
 import math
 import operator
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -13,23 +13,42 @@ import numpy as np
 from jax import Array
 from jax.typing import DTypeLike
 
-Block = Callable[[Array], tuple[Array, Array]]
+from jaxgmm._deal import Slots, ceil_log2
+
+
+class Batch(NamedTuple):
+    """Some of the nodes of a rule, in slots of one component each."""
+
+    component: Array
+    """(s,), the component that each slot belongs to."""
+    nodes: Array
+    """(s, D, b), the nodes of each slot."""
+    node_weights: Array
+    """(s, b); the weights of all the nodes of one component sum to 1."""
 
 
 @runtime_checkable
 class Rule(Protocol):
-    r"""How to integrate against N(0, I): :math:`E[h(\epsilon)] \approx \sum_i \omega_i h(\epsilon_i)`.
+    r"""How to integrate against N(0, I) for each component: :math:`E[h(\epsilon)] \approx \sum_i \omega_i h(\epsilon_i)`.
 
-    A rule is a hashable value with one method, `blocks`; `expectation` asks for nothing else.
+    A rule is a hashable value; `expectation` asks for nothing but these two.
+
+    Attributes:
+      is_random: whether the nodes are drawn from the key, independently for each component.
     """
 
-    def blocks(self, key: Array | None, num_components: int, num_dims: int, length: int, dtype: DTypeLike) -> tuple[int, Block]:
-        """The number of blocks, and the function from a block's index to its nodes and weights.
+    @property
+    def is_random(self) -> bool: ...
 
-        A block holds at most about `length` nodes for each component: nodes of shape (K, D, b), independent between
-        components where the rule is random, and weights of shape (b,). The weights of all blocks sum to 1.
+    def batches(self, key: Array | None, weights: Array, num_dims: int, length: int) -> tuple[int, Callable[[Array], Batch]]:
+        """The number of batches, and the function from the index of a batch to its nodes: about `length` of them.
+
+        The weights (K,) of the mixture may tell how many nodes a component deserves; nodes are of their dtype.
         """
         ...
+
+
+MAX_DIMS_OF_WHOLE_NETS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +58,9 @@ class MonteCarlo:
     The variance falls as 1/n whatever the dimension and however rough the integrand.
 
     Args:
-      n: the total number of points, at least 1; it is split evenly over the components of the sampled mixture, and
-        rounded up to fill whole blocks. Every component gets at least one.
+      n: the total number of points, at least 1. It is split over the components of the sampled mixture by their weights, none
+        getting less than about a quarter of an even share, and rounded up to fill the shares.
+      antithetic: whether each node comes with its mirror image, which removes the variance of odd functions.
 
     Raises:
       TypeError: n is not an integer.
@@ -48,26 +68,33 @@ class MonteCarlo:
 
     Example:
       >>> MonteCarlo(10_000)
-      MonteCarlo(n=10000)
+      MonteCarlo(n=10000, antithetic=False)
+
+    References:
+      Hammersley and Morton, A new Monte Carlo technique: antithetic variates, Math. Proc. Camb. Phil. Soc. 52 (1956).
     """
 
     n: int
+    antithetic: bool = False
+    is_random: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n", positive_int("n", self.n))
 
-    def blocks(self, key: Array | None, num_components: int, num_dims: int, length: int, dtype: DTypeLike) -> tuple[int, Block]:
+    def batches(self, key: Array | None, weights: Array, num_dims: int, length: int) -> tuple[int, Callable[[Array], Batch]]:
         root = _require_key(self, key)
-        per_component = math.ceil(self.n / num_components)
-        num_blocks = math.ceil(per_component / length)
-        size = math.ceil(per_component / num_blocks)
-        weights = jnp.full((size,), 1 / (num_blocks * size), dtype)
+        slots = Slots.deal(weights, self.n, length, in_powers_of_two=False)
+        size = math.ceil(self.n / slots.num_slots)
+        drawn = math.ceil(size / 2) if self.antithetic else size
 
-        def block(index: Array) -> tuple[Array, Array]:
-            key = jax.random.fold_in(root, index)
-            return jax.random.normal(key, (num_components, num_dims, size), dtype), weights
+        def batch(index: Array) -> Batch:
+            component, _, counts = slots.batch(index)
+            nodes = jax.random.normal(jax.random.fold_in(root, index), (len(component), num_dims, drawn), weights.dtype)
+            if self.antithetic:
+                nodes = jnp.concatenate([nodes, -nodes], -1)
+            return Batch(component, nodes, _even_weights(counts, nodes))
 
-        return num_blocks, block
+        return slots.num_batches, batch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,12 +106,13 @@ class Sobol:
     effective dimensions the variance falls nearly as 1/n^3, and it is rarely above that of `MonteCarlo`.
 
     Args:
-      n: the total number of points, at least 1; it is split evenly over the components of the sampled mixture, each
-        share rounded up to a power of two, without which the points lose their balance.
+      n: the total number of points, at least 1, rounded up to a power of two. It is split over the components of the sampled
+        mixture by their weights, none getting less than about a quarter of an even share; in up to 4 dimensions in powers of
+        two, as there the balance of a whole net is worth more than the right share.
 
     Raises:
       TypeError: n is not an integer.
-      ValueError: n is less than 1, or asks for more than 2**32 points for one component.
+      ValueError: n is less than 1, or more than 2**32.
 
     Example:
       >>> Sobol(2**14)
@@ -97,25 +125,103 @@ class Sobol:
     """
 
     n: int
+    is_random: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n", positive_int("n", self.n))
+        if self.n > 2**32:
+            raise ValueError(f"n must be at most 2**32 for Sobol' points, got {self.n}; use MonteCarlo")
 
-    def blocks(self, key: Array | None, num_components: int, num_dims: int, length: int, dtype: DTypeLike) -> tuple[int, Block]:
+    def batches(self, key: Array | None, weights: Array, num_dims: int, length: int) -> tuple[int, Callable[[Array], Batch]]:
         root = _require_key(self, key)
-        num_bits = max(0, math.ceil(math.log2(self.n / num_components)))
-        if num_bits > 32:
-            raise ValueError(f"n is {self.n}: a Sobol' sequence has at most 2**32 points for each component; use MonteCarlo")
-        low = min(num_bits, int(math.log2(length)))
-        directions, shift = _scramble(root, num_bits, num_components, num_dims)
-        net = _net(directions[:low], jnp.arange(2**low)) ^ shift[:, :, None]
-        weights = jnp.full((2**low,), 2.0**-num_bits, dtype)
+        num_bits = max(ceil_log2(self.n), ceil_log2(len(weights)))
+        slots = Slots.deal(weights, self.n, length, in_powers_of_two=num_dims <= MAX_DIMS_OF_WHOLE_NETS)
+        low = num_bits - ceil_log2(slots.num_slots)
+        directions, shift = _scramble(root, num_bits, len(weights), num_dims)
+        nets = _net(directions[:low], jnp.arange(2**low, dtype=np.uint32)[None]) ^ shift[:, :, None]
 
-        def block(index: Array) -> tuple[Array, Array]:
-            bits = net ^ _net(directions[low:], index[None])
-            return _normal_from_bits(bits, dtype), weights
+        def batch(index: Array) -> Batch:
+            component, place, counts = slots.batch(index)
+            offset = _net(directions[low:, component], place[:, None])
+            nodes = _normal_from_bits(nets[component] ^ offset, weights.dtype)
+            return Batch(component, nodes, _even_weights(counts, nodes))
 
-        return 2 ** (num_bits - low), block
+        return slots.num_batches, batch
+
+
+@dataclasses.dataclass(frozen=True)
+class GaussHermite:
+    r"""The tensor product of Gauss-Hermite rules, exact for polynomials of degree 2 order - 1 in each coordinate.
+
+    The rule of choice in one and two dimensions for mixtures that overlap; its error falls exponentially with the order. It draws
+    nothing: the key is None, and there is no standard error.
+
+    Args:
+      order: the nodes in each dimension; there are order**D of them for each component.
+
+    Raises:
+      TypeError: order is not an integer.
+      ValueError: order is less than 1, or, when it is used, order**D is more than 2**22.
+
+    Example:
+      >>> GaussHermite(32)
+      GaussHermite(order=32)
+
+    References:
+      Abramowitz and Stegun, Handbook of Mathematical Functions (1964), 25.4.46.
+    """
+
+    order: int
+    is_random: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "order", positive_int("order", self.order))
+
+    def batches(self, key: Array | None, weights: Array, num_dims: int, length: int) -> tuple[int, Callable[[Array], Batch]]:
+        num_nodes = self.order**num_dims
+        if num_nodes > 2**22:
+            raise ValueError(
+                f"{self} has {self.order}**{num_dims} nodes for each component, more than 2**22: use Sobol({2**16}), whose cost "
+                "does not depend on the dimension, or a lower order"
+            )
+        table, table_weights = (jnp.asarray(values, weights.dtype) for values in _gauss_hermite(self.order))
+        powers = self.order ** np.arange(num_dims, dtype=np.uint32)[:, None]
+
+        def nodes(index: Array) -> tuple[Array, Array]:
+            digits = index[None] // powers % np.uint32(self.order)
+            return table[digits], table_weights[digits].prod(0)
+
+        return _every_component(num_nodes, len(weights), length, nodes)
+
+
+@dataclasses.dataclass(frozen=True)
+class SigmaPoints:
+    r"""The unscented rule, an approximation: the 2 D nodes :math:`\pm \sqrt D e_i` of equal weight.
+
+    Exact for polynomials of degree 3, and so for one Gaussian each; for mixtures it is cheap, deterministic, and off by an amount
+    that more points cannot mend. It draws nothing: the key is None, and there is no standard error.
+
+    Example:
+      >>> SigmaPoints()
+      SigmaPoints()
+
+    References:
+      Julier and Uhlmann, A new extension of the Kalman filter to nonlinear systems, SPIE 3068 (1997), with kappa = 0. Goldberger,
+      Gordon and Greenspan, An efficient image similarity measure based on approximations of KL-divergence between two Gaussian
+      mixtures, ICCV (2003), eq. 7, for divergences.
+    """
+
+    is_random: ClassVar[bool] = False
+
+    def batches(self, key: Array | None, weights: Array, num_dims: int, length: int) -> tuple[int, Callable[[Array], Batch]]:
+        def nodes(index: Array) -> tuple[Array, Array]:
+            sign = 1 - 2 * (index % np.uint32(2)).astype(weights.dtype)
+            axes = np.arange(num_dims, dtype=np.uint32)[:, None] == index[None] // np.uint32(2)
+            return math.sqrt(num_dims) * sign[None] * axes.astype(weights.dtype), jnp.full(
+                index.shape, 0.5 / num_dims, weights.dtype
+            )
+
+        return _every_component(2 * num_dims, len(weights), length, nodes)
 
 
 def split_key(key: Array | None) -> tuple[Array | None, Array | None]:
@@ -124,6 +230,38 @@ def split_key(key: Array | None) -> tuple[Array | None, Array | None]:
         return None, None
     first, second = jax.random.split(key)
     return first, second
+
+
+def _even_weights(counts: Array, nodes: Array) -> Array:
+    """Equal weights (s, b) for the nodes (s, D, b) of components that have that many (s,) such lots."""
+    size = nodes.shape[-1]
+    return jnp.broadcast_to(1 / (size * counts.astype(nodes.dtype))[:, None], (len(counts), size))
+
+
+def _every_component(
+    num_nodes: int, num_components: int, length: int, nodes: Callable[[Array], tuple[Array, Array]]
+) -> tuple[int, Callable[[Array], Batch]]:
+    """The same nodes for every component: a function from indices (b,) to nodes (D, b) and weights (b,)."""
+    num_batches = math.ceil(num_nodes * num_components / length)
+    size = math.ceil(num_nodes / num_batches)
+
+    def batch(index: Array) -> Batch:
+        indices = index * np.uint32(size) + jnp.arange(size, dtype=np.uint32)
+        block, block_weights = nodes(jnp.minimum(indices, np.uint32(num_nodes - 1)))
+        block_weights = jnp.where(indices < num_nodes, block_weights, jnp.zeros_like(block_weights))
+        everywhere = jnp.broadcast_to(block[None], (num_components, *block.shape))
+        return Batch(jnp.arange(num_components), everywhere, jnp.broadcast_to(block_weights[None], (num_components, size)))
+
+    return num_batches, batch
+
+
+@functools.cache
+def _gauss_hermite(order: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights for N(0, 1)."""
+    from scipy.special import roots_hermitenorm  # deferred, as below
+
+    nodes, weights = roots_hermitenorm(order)
+    return nodes, weights / weights.sum()
 
 
 def positive_int(name: str, value: object) -> int:
@@ -173,10 +311,10 @@ def _scramble(key: Array, num_bits: int, num_components: int, num_dims: int) -> 
 
 
 def _net(directions: Array, indices: Array) -> Array:
-    """The points (K, D, n) of those indices (n,) in the net that the directions (m, K, D) span."""
-    places = np.arange(directions.shape[0], dtype=np.uint32)[:, None]
-    bits = (indices.astype(np.uint32)[None] >> places) & np.uint32(1)
-    return _xor(jnp.where(bits[:, None, None, :] == 1, directions[..., None], np.uint32(0)), 0)
+    """Directions (m, s, D) of s nets -> their points (s, D, b) of those indices (s or 1, b)."""
+    places = np.arange(directions.shape[0], dtype=np.uint32)[:, None, None]
+    bits = (indices[None] >> places) & np.uint32(1)
+    return _xor(directions[..., None] * bits[:, :, None, :], 0)
 
 
 def _xor(words: Array, axis: int) -> Array:

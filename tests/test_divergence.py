@@ -42,6 +42,22 @@ def test_values(divergence, rule, key):
         assert_within(result, truth, catches=(0.02 if isinstance(rule, jaxgmm.MonteCarlo) else 2e-3) * max(1, abs(truth)))
 
 
+@pytest.mark.parametrize("divergence", TRUTHS)
+def test_values_by_gauss_hermite(divergence):
+    """Spectral convergence where mixtures overlap: eight digits on the line, five in the plane, without a key."""
+    for name, order, digits in [("overlapping", 200, 1e-8), ("plane", 100, 1e-5)]:
+        p, q = PAIRS[name]
+        value = divergence(None, gmm(p), gmm(q), jaxgmm.GaussHermite(order))
+        np.testing.assert_allclose(value, TRUTHS[divergence](p, q), rtol=digits)
+
+
+def test_sigma_points_are_exact_for_single_gaussians():
+    for d in (1, 4, 32):
+        p, q = random_mixture(1, 1, d, spread=0.5), random_mixture(2, 1, d, spread=0.5)
+        value = jaxgmm.kl_divergence(None, gmm(p), gmm(q), jaxgmm.SigmaPoints())
+        np.testing.assert_allclose(value, reference.gaussian_kl(p, q), rtol=1e-10)
+
+
 def test_entropy(key):
     p = PAIRS["plane"][0]
     assert_within(estimate(jaxgmm.entropy, key, gmm(p)), reference.entropy(p), catches=1e-3)

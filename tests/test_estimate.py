@@ -109,6 +109,11 @@ def test_it_is_a_pytree_under_jit_vmap_and_grad(key):
         ({"atol": "small"}, TypeError, "atol must be a number, got 'small'"),
         ({"atol": 1e-3, "max_points": 0}, ValueError, "max_points must be an integer of at least 1, got 0"),
         ({"rule": 1000}, TypeError, "rule must be a rule such as jaxgmm.Sobol(2**14)"),
+        (
+            {"rule": jaxgmm.GaussHermite(8)},
+            ValueError,
+            "rule GaussHermite(order=8) draws nothing, so replicates would not differ",
+        ),
         ({"key": None}, ValueError, "key is None, but replicates must differ"),
         ({"divergence": "kl"}, TypeError, "divergence must be a function of (key, *mixtures, rule), got 'kl'"),
     ],

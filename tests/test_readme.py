@@ -52,9 +52,9 @@ def test_public_docstrings_are_complete(name):
     if name in ("Rule", "Estimate"):  # a protocol, and a result that is not built by hand
         return
     assert "Example:" in text
-    parameters = "Attributes:" if name == "GMM" else "Args:"
-    assert parameters in text
     signature = inspect.signature(documented)
+    if signature.parameters:
+        assert ("Attributes:" if name == "GMM" else "Args:") in text
     for parameter in signature.parameters:
         assert re.search(rf"^  {parameter}: ", text, re.MULTILINE), parameter
     if not inspect.isclass(documented):

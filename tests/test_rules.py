@@ -12,20 +12,47 @@ from jaxgmm import _rules
 RULES = [jaxgmm.MonteCarlo, jaxgmm.Sobol]
 
 
-def nodes_of(rule, key, k: int, d: int, length: int, dtype=np.float64) -> tuple[np.ndarray, np.ndarray]:
-    """All nodes (K, D, N) and weights (N,) of a rule, from all of its blocks."""
-    num_blocks, block = rule.blocks(key, k, d, length, dtype)
-    parts = [block(jnp.uint32(i)) for i in range(num_blocks)]
-    return np.concatenate([p[0] for p in parts], -1), np.concatenate([p[1] for p in parts])
+EVEN = np.full(4, 0.25)
+UNEQUAL = np.array([0.91] + [0.01] * 9)
+
+
+def nodes_of(rule, key, weights, d: int, length: int, dtype=np.float64) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The nodes (D, n_k) and weights (n_k,) of each component, from all batches."""
+    num_batches, batch = rule.batches(key, jnp.asarray(weights, dtype), d, length)
+    parts = jax.tree.map(lambda *leaves: np.concatenate(leaves), *[batch(jnp.uint32(i)) for i in range(num_batches)])
+    of = [parts.component == k for k in range(len(weights))]
+    return [(np.concatenate(parts.nodes[mine], -1), parts.node_weights[mine].ravel()) for mine in of]
 
 
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize(("n", "k", "length"), [(1, 1, 64), (1, 5, 64), (1000, 3, 64), (1000, 3, 1), (1024, 1, 2048)])
-def test_weights_sum_to_one_and_n_is_met(rule, n, k, length, key):
-    nodes, weights = nodes_of(rule(n), key, k, 2, length)
-    assert nodes.shape == (k, 2, len(weights))
-    assert n <= k * len(weights) <= 2 * n + 2 * k
-    np.testing.assert_allclose(weights.sum(), 1, rtol=1e-12)
+@pytest.mark.parametrize(
+    ("n", "k", "length"), [(1, 1, 64), (1, 5, 64), (1000, 3, 64), (1000, 3, 1), (1024, 1, 2048), (9000, 7, 99)]
+)
+@pytest.mark.parametrize("weights", ["even", "unequal", "one has all"])
+def test_weights_sum_to_one_and_n_is_met(rule, n, k, length, weights, key):
+    rng = np.random.default_rng(k)
+    weights = {"even": np.full(k, 1 / k), "unequal": rng.dirichlet(np.full(k, 0.3)), "one has all": np.eye(k)[0]}[weights]
+    nodes = nodes_of(rule(n), key, weights, 2, length)
+    total = sum(len(node_weights) for _, node_weights in nodes)
+    assert n <= total <= 2 * n + 2 * k
+    for points, node_weights in nodes:
+        assert points.shape == (2, len(node_weights))
+        np.testing.assert_allclose(node_weights.sum(), 1, rtol=1e-12)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_points_go_where_the_weights_are(rule, key):
+    """Independent points: within 1.5 of the least variance; weight gradients within 2 of the deviation of an even split."""
+    for weights in (UNEQUAL, EVEN, np.full(10, 0.1), np.random.default_rng(0).dirichlet(np.ones(30))):
+        shares = np.array([len(node_weights) for _, node_weights in nodes_of(rule(2**14), key, weights, 5, 256)])
+        shares = shares / shares.sum()
+        assert (weights**2 / shares).sum() <= 1.5
+        assert shares.min() * len(weights) >= 1 / 4
+
+
+def test_equal_weights_of_a_power_of_two_share_evenly(key):
+    for weights in (EVEN, EVEN * (1 + np.array([1e-7, -1e-7, 1e-7, 0]))):
+        assert [len(w) for _, w in nodes_of(jaxgmm.Sobol(1024), key, weights, 1, 256)] == [256] * 4
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -36,10 +63,12 @@ def test_a_node_is_standard_normal_whatever_its_index(rule):
     @jax.jit
     @jax.vmap
     def draw(key):
-        _, block = rule(24).blocks(key, 3, 2, 4, np.float64)
-        return jnp.concatenate([block(jnp.uint32(0))[0], block(jnp.uint32(1))[0]], -1)
+        num_batches, batch = rule(32).batches(key, jnp.full(4, 0.25), 2, 8)
+        lots = jnp.concatenate([batch(jnp.uint32(i)).nodes for i in range(num_batches)])
+        return lots.reshape(4, -1, 2, lots.shape[-1]).swapaxes(1, 2).reshape(4, 2, -1)
 
     draws = np.asarray(draw(keys))
+    assert draws.shape[1:] == (4, 2, 8)
     for index in [(0, 0, 0), (1, 1, 0), (2, 0, 5), (0, 1, 7)]:
         assert kstest(draws[:, *index], "norm").pvalue > 1e-6
     pairs = [((0, 0, 1), (1, 0, 1)), ((0, 0, 0), (0, 1, 0)), ((2, 1, 5), (0, 1, 5))]
@@ -49,8 +78,7 @@ def test_a_node_is_standard_normal_whatever_its_index(rule):
 
 def test_sobol_points_are_a_net(key):
     """Each of n intervals of length 1/n holds one point, in every dimension, and pairs of dimensions are nets as scipy's are."""
-    nodes, _ = nodes_of(jaxgmm.Sobol(3 * 256), key, 3, 5, 16)
-    uniform = norm.cdf(nodes)
+    uniform = norm.cdf([nodes for nodes, _ in nodes_of(jaxgmm.Sobol(1024), key, EVEN, 5, 64)])
     cells = np.sort(np.floor(uniform * 256).astype(int), -1)
     np.testing.assert_array_equal(cells, np.broadcast_to(np.arange(256), cells.shape))
     boxes = np.floor(uniform[:, :2] * 16).astype(int)
@@ -59,7 +87,9 @@ def test_sobol_points_are_a_net(key):
 
 
 def test_direction_numbers_are_those_of_joe_and_kuo():
-    points = np.asarray(_rules._net(jnp.asarray(_rules._directions(7, 6))[:, None, :], jnp.arange(64)))[0].T
+    points = np.asarray(_rules._net(jnp.asarray(_rules._directions(7, 6))[:, None, :], jnp.arange(64, dtype=np.uint32)[None]))[
+        0
+    ].T
     expected = qmc.Sobol(7, scramble=False, bits=32).random(64)
     assert {tuple(row) for row in points / 2.0**32} == {tuple(row) for row in expected}
 
@@ -70,7 +100,7 @@ def test_every_bit_is_scrambled():
 
     def point(key):
         directions, shift = _rules._scramble(key, 6, 1, 2)
-        return _rules._net(directions, jnp.array([37]))[..., 0] ^ shift
+        return _rules._net(directions, jnp.array([[37]], np.uint32))[..., 0] ^ shift
 
     words = np.asarray(jax.vmap(point)(keys))
     bits = (words[..., None] >> np.arange(32, dtype=np.uint32)) & 1
@@ -89,9 +119,9 @@ def test_no_infinity_at_the_ends(dtype):
 
 def test_same_key_same_points(key):
     for rule in RULES:
-        first, second = (nodes_of(rule(100), key, 2, 3, 8)[0] for _ in range(2))
+        first, second = (nodes_of(rule(100), key, EVEN, 3, 8)[0][0] for _ in range(2))
         np.testing.assert_array_equal(first, second)
-        assert not np.array_equal(first, nodes_of(rule(100), jax.random.key(1), 2, 3, 8)[0])
+        assert not np.array_equal(first, nodes_of(rule(100), jax.random.key(1), EVEN, 3, 8)[0][0])
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -115,7 +145,44 @@ def test_numpy_integers_are_integers():
 
 
 def test_limits_of_sobol(key):
-    with pytest.raises(ValueError, match=r"at most 2\*\*32 points"):
-        jaxgmm.Sobol(2**40).blocks(key, 1, 1, 64, np.float32)
+    with pytest.raises(ValueError, match=r"n must be at most 2\*\*32 for Sobol' points, got 1099511627776; use MonteCarlo"):
+        jaxgmm.Sobol(2**40)
     with pytest.raises(ValueError, match="at most 21201 dimensions, got 21202; use MonteCarlo"):
-        jaxgmm.Sobol(4).blocks(key, 1, 21202, 64, np.float32)
+        jaxgmm.Sobol(4).batches(key, jnp.ones(1), 21202, 64)
+
+
+def test_antithetic_nodes_come_in_pairs(key):
+    for n in (1000, 1001):
+        for nodes, _ in nodes_of(jaxgmm.MonteCarlo(n, antithetic=True), key, EVEN, 3, 64):
+            np.testing.assert_allclose(np.sort(nodes, -1), -np.sort(nodes, -1)[:, ::-1])
+            assert len(np.unique(np.abs(nodes[0]))) == nodes.shape[1] // 2
+
+
+def test_gauss_hermite_is_exact_for_polynomials():
+    """E[eps^2k] is (2k - 1)!!, up to degree 2 order - 1; in two dimensions, products."""
+    ((nodes, node_weights),) = nodes_of(jaxgmm.GaussHermite(6), None, [1.0], 2, 10)
+    assert (node_weights > 0).sum() == 36
+    for power, moment in [(0, 1), (1, 0), (2, 1), (4, 3), (6, 15), (8, 105), (10, 945), (11, 0)]:
+        np.testing.assert_allclose((nodes**power) @ node_weights, moment, atol=1e-10 * max(1, moment))
+    np.testing.assert_allclose((nodes[0] ** 4 * nodes[1] ** 6) @ node_weights, 45, rtol=1e-12)
+
+
+def test_gauss_hermite_of_high_order():
+    ((nodes, node_weights),) = nodes_of(jaxgmm.GaussHermite(1000), None, [1.0], 1, 256)
+    np.testing.assert_allclose(np.cos(nodes[0]) @ node_weights, np.exp(-0.5), rtol=1e-12)
+
+
+def test_gauss_hermite_says_what_to_use_instead():
+    with pytest.raises(
+        ValueError, match=r"GaussHermite\(order=10\) has 10\*\*7 nodes for each component, more than .* use Sobol"
+    ):
+        jaxgmm.GaussHermite(10).batches(None, jnp.ones(1), 7, 64)
+    with pytest.raises(ValueError, match="order must be an integer of at least 1, got 0"):
+        jaxgmm.GaussHermite(0)
+
+
+@pytest.mark.parametrize("d", [1, 3, 40])
+def test_sigma_points_have_the_moments_of_a_normal_to_degree_3(d):
+    for nodes, node_weights in nodes_of(jaxgmm.SigmaPoints(), None, EVEN, d, 16):
+        np.testing.assert_allclose(nodes @ node_weights, 0, atol=1e-12)
+        np.testing.assert_allclose((nodes * node_weights) @ nodes.T, np.eye(d), atol=1e-12)
