@@ -82,7 +82,7 @@ def component_log_prob(gmm: GMM, x: ArrayLike) -> Array:
       ['-0.9189', '-8.9189']
     """
     x = jnp.asarray(x)
-    return _log_densities(gmm)(_columns(x)).T.reshape(*x.shape[:-1], -1)
+    return component_log_densities(gmm)(_columns(x)).T.reshape(*x.shape[:-1], -1)
 
 
 @door()
@@ -115,20 +115,20 @@ def _columns(x: Array) -> Array:
 
 def _weighted_log_densities(gmm: GMM) -> Callable[[Array], Array]:
     """Points (D, n) -> log pi_k N(x; mu_k, Sigma_k), (K, n)."""
-    log_densities, log_weights = _log_densities(gmm), jax.nn.log_softmax(gmm.logits)
+    log_densities, log_weights = component_log_densities(gmm), jax.nn.log_softmax(gmm.logits)
     return lambda x: log_weights[:, None] + log_densities(x)
 
 
-def _log_densities(gmm: GMM) -> Callable[[Array], Array]:
+def component_log_densities(gmm: GMM) -> Callable[[Array], Array]:
     """Points (D, n) -> log N(x; mu_k, Sigma_k), (K, n)."""
-    mahalanobis = _diagonal_mahalanobis(gmm) if gmm.off_diag is None else _full_mahalanobis(gmm)
+    mahalanobis = _diagonal_mahalanobis(gmm) if gmm.off_diag is None else _full_mahalanobis(gmm, gmm.off_diag)
     log_peak = -log_det(gmm) - 0.5 * gmm.num_dims * math.log(2 * math.pi)
     return lambda x: log_peak[:, None] - 0.5 * mahalanobis(x)
 
 
-def _full_mahalanobis(gmm: GMM) -> Callable[[Array], Array]:
+def _full_mahalanobis(gmm: GMM, off_diag: Array) -> Callable[[Array], Array]:
     """Points (D, n) -> |L_k^{-1} (x - mu_k)|^2, (K, n)."""
-    inverse = inv_tril(unpack_tril(gmm.log_diag, gmm.off_diag, gmm.num_dims))
+    inverse = inv_tril(unpack_tril(gmm.log_diag, off_diag, gmm.num_dims))
     # W x - W mu cancels far from the origin; from the mixture's own centre it does not.
     centre = jax.lax.stop_gradient(gmm.loc.mean(0))
     offset = jnp.matmul(inverse, (gmm.loc - centre[None, :])[:, :, None], precision=HIGHEST)

@@ -1,19 +1,24 @@
 """Divergences and entropies of mixtures, as expectations."""
 
+import functools
 import math
 
 import jax
 from jax import Array
+from jax.sharding import Mesh
 
+from jaxgmm._control import controlled_log_density
 from jaxgmm._density import log_density
 from jaxgmm._door import door
-from jaxgmm._expectation import expectation
+from jaxgmm._expectation import controlled_expectation, expectation
 from jaxgmm._gmm import GMM, translate
 from jaxgmm._rules import DEFAULT_RULE, Rule, split_key
 
 
-@door("rule")
-def kl_divergence(key: Array | None, p: GMM, q: GMM, rule: Rule = DEFAULT_RULE) -> Array:
+@door("rule", "path_gradient", "mesh")
+def kl_divergence(
+    key: Array | None, p: GMM, q: GMM, rule: Rule = DEFAULT_RULE, *, path_gradient: bool = False, mesh: Mesh | None = None
+) -> Array:
     r"""An estimate of the Kullback-Leibler divergence of q from p.
 
     .. math:: KL(p \| q) = E_p[\log p(x) - \log q(x)]
@@ -25,6 +30,9 @@ def kl_divergence(key: Array | None, p: GMM, q: GMM, rule: Rule = DEFAULT_RULE) 
       p: the mixture that is sampled.
       q: the other mixture, in the same space.
       rule: the points.
+      path_gradient: whether p is held constant inside the logarithm, so that its gradient comes from the points alone. It stays
+        unbiased and is exactly 0 at p = q: for fitting p, the mixture that is sampled. Second derivatives are then wrong.
+      mesh: devices to spread the points over; see `expectation`.
 
     Returns:
       A scalar, in nats. `estimate` adds its standard error.
@@ -40,15 +48,18 @@ def kl_divergence(key: Array | None, p: GMM, q: GMM, rule: Rule = DEFAULT_RULE) 
       0.113
 
     References:
-      Kullback and Leibler, On information and sufficiency, Ann. Math. Stat. 22 (1951), eq. 2.4.
+      Kullback and Leibler, On information and sufficiency, Ann. Math. Stat. 22 (1951), eq. 2.4. Roeder, Wu and Duvenaud, Sticking
+      the landing, NeurIPS (2017), for the path gradient.
     """
     p, q = _centred(p, q)
-    log_p, log_q = log_density(p), log_density(q)
-    return expectation(key, p, lambda x: log_p(x) - log_q(x), rule)
+    log_p, log_q = controlled_log_density(_held(p) if path_gradient else p), controlled_log_density(q)
+    return controlled_expectation(key, p, log_p - log_q, rule, mesh)
 
 
-@door("rule")
-def js_divergence(key: Array | None, p: GMM, q: GMM, rule: Rule = DEFAULT_RULE) -> Array:
+@door("rule", "path_gradient", "mesh")
+def js_divergence(
+    key: Array | None, p: GMM, q: GMM, rule: Rule = DEFAULT_RULE, *, path_gradient: bool = False, mesh: Mesh | None = None
+) -> Array:
     r"""An estimate of the Jensen-Shannon divergence, symmetric and between 0 and log 2.
 
     .. math:: JS(p, q) = \tfrac12 KL(p \| m) + \tfrac12 KL(q \| m), \quad m = \tfrac12 p + \tfrac12 q
@@ -59,6 +70,9 @@ def js_divergence(key: Array | None, p: GMM, q: GMM, rule: Rule = DEFAULT_RULE) 
       p: a mixture.
       q: the other mixture, in the same space.
       rule: the points, as many under p as under q.
+      path_gradient: whether p and q are held constant inside the logarithms, so that gradients come from the points alone. They
+        stay unbiased and are exactly 0 at p = q. Second derivatives are then wrong.
+      mesh: devices to spread the points over; see `expectation`.
 
     Returns:
       A scalar, in nats (divide by log 2 for bits). Its square root is a metric. `estimate` adds its standard error.
@@ -77,16 +91,18 @@ def js_divergence(key: Array | None, p: GMM, q: GMM, rule: Rule = DEFAULT_RULE) 
       Lin, Divergence measures based on the Shannon entropy, IEEE Trans. Inf. Theory 37 (1991), eq. 4.1.
     """
     p, q = _centred(p, q)
-    log_p, log_q = log_density(p), log_density(q)
+    log_p, log_q = map(log_density, _held((p, q)) if path_gradient else (p, q))
     key_p, key_q = split_key(key)
     # log 2 stands inside both expectations: near p = q each integrand is then near 0, and no digits are lost.
-    from_p = expectation(key_p, p, lambda x: math.log(2) - jax.nn.softplus(log_q(x) - log_p(x)), rule)
-    from_q = expectation(key_q, q, lambda x: math.log(2) - jax.nn.softplus(log_p(x) - log_q(x)), rule)
+    from_p = expectation(key_p, p, lambda x: math.log(2) - jax.nn.softplus(log_q(x) - log_p(x)), rule, mesh=mesh)
+    from_q = expectation(key_q, q, lambda x: math.log(2) - jax.nn.softplus(log_p(x) - log_q(x)), rule, mesh=mesh)
     return 0.5 * from_p + 0.5 * from_q
 
 
-@door("rule")
-def jeffreys_divergence(key: Array | None, p: GMM, q: GMM, rule: Rule = DEFAULT_RULE) -> Array:
+@door("rule", "path_gradient", "mesh")
+def jeffreys_divergence(
+    key: Array | None, p: GMM, q: GMM, rule: Rule = DEFAULT_RULE, *, path_gradient: bool = False, mesh: Mesh | None = None
+) -> Array:
     r"""An estimate of the Jeffreys divergence, the sum of both Kullback-Leibler divergences.
 
     .. math:: J(p, q) = KL(p \| q) + KL(q \| p)
@@ -96,6 +112,8 @@ def jeffreys_divergence(key: Array | None, p: GMM, q: GMM, rule: Rule = DEFAULT_
       p: a mixture.
       q: the other mixture, in the same space.
       rule: the points, as many under p as under q.
+      path_gradient: for both terms, as in `kl_divergence`.
+      mesh: devices to spread the points over; see `expectation`.
 
     Returns:
       A scalar, in nats. `estimate` adds its standard error.
@@ -114,11 +132,12 @@ def jeffreys_divergence(key: Array | None, p: GMM, q: GMM, rule: Rule = DEFAULT_
       Jeffreys, An invariant form for the prior probability in estimation problems, Proc. R. Soc. A 186 (1946), eq. 1.
     """
     key_p, key_q = split_key(key)
-    return kl_divergence(key_p, p, q, rule) + kl_divergence(key_q, q, p, rule)
+    kl = functools.partial(kl_divergence, rule=rule, path_gradient=path_gradient, mesh=mesh)
+    return kl(key_p, p, q) + kl(key_q, q, p)
 
 
-@door("rule")
-def entropy(key: Array | None, p: GMM, rule: Rule = DEFAULT_RULE) -> Array:
+@door("rule", "mesh")
+def entropy(key: Array | None, p: GMM, rule: Rule = DEFAULT_RULE, *, mesh: Mesh | None = None) -> Array:
     r"""An estimate of the differential entropy of a mixture.
 
     .. math:: H(p) = -E_p[\log p(x)]
@@ -127,6 +146,7 @@ def entropy(key: Array | None, p: GMM, rule: Rule = DEFAULT_RULE) -> Array:
       key: a random key.
       p: the mixture.
       rule: the points.
+      mesh: devices to spread the points over; see `expectation`.
 
     Returns:
       A scalar, in nats; it may be negative, as the logarithm of a density may be positive. `estimate` adds its standard error.
@@ -143,11 +163,11 @@ def entropy(key: Array | None, p: GMM, rule: Rule = DEFAULT_RULE) -> Array:
     References:
       Shannon, A mathematical theory of communication, Bell Syst. Tech. J. 27 (1948), section 20.
     """
-    return cross_entropy(key, p, p, rule)
+    return cross_entropy(key, p, p, rule, mesh=mesh)
 
 
-@door("rule")
-def cross_entropy(key: Array | None, p: GMM, q: GMM, rule: Rule = DEFAULT_RULE) -> Array:
+@door("rule", "mesh")
+def cross_entropy(key: Array | None, p: GMM, q: GMM, rule: Rule = DEFAULT_RULE, *, mesh: Mesh | None = None) -> Array:
     r"""An estimate of the cross-entropy of q under p.
 
     .. math:: H(p, q) = -E_p[\log q(x)] = H(p) + KL(p \| q)
@@ -157,6 +177,7 @@ def cross_entropy(key: Array | None, p: GMM, q: GMM, rule: Rule = DEFAULT_RULE) 
       p: the mixture that is sampled.
       q: the other mixture, in the same space.
       rule: the points.
+      mesh: devices to spread the points over; see `expectation`.
 
     Returns:
       A scalar, in nats. `estimate` adds its standard error.
@@ -175,8 +196,10 @@ def cross_entropy(key: Array | None, p: GMM, q: GMM, rule: Rule = DEFAULT_RULE) 
       Cover and Thomas, Elements of Information Theory, 2nd ed. (2006), section 2.3 with 8.5.
     """
     p, q = _centred(p, q)
-    log_q = log_density(q)
-    return -expectation(key, p, log_q, rule)
+    return -controlled_expectation(key, p, controlled_log_density(q), rule, mesh)
+
+
+_held = jax.lax.stop_gradient
 
 
 def _centred(p: GMM, q: GMM) -> tuple[GMM, GMM]:

@@ -66,6 +66,7 @@ def estimate(
     atol: float | None = None,
     rtol: float | None = None,
     max_points: int = 2**24,
+    **options: Any,
 ) -> Estimate:
     r"""A divergence with its standard error, from independent replicates.
 
@@ -85,6 +86,7 @@ def estimate(
       atol: the standard error that is small enough, in nats.
       rtol: the same relative to the value.
       max_points: points in all at which to stop although the tolerance is not reached.
+      options: what else divergence takes by name, such as its ``mesh`` or ``path_gradient``.
 
     Returns:
       An `Estimate`; its `converged` is False if max_points did not suffice.
@@ -106,13 +108,13 @@ def estimate(
     """
     _check(divergence, key, mixtures, rule, num_replicates, atol, rtol, max_points)
     if atol is None and rtol is None:
-        return _checked_finite(_replicated(divergence, key, mixtures, rule, num_replicates))
+        return _checked_finite(_replicated(divergence, key, mixtures, rule, num_replicates, options))
     if not hasattr(rule, "n") or any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((key, mixtures))):
         raise TypeError(
             f"atol and rtol double the n of the rule until the error is small, so they need concrete arguments, outside "
             f"jax.jit, and a rule with an n; got {rule}"
         )
-    return _to_tolerance(divergence, key, mixtures, rule, num_replicates, atol or 0.0, rtol or 0.0, max_points)
+    return _to_tolerance(divergence, key, mixtures, rule, num_replicates, atol or 0.0, rtol or 0.0, max_points, options)
 
 
 def _to_tolerance(
@@ -124,10 +126,12 @@ def _to_tolerance(
     atol: float,
     rtol: float,
     max_points: int,
+    options: dict[str, Any],
 ) -> Estimate:
     while True:
         # A key of its own for each size: a stopping rule that looks at the same draws twice would bias the error bar.
-        result = _checked_finite(_replicated(divergence, jax.random.fold_in(key, rule.n), mixtures, rule, num_replicates))
+        own_key = jax.random.fold_in(key, rule.n)
+        result = _checked_finite(_replicated(divergence, own_key, mixtures, rule, num_replicates, options))
         excess = _excess(result, atol, rtol)
         if excess <= 1:
             return dataclasses.replace(result, converged=True)
@@ -147,18 +151,25 @@ def _excess(result: Estimate, atol: float, rtol: float) -> float:
     return float(np.max(np.where(error == 0, 0, error / np.maximum(tolerance, np.finfo(float).tiny))))
 
 
-def _replicated(divergence: Divergence, key: Array, mixtures: tuple[GMM, ...], rule: Rule, num_replicates: int) -> Estimate:
-    value, error = _mean_and_error(divergence, key, mixtures, rule, num_replicates)
+def _replicated(
+    divergence: Divergence, key: Array, mixtures: tuple[GMM, ...], rule: Rule, num_replicates: int, options: dict[str, Any]
+) -> Estimate:
+    value, error = _mean_and_error(divergence, key, mixtures, rule, num_replicates, tuple(sorted(options.items())))
     num_points = num_replicates * rule.n if hasattr(rule, "n") else None  # type: ignore[attr-defined]
     return Estimate(value, error, num_replicates, num_points, None)
 
 
-@functools.partial(jax.jit, static_argnames=("divergence", "rule", "num_replicates"))
+@functools.partial(jax.jit, static_argnames=("divergence", "rule", "num_replicates", "options"))
 def _mean_and_error(
-    divergence: Divergence, key: Array, mixtures: tuple[GMM, ...], rule: Rule, num_replicates: int
+    divergence: Divergence,
+    key: Array,
+    mixtures: tuple[GMM, ...],
+    rule: Rule,
+    num_replicates: int,
+    options: tuple[tuple[str, Any], ...],
 ) -> tuple[Any, Any]:
     keys = jax.random.split(key, num_replicates)
-    values = jax.lax.map(lambda key: divergence(key, *mixtures, rule=rule), keys)
+    values = jax.lax.map(lambda key: divergence(key, *mixtures, rule=rule, **dict(options)), keys)
     mean = jax.tree.map(lambda v: v.mean(0), values)
     error = jax.tree.map(lambda v: v.std(0, ddof=1) / math.sqrt(num_replicates), values)
     return mean, error

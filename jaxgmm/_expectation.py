@@ -1,16 +1,20 @@
 """The one loop: the expectation of a function under a mixture."""
 
 import functools
+import math
 import operator
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.custom_derivatives import SymbolicZero
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+from jax.sharding import Mesh, PartitionSpec
 
+from jaxgmm._control import Controlled, fitted_control
 from jaxgmm._door import check_arguments
 from jaxgmm._gmm import GMM
 from jaxgmm._linalg import HIGHEST
@@ -19,7 +23,9 @@ from jaxgmm._rules import DEFAULT_RULE, Rule
 T = TypeVar("T")
 
 
-def expectation(key: Array | None, gmm: GMM, fn: Callable[[Array], T], rule: Rule = DEFAULT_RULE) -> T:
+def expectation(
+    key: Array | None, gmm: GMM, fn: Callable[[Array], T], rule: Rule = DEFAULT_RULE, *, mesh: Mesh | None = None
+) -> T:
     r"""The expectation of a function under a mixture, differentiable in every parameter of the mixture and of the function.
 
     .. math:: E_p[h] = \sum_k \pi_k E_{\epsilon \sim N(0, I)}[h(\mu_k + L_k \epsilon)]
@@ -34,6 +40,7 @@ def expectation(key: Array | None, gmm: GMM, fn: Callable[[Array], T], rule: Rul
       gmm: the mixture.
       fn: a function of points (n, D), to an array or a pytree of arrays whose first axis is n.
       rule: the points; see `MonteCarlo` and `Sobol`.
+      mesh: devices to spread the points over, all axes of a `jax.sharding.Mesh`; the answer is that of one device, to rounding.
 
     Returns:
       What fn returns, averaged over its first axis.
@@ -55,20 +62,48 @@ def expectation(key: Array | None, gmm: GMM, fn: Callable[[Array], T], rule: Rul
 
     def contribution(index: Array) -> T:
         component, nodes, node_weights = batch(index)
-        values = fn(place(component, nodes).transpose(0, 2, 1).reshape(-1, gmm.num_dims))
+        values = fn(place(component, nodes))
         point_weights = (weights[component][:, None] * node_weights).ravel()
         return jax.tree.map(functools.partial(_weighted_sum, point_weights), values)
 
-    return _sum_over_batches(num_batches, contribution)
+    return _sum_over_batches(num_batches, contribution, mesh)
+
+
+def controlled_expectation(key: Array | None, gmm: GMM, integrand: Controlled, rule: Rule, mesh: Mesh | None) -> Array:
+    r"""The expectation of h, less a surrogate s of known mean: :math:`\sum_k \pi_k (E_k[h - s_k] + E_k[s_k])`."""
+    weights, place = gmm.weights, _placement(gmm)
+    num_batches, batch = rule.batches(key, jax.lax.stop_gradient(weights), gmm.num_dims, _batch_length(gmm))
+    num_points = num_batches * math.prod(jax.eval_shape(batch, jnp.uint32(0)).node_weights.shape)
+    if not _control_is_worth_it(gmm, integrand.num_features, num_points):
+        return expectation(key, gmm, lambda x: integrand.fn(x)[0], rule, mesh=mesh)
+    control = fitted_control(integrand, place, gmm.loc)
+
+    def contribution(index: Array) -> Array:
+        component, nodes, node_weights = batch(index)
+        values, features = integrand.fn(place(component, nodes))
+        point_weights = (weights[component][:, None] * node_weights).ravel()
+        return _weighted_sum(point_weights, values - control.at(component, features))
+
+    return _sum_over_batches(num_batches, contribution, mesh) + jnp.vdot(weights, control.means, precision=HIGHEST)
+
+
+def _control_is_worth_it(gmm: GMM, num_features: int, num_points: int) -> bool:
+    """Not in few dimensions, where nets do without; not where its 2 D points for each component are many or take much memory."""
+    sigma_points = 2 * gmm.num_dims * gmm.num_components
+    return gmm.num_dims > 4 and 4 * sigma_points <= num_points and sigma_points * num_features <= 2**22
 
 
 def _placement(gmm: GMM) -> Callable[[Array, Array], Array]:
-    """Components (s,) and their standard normals (s, D, b) -> points mu_k + L_k eps, (s, D, b)."""
-    if gmm.off_diag is None:
-        scale = jnp.broadcast_to(jnp.exp(gmm.log_diag), (gmm.num_components, gmm.log_diag.shape[1]))
-        return lambda component, nodes: gmm.loc[component][:, :, None] + scale[component][:, :, None] * nodes
-    factors = gmm.scale_tril
-    return lambda component, nodes: gmm.loc[component][:, :, None] + jnp.matmul(factors[component], nodes, precision=HIGHEST)
+    """Components (s,) and their standard normals (s, D, b) -> points mu_k + L_k eps, (s b, D)."""
+    diagonal = gmm.off_diag is None
+    scale = jnp.broadcast_to(jnp.exp(gmm.log_diag), gmm.loc.shape) if diagonal else gmm.scale_tril
+
+    def place(component: Array, nodes: Array) -> Array:
+        of_slots = scale[component]
+        scaled = of_slots[:, :, None] * nodes if diagonal else jnp.matmul(of_slots, nodes, precision=HIGHEST)
+        return (gmm.loc[component][:, :, None] + scaled).transpose(0, 2, 1).reshape(-1, gmm.num_dims)
+
+    return place
 
 
 def _weighted_sum(weights: Array, values: Array) -> Array:
@@ -76,51 +111,82 @@ def _weighted_sum(weights: Array, values: Array) -> Array:
     return jnp.einsum("n...,n->...", values, weights.astype(values.dtype), precision=HIGHEST)
 
 
-def _sum_over_batches(num_batches: int, contribution: Callable[[Array], T]) -> T:
+def _sum_over_batches(num_batches: int, contribution: Callable[[Array], T], mesh: Mesh | None) -> T:
     """The sum of what all batches contribute; a single number gets its derivatives in one pass over the points."""
-    first = jnp.uint32(0)
-    program, shape = jax.make_jaxpr(contribution, return_shape=True)(first)
-    if not (isinstance(shape, jax.ShapeDtypeStruct) and shape.ndim == 0 and jnp.issubdtype(shape.dtype, jnp.floating)):
-        return _loop(num_batches, contribution)
-
-    def of_captured(index: Array, *captured: Array) -> Array:
-        return jaxpr_as_fun(ClosedJaxpr(program.jaxpr, captured))(index)[0]
-
-    return _scalar_sum(num_batches, of_captured)(*program.consts)
+    contribution, captured, shape = _closed(contribution)
+    total = _sum_of_captured(num_batches, contribution, mesh)
+    if isinstance(shape, jax.ShapeDtypeStruct) and shape.ndim == 0 and jnp.issubdtype(shape.dtype, jnp.floating):
+        total = _with_gradient_alongside(total, num_batches, contribution, mesh)
+    return total(*captured)
 
 
-def _scalar_sum(num_batches: int, contribution: Callable[..., Array]) -> Callable[..., Array]:
-    """The sum over batches as a function of what the contribution captures, its gradient summed alongside the value.
+def _closed(fn: Callable[[Array], T]) -> tuple[Callable[..., T], list[Array], Any]:
+    """A function of an index as one of the index and of the arrays that it captures; those; and the shapes that it returns."""
+    program, shape = jax.make_jaxpr(fn, return_shape=True)(jnp.uint32(0))
+    tree = jax.tree.structure(shape)
+
+    def of_captured(index: Array, *captured: Array) -> T:
+        return jax.tree.unflatten(tree, jaxpr_as_fun(ClosedJaxpr(program.jaxpr, captured))(index))
+
+    return of_captured, program.consts, shape
+
+
+def _sum_of_captured(num_batches: int, contribution: Callable[..., T], mesh: Mesh | None) -> Callable[..., T]:
+    """The sum over the batches, on one device or on all of a mesh, as a function of what the contribution captures."""
+    if mesh is None:
+        return lambda *captured: _loop(jnp.arange(num_batches, dtype=jnp.uint32), lambda index: contribution(index, *captured))
+    axes = tuple(mesh.axis_names)
+    mesh = Mesh(mesh.devices, axes)  # whose axes are not typed as explicit, so that the arguments may come as they are
+
+    def on_each_device(*captured: Array) -> T:
+        def masked(index: Array) -> T:
+            return jax.tree.map(lambda v: jnp.where(index < num_batches, v, jnp.zeros_like(v)), contribution(index, *captured))
+
+        turns = jnp.arange(math.ceil(num_batches / mesh.size), dtype=jnp.uint32)
+        device = jax.lax.axis_index(axes).astype(jnp.uint32)
+        return jax.lax.psum(_loop(turns * np.uint32(mesh.size) + device, masked), axes)
+
+    return lambda *captured: jax.shard_map(
+        on_each_device, mesh=mesh, in_specs=PartitionSpec(), out_specs=PartitionSpec(), check_vma=False
+    )(*captured)
+
+
+def _with_gradient_alongside(
+    total: Callable[..., Any], num_batches: int, contribution: Callable[..., Any], mesh: Mesh | None
+) -> Callable[..., Any]:
+    """The same sum, whose derivative rule sums value and gradient together.
 
     Autodiff of the loop would go through all points twice, as memory must not grow with their number: once for the value, and
     once more, recomputing it, for the gradient.
     """
-
-    @jax.custom_jvp
-    def total(*captured: Array) -> Array:
-        return _loop(num_batches, lambda index: contribution(index, *captured))
+    total = jax.custom_jvp(total)
 
     @functools.partial(total.defjvp, symbolic_zeros=True)
     def total_jvp(captured: tuple[Array, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
         moving = [i for i, tangent in enumerate(tangents) if not isinstance(tangent, SymbolicZero)]
 
-        def of_moving(index: Array, values: list[Array]) -> Array:
-            replaced = dict(zip(moving, values, strict=True))
-            return contribution(index, *(replaced.get(i, value) for i, value in enumerate(captured)))
+        def value_and_gradient(index: Array, *captured: Array) -> tuple[Array, tuple[Array, ...]]:
+            return jax.value_and_grad(contribution, argnums=tuple(i + 1 for i in moving))(index, *captured)
 
-        value_and_gradient = jax.value_and_grad(of_moving, argnums=1)
-        value, gradient = _loop(num_batches, lambda index: value_and_gradient(index, [captured[i] for i in moving]))
+        value, gradient = _sum_of_captured(num_batches, value_and_gradient, mesh)(*captured)
         terms = [jnp.vdot(g, tangents[i], precision=HIGHEST) for i, g in zip(moving, gradient, strict=True)]
         return value, sum(terms, jnp.zeros_like(value))
 
     return total
 
 
-def _loop(num_batches: int, contribution: Callable[[Array], T]) -> T:
+def _loop(indices: Array, contribution: Callable[[Array], T]) -> T:
+    """The sum of the contributions, each addition's rounding error carried into the next (Kahan 1965)."""
     body = jax.checkpoint(contribution, prevent_cse=False)  # a scan keeps the two passes apart already
-    indices = jnp.arange(num_batches, dtype=jnp.uint32)
     zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(body, indices[0]))
-    return jax.lax.scan(lambda sums, index: (jax.tree.map(operator.add, sums, body(index)), None), zeros, indices)[0]
+
+    def add(carry: tuple[T, T], index: Array) -> tuple[tuple[T, T], None]:
+        sums, errors = carry
+        terms = jax.tree.map(operator.sub, body(index), errors)
+        new_sums = jax.tree.map(operator.add, sums, terms)
+        return (new_sums, jax.tree.map(lambda new, old, term: (new - old) - term, new_sums, sums, terms)), None
+
+    return jax.lax.scan(add, (zeros, zeros), indices)[0][0]
 
 
 def _batch_length(gmm: GMM) -> int:

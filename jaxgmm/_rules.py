@@ -37,8 +37,7 @@ class Rule(Protocol):
       is_random: whether the nodes are drawn from the key, independently for each component.
     """
 
-    @property
-    def is_random(self) -> bool: ...
+    is_random: ClassVar[bool]
 
     def batches(self, key: Array | None, weights: Array, num_dims: int, length: int) -> tuple[int, Callable[[Array], Batch]]:
         """The number of batches, and the function from the index of a batch to its nodes: about `length` of them.

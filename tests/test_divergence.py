@@ -217,3 +217,30 @@ def test_a_random_rule_needs_a_key(divergence):
 def test_old_style_keys_are_keys():
     p, q = map(gmm, PAIRS["overlapping"])
     assert jaxgmm.kl_divergence(jax.random.PRNGKey(0), p, q) == jaxgmm.kl_divergence(jax.random.key(0), p, q)
+
+
+@pytest.mark.parametrize("divergence", [jaxgmm.kl_divergence, jaxgmm.js_divergence, jaxgmm.jeffreys_divergence])
+def test_path_gradient(divergence, key):
+    """As right as the default in every parameter; exactly 0 between a mixture and itself, where the default is not."""
+    pair = PAIRS["plane"]
+    p, q = map(gmm, pair)
+    path = functools.partial(divergence, path_gradient=True)
+    assert divergence(key, p, q) == path(key, p, q)
+    result = estimate(jax.grad(path, argnums=(1, 2)), key, p, q)
+    for side in (0, 1):
+        exact = exact_gradient(TRUTHS[divergence], unconstrained(p), unconstrained(q), side)
+        for name in LEAVES:
+            value, error = getattr(result.value[side], name), getattr(result.standard_error[side], name)
+            part = dataclasses.replace(result, value=value, standard_error=error)
+            assert_within(part, exact[name], catches=0.02 * max(1, np.abs(exact[name]).max()))
+    if divergence is not jaxgmm.jeffreys_divergence:  # whose other term is not sampled from p
+        assert all((leaf == 0).all() for leaf in jax.tree.leaves(jax.grad(lambda p: path(key, p, q))(q)))
+        assert np.abs(jax.grad(lambda p: divergence(key, p, q))(q).loc).max() > 1e-6
+
+
+def test_ten_million_points_in_float32_lose_no_digits(key):
+    """Sums of many equal terms are where rounding errors add up instead of cancelling."""
+    p, q = (gmm(m, np.float32) for m in PAIRS["plane"])
+    rule = jaxgmm.Sobol(10_000_000)
+    truth = TRUTHS[jaxgmm.js_divergence](*PAIRS["plane"])
+    np.testing.assert_allclose(jaxgmm.js_divergence(key, p, q, rule), truth, rtol=2e-6)

@@ -1,0 +1,65 @@
+"""Many devices: eight in one process, and two processes that hold one each."""
+
+import socket
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+PROGRAM = """
+import os, sys
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count={devices}"
+import jax, numpy as np
+jax.config.update("jax_enable_x64", True)
+{start}
+import jaxgmm
+
+rng = np.random.default_rng(0)
+def mixture(k, d):
+    return jaxgmm.GMM.from_moments(rng.dirichlet(np.full(k, 5)), rng.normal(size=(k, d)), rng.uniform(0.5, 2, (k, d)), "diag")
+
+assert jax.device_count() == {total}
+p, q = mixture(5, 6), mixture(3, 6)
+key = jax.random.key(0)
+meshes = [jax.make_mesh(shape, axes) for shape, axes in {meshes}]
+def of(mesh, rule):
+    return jax.value_and_grad(lambda p, q: jaxgmm.kl_divergence(key, p, q, rule, mesh=mesh), argnums=(0, 1))(p, q)
+for rule in (jaxgmm.Sobol(2**13), jaxgmm.MonteCarlo(20_000)):
+    for mesh in meshes:
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12), of(None, rule), of(mesh, rule))
+moments = jax.jit(lambda mesh: jaxgmm.expectation(key, p, lambda x: dict(mean=x, norm=(x * x).sum(1)), mesh=mesh), static_argnums=0)
+jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10), moments(None), moments(meshes[-1]))
+alone, together = (jaxgmm.estimate(jaxgmm.js_divergence, key, p, q, num_replicates=2, mesh=mesh) for mesh in (None, meshes[-1]))
+np.testing.assert_allclose(alone.value, together.value, rtol=1e-10)
+print("agreed")
+"""
+
+
+def start(program: str, *arguments: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.long
+def test_eight_devices_agree_with_one():
+    meshes = [((8,), ("points",)), ((2, 4), ("a", "b"))]
+    process = start(PROGRAM.format(devices=8, total=8, start="", meshes=meshes))
+    out, err = process.communicate(timeout=250)
+    assert process.returncode == 0, err
+    assert out.splitlines()[-1] == "agreed"
+
+
+@pytest.mark.long
+def test_two_processes_agree_with_one():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    join = f"jax.distributed.initialize({address!r}, num_processes=2, process_id=int(sys.argv[1]))"
+    program = PROGRAM.format(devices=1, total=2, start=join, meshes=[((2,), ("points",))])
+    processes = [start(program, str(rank)) for rank in range(2)]
+    outputs = [process.communicate(timeout=250) for process in processes]
+    for process, (out, err) in zip(processes, outputs, strict=True):
+        assert process.returncode == 0, err
+        assert out.splitlines()[-1] == "agreed"
