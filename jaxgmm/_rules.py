@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.typing import DTypeLike
 
 from jaxgmm._deal import Slots, ceil_log2
+from jaxgmm._sobol import net, normal_from_bits, scrambled
 
 
 class Batch(NamedTuple):
@@ -136,13 +136,13 @@ class Sobol:
         num_bits = max(ceil_log2(self.n), ceil_log2(len(weights)))
         slots = Slots.deal(weights, self.n, length, in_powers_of_two=num_dims <= MAX_DIMS_OF_WHOLE_NETS)
         low = num_bits - ceil_log2(slots.num_slots)
-        directions, shift = _scramble(root, num_bits, len(weights), num_dims)
-        nets = _net(directions[:low], jnp.arange(2**low, dtype=np.uint32)[None]) ^ shift[:, :, None]
+        directions, shift = scrambled(root, num_bits, len(weights), num_dims)
+        nets = net(directions[:low], jnp.arange(2**low, dtype=np.uint32)[None]) ^ shift[:, :, None]
 
         def batch(index: Array) -> Batch:
             component, place, counts = slots.batch(index)
-            offset = _net(directions[low:, component], place[:, None])
-            nodes = _normal_from_bits(nets[component] ^ offset, weights.dtype)
+            offset = net(directions[low:, component], place[:, None])
+            nodes = normal_from_bits(nets[component] ^ offset, weights.dtype)
             return Batch(component, nodes, _even_weights(counts, nodes))
 
         return slots.num_batches, batch
@@ -277,55 +277,6 @@ def _require_key(rule: Rule, key: Array | None) -> Array:
     if key is None:
         raise ValueError(f"key is None, but {rule} draws at random: pass key=jax.random.key(0), say")
     return key
-
-
-@functools.cache
-def _directions(num_dims: int, num_bits: int) -> np.ndarray:
-    """Direction numbers (num_bits, D) of the Sobol' sequence, the most significant bit first."""
-    from scipy.stats import qmc  # deferred: half a second that a user of MonteCarlo need not pay
-
-    if num_dims > qmc.Sobol.MAXDIM:
-        raise ValueError(f"Sobol' sequences have at most {qmc.Sobol.MAXDIM} dimensions, got {num_dims}; use MonteCarlo")
-    table = np.zeros((num_bits, num_dims), np.uint32)
-    for bit in range(num_bits):
-        # In Gray code order, points 2**bit - 1 and 2**bit differ by the direction number of that bit.
-        engine = qmc.Sobol(num_dims, scramble=False, bits=32)
-        if bit:
-            engine.fast_forward(2**bit - 1)
-        last, this = (engine.random(2) * 2.0**32).astype(np.uint32)
-        table[bit] = last ^ this
-    return table
-
-
-def _scramble(key: Array, num_bits: int, num_components: int, num_dims: int) -> tuple[Array, Array]:
-    """Directions (num_bits, K, D) times a random lower unitriangular matrix over GF(2), and a random shift (K, D)."""
-    linear_key, shift_key = jax.random.split(key)
-    top = np.uint32(1 << 31) >> np.arange(num_bits, dtype=np.uint32)
-    random = jax.random.bits(linear_key, (num_bits, num_components, num_dims), np.uint32)
-    columns = (random & (top - np.uint32(1))[:, None, None]) | top[:, None, None]
-    entries = (_directions(num_dims, num_bits)[:, :, None] & top) != 0
-    terms = jnp.where(entries.transpose(0, 2, 1)[:, :, None, :], columns[None], np.uint32(0))
-    shift = jax.random.bits(shift_key, (num_components, num_dims), np.uint32)
-    return _xor(terms, 1), shift
-
-
-def _net(directions: Array, indices: Array) -> Array:
-    """Directions (m, s, D) of s nets -> their points (s, D, b) of those indices (s or 1, b)."""
-    places = np.arange(directions.shape[0], dtype=np.uint32)[:, None, None]
-    bits = (indices[None] >> places) & np.uint32(1)
-    return _xor(directions[..., None] * bits[:, :, None, :], 0)
-
-
-def _xor(words: Array, axis: int) -> Array:
-    return jax.lax.reduce(words, np.uint32(0), jax.lax.bitwise_xor, (axis,))
-
-
-def _normal_from_bits(bits: Array, dtype: DTypeLike) -> Array:
-    """Normals at the midpoints of the cells of a uniform grid, so that neither end is infinite."""
-    wide, kept = (np.float64, 32) if dtype == np.float64 else (np.float32, 23)
-    cells = (bits >> np.uint32(32 - kept)).astype(wide)
-    uniform = cells * 2.0 ** (1 - kept) + (2.0**-kept - 1)
-    return (math.sqrt(2) * jax.lax.erf_inv(uniform)).astype(dtype)
 
 
 DEFAULT_RULE = Sobol(2**14)

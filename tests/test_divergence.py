@@ -171,6 +171,22 @@ def test_invariances(divergence, key):
         assert 5 * error < 0.01 * base.value
 
 
+def test_js_samples_its_two_halves_independently():
+    """Over 400 keys, the variance is the sum of the two halves'; with shared nodes these pull against each other."""
+    p, q = (reference.mixture([1.0], [mean], [1.0]) for mean in (-1, 1))
+    rule = jaxgmm.MonteCarlo(64)
+    keys = jax.random.split(jax.random.key(2), 400)
+    values = jax.jit(jax.vmap(lambda key: jaxgmm.js_divergence(key, gmm(p), gmm(q), rule)))(keys)
+
+    def moment(power):
+        return reference.quadrature(
+            lambda x: np.exp(p.log_prob(x)) * np.logaddexp(0, q.log_prob(x) - p.log_prob(x)) ** power, p, q
+        )
+
+    exact = 0.25 * 2 * (moment(2) - moment(1) ** 2) / 64
+    assert abs(values.var() / exact - 1) < 5 * math.sqrt(2 / 400)
+
+
 def test_js_is_bounded_and_symmetric(key):
     for name, pair in PAIRS.items():
         p, q = map(gmm, pair)

@@ -28,7 +28,8 @@ def of(mesh, rule):
 for rule in (jaxgmm.Sobol(2**13), jaxgmm.MonteCarlo(20_000)):
     for mesh in meshes:
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12), of(None, rule), of(mesh, rule))
-moments = jax.jit(lambda mesh: jaxgmm.expectation(key, p, lambda x: dict(mean=x, norm=(x * x).sum(1)), mesh=mesh), static_argnums=0)
+fn = lambda x: dict(mean=x, norm=(x * x).sum(1))
+moments = jax.jit(lambda mesh: jaxgmm.expectation(key, p, fn, mesh=mesh), static_argnums=0)
 jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10), moments(None), moments(meshes[-1]))
 alone, together = (jaxgmm.estimate(jaxgmm.js_divergence, key, p, q, num_replicates=2, mesh=mesh) for mesh in (None, meshes[-1]))
 np.testing.assert_allclose(alone.value, together.value, rtol=1e-10)

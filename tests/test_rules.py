@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import kstest, norm, qmc
 
 import jaxgmm
-from jaxgmm import _rules
+from jaxgmm import _sobol
 
 RULES = [jaxgmm.MonteCarlo, jaxgmm.Sobol]
 
@@ -87,7 +87,7 @@ def test_sobol_points_are_a_net(key):
 
 
 def test_direction_numbers_are_those_of_joe_and_kuo():
-    points = np.asarray(_rules._net(jnp.asarray(_rules._directions(7, 6))[:, None, :], jnp.arange(64, dtype=np.uint32)[None]))[
+    points = np.asarray(_sobol.net(jnp.asarray(_sobol.directions_of(7, 6))[:, None, :], jnp.arange(64, dtype=np.uint32)[None]))[
         0
     ].T
     expected = qmc.Sobol(7, scramble=False, bits=32).random(64)
@@ -99,8 +99,8 @@ def test_every_bit_is_scrambled():
     keys = jax.random.split(jax.random.key(4), 2000)
 
     def point(key):
-        directions, shift = _rules._scramble(key, 6, 1, 2)
-        return _rules._net(directions, jnp.array([[37]], np.uint32))[..., 0] ^ shift
+        directions, shift = _sobol.scrambled(key, 6, 1, 2)
+        return _sobol.net(directions, jnp.array([[37]], np.uint32))[..., 0] ^ shift
 
     words = np.asarray(jax.vmap(point)(keys))
     bits = (words[..., None] >> np.arange(32, dtype=np.uint32)) & 1
@@ -109,7 +109,7 @@ def test_every_bit_is_scrambled():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_no_infinity_at_the_ends(dtype):
-    ends = _rules._normal_from_bits(jnp.array([0, 2**32 - 1, 2**31 - 1, 2**31], np.uint32), dtype)
+    ends = _sobol.normal_from_bits(jnp.array([0, 2**32 - 1, 2**31 - 1, 2**31], np.uint32), dtype)
     assert ends.dtype == dtype
     np.testing.assert_allclose(ends[0], -ends[1], rtol=1e-6)
     kept = 23 if dtype == np.float32 else 32
@@ -142,6 +142,13 @@ def test_bad_n(rule, n, error, message):
 
 def test_numpy_integers_are_integers():
     assert jaxgmm.Sobol(np.int64(8)) == jaxgmm.Sobol(8)
+
+
+def test_every_dimension_of_the_tables(key):
+    """In 21,201 dimensions each coordinate is a net still."""
+    ((nodes, _),) = nodes_of(jaxgmm.Sobol(8), key, [1.0], 21201, 8)
+    cells = np.sort(np.floor(norm.cdf(nodes) * 8).astype(int), -1)
+    np.testing.assert_array_equal(cells, np.broadcast_to(np.arange(8), (21201, 8)))
 
 
 def test_limits_of_sobol(key):

@@ -1,25 +1,53 @@
 """KL by jaxgmm against the classical recipe, at the same number of points: `python tests/benchmarks`.
 
-The figure of merit is work, time x variance: what it costs to reach a given standard error. All times are medians of runs
-that take turns, after compilation; every ratio is of times in this run.
+The figure of merit is work, time x variance: what it costs to reach a given standard error. Times are medians of runs that take
+turns, after compilation, and every ratio is of times in this run; "cold" is a whole process, import and compilation included.
 """
 
 import argparse
+import functools
+import json
+import os
+import pathlib
+import platform
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from pairs import PAIRS
+from pairs import PAIRS, related
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
 
 import jaxgmm
+from jaxgmm import GMM, _expectation
+
+RTOL = 1e-3
 
 
 def recipe(p, q, n: int) -> np.ndarray:
     """What people do: sample scikit-learn's mixture, score both, subtract; the terms of the mean."""
     x, _ = p.sample(n)
     return p.score_samples(x) - q.score_samples(x)
+
+
+def scipy_recipe(p, q, n: int) -> np.ndarray:
+    """The same with SciPy's densities, which lose no digits."""
+    x, _ = p.sample(n)
+
+    def log_density(m) -> np.ndarray:
+        parts = [multivariate_normal(mean, c).logpdf(x) for mean, c in zip(m.means_, dense(m), strict=True)]
+        return logsumexp(parts, b=m.weights_[:, None], axis=0)
+
+    return log_density(p) - log_density(q)
+
+
+def dense(m) -> np.ndarray:
+    return m.covariances_ if m.covariances_.ndim == 3 else np.stack([np.diag(v) for v in m.covariances_])
 
 
 def medians(functions: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
@@ -35,52 +63,164 @@ def medians(functions: dict[str, Callable[[], object]], rounds: int) -> dict[str
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def measure(p: jaxgmm.GMM, q: jaxgmm.GMM, n: int, rounds: int) -> dict[str, float]:
+def floor(p: GMM, q: GMM, n: int) -> Callable[[], jax.Array]:
+    """The matrix products alone: placing n points, and whitening them by each component of both mixtures."""
+    block = _expectation._batch_length(p)
+    num_rows = (p.num_components + q.num_components) * p.num_dims
+    rows = jnp.ones((num_rows if p.off_diag is not None else p.num_components + q.num_components, p.num_dims), jnp.float32)
+    nodes = jnp.ones((-(-n // block), p.num_dims, block), jnp.float32)
+
+    @jax.jit
+    def products(rows: jax.Array, nodes: jax.Array) -> jax.Array:
+        def body(total: jax.Array, x: jax.Array):
+            return total + jnp.matmul(rows, jnp.matmul(rows[: x.shape[0], :], x) if p.off_diag is not None else x)[0, 0], None
+
+        return jax.lax.scan(body, jnp.zeros(()), nodes)[0]
+
+    return lambda: products(rows, nodes)
+
+
+def measure(name: str, n: int, rounds: int) -> dict[str, float]:
+    p, q = PAIRS[name]()
     key = jax.random.key(0)
     sklearn_p, sklearn_q = jaxgmm.to_sklearn(p), jaxgmm.to_sklearn(q)
     sobol, monte_carlo = jaxgmm.Sobol(n), jaxgmm.MonteCarlo(n)
     gradient = jax.jit(jax.value_and_grad(lambda key, p, q: jaxgmm.kl_divergence(key, p, q, sobol), argnums=(1, 2)))
+    points = 2 ** (n - 1).bit_length()
     seconds = medians(
         {
             "recipe": lambda: recipe(sklearn_p, sklearn_q, n),
+            "scipy": lambda: scipy_recipe(sklearn_p, sklearn_q, n),
             "monte carlo": lambda: jaxgmm.kl_divergence(key, p, q, monte_carlo),
             "sobol": lambda: jaxgmm.kl_divergence(key, p, q, sobol),
             "gradient": lambda: gradient(key, p, q),
+            "floor": floor(p, q, points),
         },
         rounds,
     )
     replicates = 32
-    errors = {
-        "recipe": recipe(sklearn_p, sklearn_q, n).std() / np.sqrt(n),
-        "sobol": jaxgmm.estimate(jaxgmm.kl_divergence, key, p, q, rule=sobol, num_replicates=replicates).standard_error
-        * np.sqrt(replicates),
-    }
+    result = jaxgmm.estimate(jaxgmm.kl_divergence, key, p, q, rule=sobol, num_replicates=replicates)
+    error = max(float(result.standard_error) * replicates**0.5, 1e-7 * abs(float(result.value)))  # float32 sees no less
+    terms = recipe(sklearn_p, sklearn_q, n)
+    recipe_error = float(terms.std() / np.sqrt(n))
+    start = time.perf_counter()
+    subprocess.run(
+        [sys.executable, str(pathlib.Path(__file__).with_name("cold.py")), name, str(RTOL)], check=True, capture_output=True
+    )
+    cold = time.perf_counter() - start
     return {
-        "recipe s": seconds["recipe"],
-        "sobol s": seconds["sobol"],
-        "speed MC": seconds["recipe"] / seconds["monte carlo"],
-        "speed Sobol": seconds["recipe"] / seconds["sobol"],
+        "KL": float(result.value),
+        "se": error,
+        "recipe se": recipe_error,
+        "ms": 1e3 * seconds["sobol"],
+        "recipe ms": 1e3 * seconds["recipe"],
+        "MC speed": seconds["recipe"] / seconds["monte carlo"],
+        "work": seconds["recipe"] * recipe_error**2 / (seconds["sobol"] * error**2),
+        "scipy work": seconds["scipy"] * recipe_error**2 / (seconds["sobol"] * error**2),
         "grad/value": seconds["gradient"] / seconds["sobol"],
-        "recipe se": errors["recipe"],
-        "sobol se": float(errors["sobol"]),
-        "se ratio": errors["recipe"] / float(errors["sobol"]),
-        "work": seconds["recipe"] / seconds["sobol"] * (errors["recipe"] / float(errors["sobol"])) ** 2,
+        "time/floor": seconds["sobol"] / seconds["floor"],
+        "cold s": cold,
+        "recipe s": import_seconds() + seconds["recipe"] * (recipe_error / (RTOL * abs(float(result.value)))) ** 2,
     }
+
+
+@functools.cache
+def import_seconds() -> float:
+    """What the recipe pays before it starts."""
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import sklearn.mixture"], check=True)
+    return time.perf_counter() - start
+
+
+def growth() -> None:
+    """Time and peak memory of KL as n, K and D grow, each in a process of its own."""
+    print(f"\n{'n':>10s}{'K':>6s}{'D':>6s}{'value s':>10s}{'gradient s':>12s}{'peak MB':>10s}")
+    sizes = [(n, 10, 16) for n in (10**4, 10**5, 10**6, 10**7)]
+    sizes += [(10**5, k, 16) for k in (1, 64, 256)] + [(10**5, 10, d) for d in (1, 64, 256)]
+    for size in sizes:
+        out = subprocess.run(
+            [sys.executable, __file__, "--size", *map(str, size)], check=True, capture_output=True, text=True
+        ).stdout.split()
+        print(f"{size[0]:10d}{size[1]:6d}{size[2]:6d}{float(out[0]):10.3f}{float(out[1]):12.3f}{float(out[2]):10.0f}", flush=True)
+
+
+def one_size(n: int, k: int, d: int) -> None:
+    p, q = related(k, d, 2.0)()
+    rule, key = jaxgmm.Sobol(n), jax.random.key(0)
+    gradient = jax.jit(jax.value_and_grad(lambda key, p, q: jaxgmm.kl_divergence(key, p, q, rule), argnums=(1, 2)))
+    times = medians({"v": lambda: jaxgmm.kl_divergence(key, p, q, rule), "g": lambda: gradient(key, p, q)}, 3)
+    status = pathlib.Path("/proc/self/status").read_text()
+    peak = next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+    print(times["v"], times["g"], peak)
+
+
+def batch_lengths(n: int, rounds: int) -> None:
+    """The milliseconds of value and gradient by the length of a batch; * marks the length that is used."""
+    lengths = [128, 256, 512, 1024, 2048, 4096, 8192]
+    print(f"\n{'batch length':22s}" + "".join(f"{length:>16d}" for length in lengths))
+    for name, build in PAIRS.items():
+        p, q = build()
+        cells = [times_with_batches_of(length, p, q, n, rounds) for length in lengths]
+        used = _expectation._batch_length(p)
+        marks = ["*" if length == used else " " for length in lengths]
+        print(f"{name:22s}" + "".join(cell + mark for cell, mark in zip(cells, marks, strict=True)), flush=True)
+
+
+def times_with_batches_of(length: int, p: GMM, q: GMM, n: int, rounds: int) -> str:
+    chosen, key = _expectation._batch_length, jax.random.key(0)
+    _expectation._batch_length = lambda gmm: length
+    jax.clear_caches()
+    value = jax.jit(lambda key, p, q: jaxgmm.kl_divergence(key, p, q, jaxgmm.Sobol(n)))
+    gradient = jax.jit(jax.grad(value, argnums=(1, 2)))
+    times = medians({"value": lambda: value(key, p, q), "gradient": lambda: gradient(key, p, q)}, rounds)
+    _expectation._batch_length = chosen
+    return f"{1e3 * times['value']:7.1f}{1e3 * times['gradient']:8.1f}"
+
+
+def machine() -> str:
+    return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, JAX {jax.__version__}, float32"
+
+
+def plot(rows: dict[str, dict[str, float]], path: pathlib.Path) -> None:
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 0.4 * len(rows) + 1.2), layout="constrained")
+    axes.barh(list(rows)[::-1], [row["work"] for row in list(rows.values())[::-1]], color="0.4")
+    axes.set(xscale="log", xlabel="work of the classical recipe, over that of jaxgmm, for the same standard error")
+    axes.axvline(1, color="k", linewidth=0.8)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--points", type=int, default=100_000, help="points of each run (100,000)")
-    parser.add_argument("--rounds", type=int, default=7, help="timed runs of each (7)")
+    parser.add_argument("--rounds", type=int, default=5, help="timed runs of each (5)")
     parser.add_argument("--only", default="", help="pairs whose name contains this")
+    parser.add_argument("--growth", action="store_true", help="also time and memory as n, K and D grow")
+    parser.add_argument("--batches", action="store_true", help="also times by the length of a batch")
+    parser.add_argument("--output", type=pathlib.Path, help="a folder for the table as JSON, and a plot if matplotlib is there")
+    parser.add_argument("--size", type=int, nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.size:
+        one_size(*arguments.size)
+        return
+    print(f"{machine()}; {arguments.points:,} points")
     rows = {}
-    for name, build in PAIRS.items():
+    for name in PAIRS:
         if arguments.only in name:
-            rows[name] = measure(*build(), arguments.points, arguments.rounds)
+            rows[name] = measure(name, arguments.points, arguments.rounds)
             if len(rows) == 1:
-                print(f"{'':24s}" + "".join(f"{column:>13s}" for column in rows[name]))
-            print(f"{name:24s}" + "".join(f"{value:13.4g}" for value in rows[name].values()), flush=True)
+                print(f"{'':22s}" + "".join(f"{column:>11s}" for column in rows[name]))
+            print(f"{name:22s}" + "".join(f"{value:11.4g}" for value in rows[name].values()), flush=True)
+    if arguments.growth:
+        growth()
+    if arguments.batches:
+        batch_lengths(arguments.points, arguments.rounds)
+    if arguments.output:
+        arguments.output.mkdir(parents=True, exist_ok=True)
+        (arguments.output / "work.json").write_text(json.dumps({"machine": machine(), "pairs": rows}, indent=2))
+        plot(rows, arguments.output / "work.png")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """The pairs of mixtures that are measured: random ones, of fixed seeds, in a few shapes."""
 
+import dataclasses
 from collections.abc import Callable
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxgmm import GMM
@@ -21,16 +23,30 @@ def random_gmm(seed: int, k: int, d: int, spread: float, covariance_type: str = 
     return GMM.from_moments(weights, means, covariances, covariance_type, dtype=np.float32)
 
 
-def _independent(k: int, d: int, spread: float, **kwargs) -> Callable[[], tuple[GMM, GMM]]:
+def unrelated(k: int, d: int, spread: float, **kwargs) -> Callable[[], tuple[GMM, GMM]]:
+    """Two mixtures that have nothing to do with each other."""
     return lambda: (random_gmm(1, k, d, spread, **kwargs), random_gmm(2, k, d, spread, **kwargs))
 
 
+def related(k: int, d: int, spread: float, **kwargs) -> Callable[[], tuple[GMM, GMM]]:
+    """As of two data sets of one kind: the means of q are those of p, moved by half a standard deviation; all else is its own."""
+
+    def build() -> tuple[GMM, GMM]:
+        p, q = unrelated(k, d, spread, **kwargs)()
+        move = 0.5 * np.random.default_rng(5).normal(size=(k, d))
+        return p, dataclasses.replace(q, loc=p.loc + jnp.asarray(move, p.loc.dtype))
+
+    return build
+
+
 PAIRS = {
-    "D=1 K=5": _independent(5, 1, 2.0),
-    "D=2 K=5": _independent(5, 2, 2.0),
-    "D=16 K=10 separated": _independent(10, 16, 2.0),
-    "D=16 K=10 overlapping": _independent(10, 16, 0.5),
-    "D=64 K=32": _independent(32, 64, 2.0),
-    "D=256 K=16 diagonal": _independent(16, 256, 2.0, covariance_type="diag"),
-    "D=16 K=10 unequal": _independent(10, 16, 2.0, weights=np.array([0.91] + [0.01] * 9)),
+    "D=1 K=5": related(5, 1, 2.0),
+    "D=2 K=5": related(5, 2, 2.0),
+    "D=16 K=10 separated": related(10, 16, 2.0),
+    "D=16 K=10 overlapping": related(10, 16, 0.5),
+    "D=16 K=10 unrelated": unrelated(10, 16, 2.0),
+    "D=16 K=10 unequal": related(10, 16, 2.0, weights=np.array([0.91] + [0.01] * 9)),
+    "D=64 K=32 separated": related(32, 64, 2.0),
+    "D=64 K=32 unrelated": unrelated(32, 64, 2.0),
+    "D=256 K=16 diagonal": related(16, 256, 2.0, covariance_type="diag"),
 }
