@@ -26,6 +26,10 @@ class Controlled:
     coefficients: Callable[[Array], Array]
     num_features: int
 
+    def values(self, component: Array, x: Array) -> Array:
+        """The function itself at points (n, D) of whatever components."""
+        return self.fn(x)[0]
+
     def __sub__(self, other: "Controlled") -> "Controlled":
         def difference(x: Array) -> tuple[Array, Array]:
             (value, features), (other_value, other_features) = self.fn(x), other.fn(x)
@@ -36,6 +40,11 @@ class Controlled:
             return jnp.concatenate([self.coefficients(mine), -other.coefficients(others)], axis=1)
 
         return Controlled(difference, coefficients, self.num_features + other.num_features)
+
+
+def uncontrolled(fn: Callable[[Array], Array]) -> Controlled:
+    """A function without features that resemble it."""
+    return Controlled(lambda x: (fn(x), jnp.zeros((0, len(x)), x.dtype)), lambda means: means, 0)
 
 
 def controlled_log_density(q: GMM) -> Controlled:
@@ -69,6 +78,15 @@ class Control:
         """The surrogate (s b,) at points of these components (s,), from their features (J, s b)."""
         by_component = features.reshape(features.shape[0], len(component), -1)
         return jnp.einsum("sj,jsb->sb", self.coefficients[component], by_component, precision=HIGHEST).ravel()
+
+    def rest_of(self, integrand: Controlled) -> Callable[[Array, Array], Array]:
+        """What is left of the integrand at points (s b, D) of components (s,)."""
+
+        def rest(component: Array, x: Array) -> Array:
+            values, features = integrand.fn(x)
+            return values - self.at(component, features)
+
+        return rest
 
 
 def fitted_control(integrand: Controlled, place: Callable[[Array, Array], Array], loc: Array) -> Control:

@@ -18,9 +18,12 @@ from jaxgmm._control import Controlled, fitted_control
 from jaxgmm._door import check_arguments
 from jaxgmm._gmm import GMM
 from jaxgmm._linalg import HIGHEST
-from jaxgmm._rules import DEFAULT_RULE, Rule
+from jaxgmm._rotation import main_directions
+from jaxgmm._rules import DEFAULT_RULE, MAX_DIMS_OF_WHOLE_NETS, Rule, Sobol
 
 T = TypeVar("T")
+
+MAX_PILOTS = 64
 
 
 def expectation(
@@ -70,33 +73,45 @@ def expectation(
 
 
 def controlled_expectation(key: Array | None, gmm: GMM, integrand: Controlled, rule: Rule, mesh: Mesh | None) -> Array:
-    r"""The expectation of h, less a surrogate s of known mean: :math:`\sum_k \pi_k (E_k[h - s_k] + E_k[s_k])`."""
+    r"""The expectation of h, less a surrogate s of known mean: :math:`\sum_k \pi_k (E_k[h - s_k] + E_k[s_k])`.
+
+    The normals are turned towards where h - s moves most.
+    """
     weights, place = gmm.weights, _placement(gmm)
     num_batches, batch = rule.batches(key, jax.lax.stop_gradient(weights), gmm.num_dims, _batch_length(gmm))
     num_points = num_batches * math.prod(jax.eval_shape(batch, jnp.uint32(0)).node_weights.shape)
-    if not _control_is_worth_it(gmm, integrand.num_features, num_points):
-        return expectation(key, gmm, lambda x: integrand.fn(x)[0], rule, mesh=mesh)
-    control = fitted_control(integrand, place, gmm.loc)
+    rest, means = integrand.values, jnp.zeros_like(weights)
+    if _control_is_worth_it(gmm, integrand.num_features, num_points):
+        control = fitted_control(integrand, place, gmm.loc)
+        rest, means = control.rest_of(integrand), control.means
+    num_pilots = min(MAX_PILOTS, num_points // (64 * gmm.num_components))
+    if _turning_is_worth_it(gmm, rule, num_pilots):
+        place = _placement(gmm, main_directions(lambda c, nodes: rest(c, place(c, nodes)), gmm, num_pilots))
 
     def contribution(index: Array) -> Array:
         component, nodes, node_weights = batch(index)
-        values, features = integrand.fn(place(component, nodes))
         point_weights = (weights[component][:, None] * node_weights).ravel()
-        return _weighted_sum(point_weights, values - control.at(component, features))
+        return _weighted_sum(point_weights, rest(component, place(component, nodes)))
 
-    return _sum_over_batches(num_batches, contribution, mesh) + jnp.vdot(weights, control.means, precision=HIGHEST)
+    return _sum_over_batches(num_batches, contribution, mesh) + jnp.vdot(weights, means, precision=HIGHEST)
 
 
 def _control_is_worth_it(gmm: GMM, num_features: int, num_points: int) -> bool:
     """Not in few dimensions, where nets do without; not where its 2 D points for each component are many or take much memory."""
     sigma_points = 2 * gmm.num_dims * gmm.num_components
-    return gmm.num_dims > 4 and 4 * sigma_points <= num_points and sigma_points * num_features <= 2**22
+    return gmm.num_dims > MAX_DIMS_OF_WHOLE_NETS and 4 * sigma_points <= num_points and 0 < sigma_points * num_features <= 2**22
 
 
-def _placement(gmm: GMM) -> Callable[[Array, Array], Array]:
-    """Components (s,) and their standard normals (s, D, b) -> points mu_k + L_k eps, (s b, D)."""
+def _turning_is_worth_it(gmm: GMM, rule: Rule, num_pilots: int) -> bool:
+    """Only for points whose first coordinates are the best; not where D^2 is too much, and not from too few pilots."""
+    return isinstance(rule, Sobol) and gmm.num_dims > MAX_DIMS_OF_WHOLE_NETS and gmm.off_diag is not None and num_pilots >= 16
+
+
+def _placement(gmm: GMM, turn: Array | None = None) -> Callable[[Array, Array], Array]:
+    """Components (s,) and their standard normals (s, D, b) -> points mu_k + L_k U_k eps, (s b, D)."""
     diagonal = gmm.off_diag is None
     scale = jnp.broadcast_to(jnp.exp(gmm.log_diag), gmm.loc.shape) if diagonal else gmm.scale_tril
+    scale = scale if turn is None else jnp.matmul(scale, turn, precision=HIGHEST)
 
     def place(component: Array, nodes: Array) -> Array:
         of_slots = scale[component]

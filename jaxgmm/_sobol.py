@@ -30,14 +30,12 @@ def directions_of(num_dims: int, num_bits: int) -> np.ndarray:
 
 def scrambled(key: Array, num_bits: int, num_components: int, num_dims: int) -> tuple[Array, Array]:
     """Directions (num_bits, K, D) times a random lower unitriangular matrix over GF(2), and a random shift (K, D)."""
-    linear_key, shift_key = jax.random.split(key)
+    random = jax.random.bits(key, (num_bits + 1, num_components, num_dims), np.uint32)  # one draw: each is slow to compile
     top = np.uint32(1 << 31) >> np.arange(num_bits, dtype=np.uint32)
-    random = jax.random.bits(linear_key, (num_bits, num_components, num_dims), np.uint32)
-    columns = (random & (top - np.uint32(1))[:, None, None]) | top[:, None, None]
+    columns = (random[:-1] & (top - np.uint32(1))[:, None, None]) | top[:, None, None]
     entries = (directions_of(num_dims, num_bits)[:, :, None] & top) != 0
     terms = jnp.where(entries.transpose(0, 2, 1)[:, :, None, :], columns[None], np.uint32(0))
-    shift = jax.random.bits(shift_key, (num_components, num_dims), np.uint32)
-    return _xor(terms, 1), shift
+    return _xor(terms, 1), random[-1]
 
 
 def net(directions: Array, indices: Array) -> Array:
