@@ -177,6 +177,32 @@ def times_with_batches_of(length: int, p: GMM, q: GMM, n: int, rounds: int) -> s
     return f"{1e3 * times['value']:7.1f}{1e3 * times['gradient']:8.1f}"
 
 
+def reductions(n: int, rounds: int) -> None:
+    """Standard error and milliseconds of KL with each variance reduction left out, over those with all of them."""
+    print(f"\n{'left out':22s}{'control: error':>16s}{'time':>8s}{'turn: error':>16s}{'time':>8s}")
+    for name, build in PAIRS.items():
+        p, q = build()
+        errors, calls = {}, {}
+        for switch in ("", "_control_is_worth_it", "_turning_is_worth_it"):
+            errors[switch], calls[switch] = without(switch, p, q, n)
+        times = medians(calls, 3 * rounds)
+        cells = [f"{errors[switch] / errors['']:16.3g}{times[switch] / times['']:8.2f}" for switch in calls if switch]
+        print(f"{name:22s}" + "".join(cells), flush=True)
+
+
+def without(switch: str, p: GMM, q: GMM, n: int) -> tuple[float, Callable[[], jax.Array]]:
+    """The standard error of KL, and the compiled function, with that switch of the engine off."""
+    chosen = getattr(_expectation, switch, None)
+    if switch:
+        setattr(_expectation, switch, lambda *_: False)
+    jax.clear_caches()
+    kl = jax.jit(lambda key: jaxgmm.kl_divergence(key, p, q, jaxgmm.Sobol(n)))
+    values = [float(kl(key)) for key in jax.random.split(jax.random.key(0), 48)]
+    if switch:
+        setattr(_expectation, switch, chosen)
+    return float(np.std(values, ddof=1)), functools.partial(kl, jax.random.key(0))
+
+
 def machine() -> str:
     return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, JAX {jax.__version__}, float32"
 
@@ -198,6 +224,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="timed runs of each (5)")
     parser.add_argument("--only", default="", help="pairs whose name contains this")
     parser.add_argument("--growth", action="store_true", help="also time and memory as n, K and D grow")
+    parser.add_argument("--reductions", action="store_true", help="also what each variance reduction brings, and costs")
     parser.add_argument("--batches", action="store_true", help="also times by the length of a batch")
     parser.add_argument("--output", type=pathlib.Path, help="a folder for the table as JSON, and a plot if matplotlib is there")
     parser.add_argument("--size", type=int, nargs=3, help=argparse.SUPPRESS)
@@ -215,6 +242,8 @@ def main() -> None:
             print(f"{name:22s}" + "".join(f"{value:11.4g}" for value in rows[name].values()), flush=True)
     if arguments.growth:
         growth()
+    if arguments.reductions:
+        reductions(arguments.points, arguments.rounds)
     if arguments.batches:
         batch_lengths(arguments.points, arguments.rounds)
     if arguments.output:
