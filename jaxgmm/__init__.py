@@ -12,7 +12,17 @@ from jaxgmm._divergence import kl_divergence as kl_divergence
 from jaxgmm._estimate import Estimate as Estimate
 from jaxgmm._estimate import estimate as estimate
 from jaxgmm._expectation import expectation as expectation
+from jaxgmm._fit import FitResult as FitResult
+from jaxgmm._fit import fit as fit
 from jaxgmm._gmm import GMM as GMM
+from jaxgmm._objectives import forward_kl_loss as forward_kl_loss
+from jaxgmm._objectives import jeffreys_loss as jeffreys_loss
+from jaxgmm._objectives import js_loss as js_loss
+from jaxgmm._objectives import likelihood_loss as likelihood_loss
+from jaxgmm._objectives import negative_log_likelihood as negative_log_likelihood
+from jaxgmm._objectives import reverse_kl_loss as reverse_kl_loss
+from jaxgmm._objectives import scale_floor as scale_floor
+from jaxgmm._reduce import reduce as reduce
 from jaxgmm._rules import GaussHermite as GaussHermite
 from jaxgmm._rules import MonteCarlo as MonteCarlo
 from jaxgmm._rules import Rule as Rule

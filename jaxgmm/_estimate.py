@@ -13,7 +13,8 @@ from jax.core import Tracer
 
 from jaxgmm._door import check_arguments, check_mixture
 from jaxgmm._gmm import GMM
-from jaxgmm._rules import DEFAULT_RULE, Rule, positive_int
+from jaxgmm._moments import positive_int
+from jaxgmm._rules import DEFAULT_RULE, Rule
 
 Divergence = Callable[..., Any]
 

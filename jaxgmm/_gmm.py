@@ -9,7 +9,7 @@ from jax import Array
 from jax.typing import DTypeLike
 from numpy.typing import ArrayLike
 
-from jaxgmm import _moments
+from jaxgmm import _moments, _start
 from jaxgmm._linalg import HIGHEST, diagonal_matrices, unpack_tril
 
 
@@ -85,6 +85,88 @@ class GMM:
         with np.errstate(divide="ignore"):  # a weight of 0 is a logit of -inf, as documented
             logits = np.log(weights)
         return cls(jnp.asarray(logits, dtype), jnp.asarray(means, dtype), jnp.asarray(log_diag, dtype), off_diag)
+
+    @classmethod
+    def from_data(
+        cls, key: Array, x: ArrayLike, num_components: int, covariance_type: str = "full", *, reg_covar: float = 1e-6
+    ) -> "GMM":
+        r"""A mixture to start a fit from: means by k-means++, equal weights, and one covariance for all.
+
+        .. math:: \Sigma = \frac1n \sum_i (x_i - c_i)(x_i - c_i)^T + \mathrm{reg} I, \quad c_i \text{ the mean nearest to } x_i
+
+        Args:
+          key: a random key; `jax.vmap` over keys gives several starts.
+          x: points (n, D).
+          num_components: K.
+          covariance_type: "full", "tied", "diag" or "spherical".
+          reg_covar: what is added to every variance, in the square of the units of x.
+
+        Returns:
+          The mixture, of the dtype of x.
+
+        Raises:
+          TypeError, ValueError: x is not an array (n, D) of finite numbers, or another argument is not usable.
+
+        Example:
+          >>> import jax
+          >>> start = GMM.from_data(jax.random.key(0), [[0.0], [0.2], [9.0], [9.2]], 2)
+          >>> print(start.means.min() < 1, start.means.max() > 8)
+          True True
+
+        References:
+          Arthur and Vassilvitskii, k-means++: the advantages of careful seeding, SODA (2007), section 2.2.
+        """
+        x = _moments.checked_data(x)
+        k = _moments.positive_int("num_components", num_components)
+        _moments.check_covariance_type(covariance_type)
+        _moments.check_positive("reg_covar", reg_covar)
+        centres = _start.kmeans_plus_plus(key, x, k)
+        scales = _start.pooled_scales(_start.residuals(x, centres), reg_covar, k, covariance_type)
+        return cls(jnp.zeros(k, x.dtype), centres, *scales)
+
+    @classmethod
+    def random(
+        cls,
+        key: Array,
+        num_components: int,
+        num_dims: int,
+        covariance_type: str = "full",
+        *,
+        spread: float = 2.0,
+        dtype: DTypeLike | None = None,
+    ) -> "GMM":
+        """A mixture at random, to start a fit from or to try things on.
+
+        Its means are normal with standard deviation `spread` in each coordinate, its covariances are random with eigenvalues
+        about 1, and its logits are normal with standard deviation 1/2.
+
+        Args:
+          key: a random key; `jax.vmap` over keys gives several.
+          num_components: K.
+          num_dims: D.
+          covariance_type: "full", "tied", "diag" or "spherical".
+          spread: the standard deviation of the means.
+          dtype: a floating dtype; None: JAX's default.
+
+        Returns:
+          The mixture.
+
+        Raises:
+          TypeError, ValueError: an argument is not usable.
+
+        Example:
+          >>> import jax
+          >>> GMM.random(jax.random.key(0), 3, 2, "tied").covariances.shape
+          (2, 2)
+        """
+        k, d = _moments.positive_int("num_components", num_components), _moments.positive_int("num_dims", num_dims)
+        _moments.check_covariance_type(covariance_type)
+        _moments.check_positive("spread", spread)
+        dtype = _moments.floating_dtype(dtype)
+        logits_key, loc_key, scale_key = jax.random.split(key, 3)
+        logits = 0.5 * jax.random.normal(logits_key, (k,), dtype)
+        loc = spread * jax.random.normal(loc_key, (k, d), dtype)
+        return cls(logits, loc, *_start.random_scales(scale_key, k, d, covariance_type, dtype))
 
     @property
     def num_components(self) -> int:

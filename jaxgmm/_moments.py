@@ -1,5 +1,6 @@
 """Checks of the moments that a mixture is built from, and their Cholesky factors, all in NumPy and float64."""
 
+import operator
 from typing import Any
 
 import jax.numpy as jnp
@@ -63,9 +64,40 @@ def checked_means(means: np.ndarray, num_components: int) -> np.ndarray:
     return means
 
 
-def check_covariance_shape(covariances: np.ndarray, shape: tuple[int, ...], covariance_type: str) -> None:
+def checked_data(x: Any) -> Array:
+    """Points (n, D) as a floating array."""
+    if not isinstance(x, Tracer):
+        x = jnp.asarray(finite_array("x", x, floating_dtype(None, x)))
+    if x.ndim != 2 or not x.size:
+        mend = "; write x[:, None] for one dimension" if x.ndim == 1 else ""
+        raise ValueError(f"x must have shape (n, D) with n and D at least 1, got {x.shape}{mend}")
+    return x
+
+
+def check_positive(name: str, value: Any) -> None:
+    if isinstance(value, Tracer):
+        return
+    if not isinstance(value, float | int | np.number) or not 0 < value < np.inf:
+        raise ValueError(f"{name} must be a positive number, got {value!r}")
+
+
+def positive_int(name: str, value: object) -> int:
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}; write {name}=10_000, say") from None
+    if isinstance(value, bool) or number < 1:
+        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+    return number
+
+
+def check_covariance_type(covariance_type: Any) -> None:
     if covariance_type not in COVARIANCE_TYPES:
         raise ValueError(f"covariance_type must be one of {', '.join(COVARIANCE_TYPES)}, got {covariance_type!r}")
+
+
+def check_covariance_shape(covariances: np.ndarray, shape: tuple[int, ...], covariance_type: str) -> None:
+    check_covariance_type(covariance_type)
     k, d = shape
     expected = {"full": (k, d, d), "tied": (d, d), "diag": (k, d), "spherical": (k,)}[covariance_type]
     if covariances.shape != expected:

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import math
-import operator
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
@@ -13,6 +12,7 @@ import numpy as np
 from jax import Array
 
 from jaxgmm._deal import Slots, ceil_log2
+from jaxgmm._moments import positive_int
 from jaxgmm._sobol import net, normal_from_bits, scrambled
 
 
@@ -261,16 +261,6 @@ def _gauss_hermite(order: int) -> tuple[np.ndarray, np.ndarray]:
 
     nodes, weights = roots_hermitenorm(order)
     return nodes, weights / weights.sum()
-
-
-def positive_int(name: str, value: object) -> int:
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}; write {name}=10_000, say") from None
-    if isinstance(value, bool) or number < 1:
-        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
-    return number
 
 
 def _require_key(rule: Rule, key: Array | None) -> Array:

@@ -1,0 +1,290 @@
+"""Minimise a loss with any optax optimiser, in compiled chunks of steps."""
+
+import dataclasses
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+from jax.core import Tracer
+from jax.typing import ArrayLike
+
+from jaxgmm._door import check_arguments
+from jaxgmm._moments import positive_int
+
+T = TypeVar("T")
+
+CHUNK = 100
+
+
+class State(NamedTuple):
+    """What the next step needs beside the parameters.
+
+    Attributes:
+      optimizer: the state of the optimiser.
+      last_good: the parameters and the state of the optimiser before the last step, to fall back on.
+      num_steps: taken so far; each has a key of its own.
+      window_sum: of the losses in this window.
+      last_mean: of the losses in the window before.
+    """
+
+    optimizer: Any
+    last_good: Any
+    num_steps: Array
+    window_sum: Array
+    last_mean: Array
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class FitResult(Generic[T]):
+    """What `fit` has come to, and all that it needs to go on from there; a pytree of arrays.
+
+    Attributes:
+      params: the parameters after the last step.
+      losses: (num_steps,), the loss before each step.
+      converged: whether the tolerance stopped it.
+      diverged: whether a loss or gradient that is not finite stopped it; params are then the last at which both were finite.
+      state: the state of the optimiser and what else the next step needs.
+    """
+
+    params: T
+    losses: Array
+    converged: Array
+    diverged: Array
+    state: State
+
+
+def fit(
+    key: Array,
+    loss: Callable[[Array, T], Array],
+    params: T | FitResult[T],
+    optimizer: optax.GradientTransformation,
+    num_steps: int,
+    *,
+    fixed_key: bool = False,
+    tol: float | None = None,
+    window: int = 50,
+    progress: bool | Callable[[FitResult[T]], Any] = False,
+) -> FitResult[T]:
+    r"""Minimise the expectation of a loss over keys, with any optax optimiser.
+
+    .. math:: \theta_{t+1} = \theta_t + \mathrm{update}(\nabla_\theta\, \mathrm{loss}(\mathrm{key}_t, \theta_t))
+
+    The steps run in compiled chunks of 100, with no transfer to the host within one. Pass the same loss and optimizer objects
+    again and nothing is compiled again; what a loss such as `forward_kl_loss` holds may change. To hold some parameters fixed,
+    label them, as in ``optax.multi_transform({"fit": optax.adam(1e-2), "hold": optax.set_to_zero()}, labels)`` with
+    ``labels = GMM(logits="fit", loc="hold", log_diag="hold", off_diag="hold")``.
+
+    Args:
+      key: a random key.
+      loss: a function of (key, params) to a scalar, such as `forward_kl_loss(p)` or ``lambda key, q: kl_divergence(key, p, q)``.
+      params: where to start, any pytree of floating arrays; or a `FitResult` to go on from, which with the same key equals the
+        unbroken run bit for bit.
+      optimizer: an optax optimiser.
+      num_steps: how many steps to take, at most.
+      fixed_key: whether each step uses the same key, so that the loss is a fixed function; needed by line searches, such as
+        ``optax.lbfgs()``. Otherwise each step has a key of its own.
+      tol: stop when the mean loss of a window is not lower by more than this, in nats, than that of the window before.
+      window: the steps in such a window.
+      progress: True for a tqdm bar, or a function that is called with the `FitResult` so far, after each chunk.
+
+    Returns:
+      A `FitResult`. Under `jax.vmap` and `jax.jit` there is a loss for all num_steps; for steps not taken it repeats the last, or
+      is infinite if the run diverged, so that the best of several starts is
+      ``jax.tree.map(lambda leaf: leaf[results.losses[:, -1].argmin()], results.params)``. An interrupt from the keyboard ends the
+      fit with a warning and the result so far, as does divergence.
+
+    Raises:
+      TypeError, ValueError: an argument is not usable, or the loss is not a floating scalar.
+      FloatingPointError: the loss or its gradient is not finite at the start.
+      ImportError: progress is True and tqdm is not installed.
+
+    Example:
+      >>> import jax, jaxgmm, optax
+      >>> from jaxgmm import GMM
+      >>> p = GMM.from_moments([0.5, 0.5], [[-1.0], [1.0]], [1.0, 1.0], "spherical")
+      >>> start = GMM.from_moments([1.0], [[3.0]], [1.0], "spherical")
+      >>> result = fit(jax.random.key(0), jaxgmm.forward_kl_loss(p), start, optax.adam(0.1), 300)
+      >>> print(f"{result.params.means[0, 0]:.1f} {result.params.covariances[0]:.1f}")  # the moments of p
+      0.0 2.0
+
+    References:
+      Kingma and Ba, Adam, ICLR (2015), for stochastic steps. Kim, Pasupathy and Henderson, A guide to sample average
+      approximation, in Handbook of Simulation Optimization (2015), for the fixed key.
+    """
+    _check(key, params, optimizer, num_steps, tol, window)
+    start = _going_on(params) if isinstance(params, FitResult) else _beginning(key, loss, params, optimizer)
+    loss = jax.tree_util.Partial(loss) if jax.tree_util.all_leaves([loss]) else loss
+    steps = functools.partial(_steps, loss, key, -jnp.inf if tol is None else tol, window, optimizer, fixed_key)
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((key, loss, start))):
+        return _in_one(steps, start, num_steps)
+    result, report = start, _reporter(progress, num_steps)
+    try:
+        for done in range(0, num_steps, CHUNK):
+            chunk = steps(_with_room(result, CHUNK), min(CHUNK, num_steps - done))
+            if isinstance(chunk.converged, Tracer):  # as the loss captures a traced value
+                return _in_one(steps, start, num_steps)
+            result = _appended(result, chunk)
+            report(result)
+            if result.converged or result.diverged:
+                break
+    except KeyboardInterrupt:
+        warnings.warn(
+            f"fit was interrupted after {result.state.num_steps} steps, whose result this is", RuntimeWarning, stacklevel=2
+        )
+    return _announced(result)
+
+
+def _beginning(key: Array, loss: Callable[[Array, T], Array], params: T, optimizer: optax.GradientTransformation) -> FitResult[T]:
+    params = jax.tree.map(jnp.asarray, params)
+    value = jax.eval_shape(loss, key, params)
+    if not isinstance(value, jax.ShapeDtypeStruct) or value.shape or not jnp.issubdtype(value.dtype, jnp.floating):
+        raise TypeError(f"loss must return a floating scalar, got {value}; average it, say with .mean()")
+    state = optimizer.init(params)  # type: ignore[arg-type]
+    zero, no = jnp.zeros((), value.dtype), jnp.zeros((), bool)
+    nothing_yet = State(state, (params, state), jnp.zeros((), jnp.int32), zero, zero + jnp.inf)
+    start = FitResult(params, jnp.zeros((0,), value.dtype), no, no, nothing_yet)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), start)  # as a weak type would compile the second chunk anew
+
+
+def _going_on(result: FitResult[T]) -> FitResult[T]:
+    no = jnp.zeros_like(result.converged)
+    return dataclasses.replace(result, converged=no, diverged=no)
+
+
+def _with_room(result: FitResult[T], size: int) -> FitResult[T]:
+    """The same with nothing but room for the losses of so many steps, lest a growing history compile anew."""
+    return dataclasses.replace(result, losses=np.zeros(size, result.losses.dtype))
+
+
+@functools.partial(jax.jit, static_argnames=("optimizer", "fixed_key"))
+def _steps(
+    loss: Callable[[Array, T], Array],
+    key: Array,
+    tol: ArrayLike,
+    window: ArrayLike,
+    optimizer: optax.GradientTransformation,
+    fixed_key: bool,
+    start: FitResult[T],
+    limit: ArrayLike,
+) -> FitResult[T]:
+    """Up to `limit` steps in one compiled loop."""
+
+    def running(now: FitResult[T]) -> Array:
+        return (now.state.num_steps - start.state.num_steps < limit) & ~now.converged & ~now.diverged
+
+    def step(now: FitResult[T]) -> FitResult[T]:
+        index = now.state.num_steps
+        objective = functools.partial(loss, key if fixed_key else jax.random.fold_in(key, index))
+        value, params, optimizer_state, last_good, finite = _step(objective, now, optimizer)
+        converged, *memory = _plateau(now.state, value, tol, window)
+        losses = now.losses.at[index - start.state.num_steps].set(value)
+        state = State(optimizer_state, last_good, index + finite.astype(np.int32), *memory)
+        return FitResult(params, losses, converged & finite, ~finite, state)
+
+    return jax.lax.while_loop(running, step, start)
+
+
+def _step(
+    objective: Callable[[Any], Array], now: FitResult[Any], optimizer: optax.GradientTransformation
+) -> tuple[Array, Any, Any, Any, Array]:
+    """One step of the optimiser, or one back if the loss or its gradient is not finite here."""
+    value, gradient = jax.value_and_grad(objective)(now.params)
+    update = optax.with_extra_args_support(optimizer).update
+    updates, state = update(
+        gradient,
+        now.state.optimizer,
+        now.params,
+        value=value,
+        grad=gradient,
+        value_fn=objective,  # type: ignore[arg-type]
+    )
+    here, there = (now.params, now.state.optimizer), (optax.apply_updates(now.params, updates), state)  # type: ignore[arg-type]
+    finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves((value, gradient))]).all()
+    back = now.state.last_good
+    (params, state), last_good = jax.tree.map(functools.partial(jnp.where, finite), (there, here), (back, back))
+    return value, params, state, last_good, finite
+
+
+def _plateau(state: State, value: Array, tol: ArrayLike, window: ArrayLike) -> tuple[Array, Array, Array]:
+    """Whether the mean of a window that ends here is not below the last by more than tol; the sum so far; the last mean."""
+    ends = (state.num_steps + 1) % window == 0
+    total = state.window_sum + value
+    mean = (total / jnp.asarray(window, value.dtype)).astype(value.dtype)
+    converged = ends & (state.last_mean - mean <= jnp.asarray(tol, value.dtype))
+    return converged, jnp.where(ends, jnp.zeros_like(total), total), jnp.where(ends, mean, state.last_mean)
+
+
+def _in_one(steps: Callable[..., FitResult[T]], start: FitResult[T], num_steps: int) -> FitResult[T]:
+    """All steps in one loop, and a loss for each, so that it may be transformed."""
+    result = steps(_with_room(start, num_steps), num_steps)
+    taken = result.state.num_steps - start.state.num_steps
+    last = jnp.where(result.diverged, jnp.inf, result.losses[jnp.maximum(taken - 1, 0)])
+    losses = jnp.where(jnp.arange(num_steps) < taken, result.losses, last.astype(result.losses.dtype))
+    return dataclasses.replace(result, losses=jnp.concatenate([start.losses, losses]))
+
+
+def _appended(before: FitResult[T], chunk: FitResult[T]) -> FitResult[T]:
+    """The result of a chunk with the losses before it."""
+    taken = int(chunk.state.num_steps - before.state.num_steps)
+    losses = np.concatenate([np.asarray(before.losses), np.asarray(chunk.losses)[:taken]])
+    return dataclasses.replace(chunk, losses=jnp.asarray(losses))
+
+
+def _announced(result: FitResult[T]) -> FitResult[T]:
+    """The result, with a word on its divergence."""
+    if result.diverged:
+        taken = int(result.state.num_steps)
+        if taken == 0:
+            raise FloatingPointError("the loss or its gradient is not finite at the start: check loss(key, params)")
+        message = f"fit diverged: after {taken} steps the loss or its gradient is not finite; params are the last before that"
+        warnings.warn(message, RuntimeWarning, stacklevel=3)
+    return result
+
+
+def _reporter(progress: bool | Callable[[FitResult[T]], Any], num_steps: int) -> Callable[[FitResult[T]], Any]:
+    if progress is False:
+        return lambda result: None
+    if callable(progress):
+        return progress
+    try:
+        from tqdm.auto import tqdm
+    except ImportError as error:
+        raise ImportError("progress=True needs tqdm: pip install tqdm, or pass a function of the result so far") from error
+    bar = tqdm(total=num_steps, unit="step")
+
+    def report(result: FitResult[T]) -> None:
+        bar.update(len(result.losses) - bar.n)
+        bar.set_postfix(loss=f"{result.losses[-1]:.6g}")
+        if bar.n == num_steps:
+            bar.close()
+
+    return report
+
+
+def _check(key: Any, params: Any, optimizer: Any, num_steps: int, tol: float | None, window: int) -> None:
+    if key is None:
+        raise ValueError("key is None: pass jax.random.key(0), say, also where the loss draws nothing")
+    check_arguments({"key": key})
+    if not isinstance(optimizer, optax.GradientTransformation):
+        raise TypeError(f"optimizer must be an optax optimiser such as optax.adam(1e-2), got {optimizer!r}")
+    if num_steps != 0:
+        positive_int("num_steps", num_steps)
+    positive_int("window", window)
+    if tol is not None and not tol >= 0:
+        raise ValueError(f"tol must not be negative, got {tol!r}; leave it out to take all steps")
+    leaves = jax.tree.leaves(params)
+    if not leaves:
+        raise ValueError(f"params has no array leaves, so there is nothing to fit: {params!r}")
+    if not isinstance(params, FitResult):
+        bad = [leaf for leaf in leaves if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating)]
+        if bad:
+            raise TypeError(
+                f"params must be made of floating arrays, but has a leaf {bad[0]!r}; let the loss capture what is fixed"
+            )

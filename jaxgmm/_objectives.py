@@ -1,0 +1,251 @@
+"""Losses to give to `fit`: functions of (key, params) that hold, as arrays, what they compare with."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+from numpy.typing import ArrayLike
+
+from jaxgmm._density import log_density
+from jaxgmm._divergence import jeffreys_divergence, js_divergence, kl_divergence
+from jaxgmm._door import check_arguments, door
+from jaxgmm._gmm import GMM
+from jaxgmm._moments import check_positive, checked_data, positive_int
+from jaxgmm._rules import Rule, Sobol
+
+FITTING_RULE = Sobol(2**12)
+
+
+@functools.partial(jax.tree_util.register_dataclass, data_fields=("held",), meta_fields=("function", "options"))
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """A function of (key, held, params, *options) as one of (key, params); a pytree of what it holds.
+
+    So `fit` compiles it once, whatever the target or the data of that shape.
+    """
+
+    function: Callable[..., Array]
+    held: Any
+    options: tuple[Any, ...]
+
+    def __call__(self, key: Array, params: Any) -> Array:
+        return self.function(key, self.held, params, *self.options)
+
+
+def forward_kl_loss(p: GMM, rule: Rule = FITTING_RULE) -> Objective:
+    r"""The loss :math:`q \mapsto KL(p \| q)`, whose minimum covers all of the mass of p.
+
+    Args:
+      p: the target.
+      rule: the points of each step.
+
+    Returns:
+      A function of (key, q), in nats, for `fit`.
+
+    Raises:
+      TypeError, ValueError: p is not a finite mixture, or rule is not a rule.
+
+    Example:
+      >>> import jax
+      >>> p = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
+      >>> q = GMM.from_moments([1.0], [[1.0]], [1.0], "spherical")
+      >>> print(f"{forward_kl_loss(p)(jax.random.key(0), q):.3f}")
+      0.500
+    """
+    check_arguments({"p": p, "rule": rule})
+    return Objective(_forward_kl, p, (rule,))
+
+
+def reverse_kl_loss(p: GMM, rule: Rule = FITTING_RULE, *, path_gradient: bool = True) -> Objective:
+    r"""The loss :math:`q \mapsto KL(q \| p)`, whose minimum keeps to the modes of p.
+
+    Args:
+      p: the target.
+      rule: the points of each step.
+      path_gradient: whether to use the path gradient, which vanishes at q = p; see `kl_divergence`. Line searches, such as that
+        of ``optax.lbfgs()``, need False, as they compare the loss with its gradient.
+
+    Returns:
+      A function of (key, q), in nats, for `fit`.
+
+    Raises:
+      TypeError, ValueError: p is not a finite mixture, or rule is not a rule.
+
+    Example:
+      >>> import jax
+      >>> p = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
+      >>> q = GMM.from_moments([1.0], [[1.0]], [1.0], "spherical")
+      >>> print(f"{reverse_kl_loss(p)(jax.random.key(0), q):.3f}")
+      0.500
+
+    References:
+      Roeder, Wu and Duvenaud, Sticking the landing, NeurIPS (2017), for the path gradient.
+    """
+    check_arguments({"p": p, "rule": rule})
+    return Objective(_reverse_kl, p, (rule, path_gradient))
+
+
+def js_loss(p: GMM, rule: Rule = FITTING_RULE) -> Objective:
+    r"""The loss :math:`q \mapsto JS(p, q)`, bounded and symmetric.
+
+    Args:
+      p: the target.
+      rule: the points of each step, as many under p as under q.
+
+    Returns:
+      A function of (key, q), in nats, for `fit`. Its gradient vanishes where p and q hardly overlap: start close enough.
+
+    Raises:
+      TypeError, ValueError: p is not a finite mixture, or rule is not a rule.
+
+    Example:
+      >>> import jax
+      >>> p = GMM.from_moments([1.0], [[-1.0]], [1.0], "spherical")
+      >>> q = GMM.from_moments([1.0], [[1.0]], [1.0], "spherical")
+      >>> print(f"{js_loss(p)(jax.random.key(0), q):.3f}")
+      0.337
+    """
+    check_arguments({"p": p, "rule": rule})
+    return Objective(_js, p, (rule,))
+
+
+def jeffreys_loss(p: GMM, rule: Rule = FITTING_RULE) -> Objective:
+    r"""The loss :math:`q \mapsto KL(p \| q) + KL(q \| p)`.
+
+    Args:
+      p: the target.
+      rule: the points of each step, as many under p as under q.
+
+    Returns:
+      A function of (key, q), in nats, for `fit`.
+
+    Raises:
+      TypeError, ValueError: p is not a finite mixture, or rule is not a rule.
+
+    Example:
+      >>> import jax
+      >>> p = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
+      >>> q = GMM.from_moments([1.0], [[1.0]], [1.0], "spherical")
+      >>> print(f"{jeffreys_loss(p)(jax.random.key(0), q):.3f}")
+      1.000
+    """
+    check_arguments({"p": p, "rule": rule})
+    return Objective(_jeffreys, p, (rule,))
+
+
+def likelihood_loss(x: ArrayLike, batch_size: int | None = None) -> Objective:
+    r"""The loss :math:`q \mapsto -\frac1n \sum_i \log q(x_i)` of data, or of a random batch of them.
+
+    Its infimum is minus infinity where a component may shrink onto a few points: chain the optimiser with `scale_floor`.
+
+    Args:
+      x: points (n, D).
+      batch_size: how many points, drawn with replacement, each step looks at; None: all of them.
+
+    Returns:
+      A function of (key, q), in nats for a point, for `fit`.
+
+    Raises:
+      TypeError, ValueError: x is not an array (n, D) of finite numbers, or batch_size is not a positive integer.
+
+    Example:
+      >>> import jax
+      >>> q = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
+      >>> print(f"{likelihood_loss([[-1.0], [1.0]])(jax.random.key(0), q):.3f}")
+      1.419
+    """
+    x = checked_data(x)
+    if batch_size is not None:
+        positive_int("batch_size", batch_size)
+    return Objective(_likelihood, x, (batch_size,))
+
+
+def scale_floor(min_scale: float) -> optax.GradientTransformation:
+    r"""An optax transformation that keeps the diagonal of every Cholesky factor of every mixture at min_scale or above.
+
+    .. math:: L_{k,ii} \ge \mathrm{min\_scale}
+
+    So the likelihood of data is bounded, as no component can shrink onto a point. Chain it last.
+
+    Args:
+      min_scale: the least standard deviation of a coordinate given those before it, in the units of the data.
+
+    Returns:
+      A `GradientTransformation`, for mixtures and for any pytree that holds some.
+
+    Raises:
+      ValueError: min_scale is not positive.
+
+    Example:
+      >>> import jax, jaxgmm, optax
+      >>> start = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
+      >>> optimizer = optax.chain(optax.adam(0.1), scale_floor(0.5))
+      >>> result = jaxgmm.fit(jax.random.key(0), likelihood_loss([[0.0]]), start, optimizer, 100)
+      >>> print(f"{result.params.scale_tril[0, 0, 0]:.2f}")  # it would be 0
+      0.50
+    """
+    check_positive("min_scale", min_scale)
+    lowest = math.log(min_scale)
+
+    def stop_at_floor(update: Any, params: Any) -> Any:
+        if not isinstance(params, GMM):
+            return update
+        return dataclasses.replace(update, log_diag=jnp.maximum(update.log_diag, lowest - params.log_diag))
+
+    def stopped(updates: Any, params: Any) -> Any:
+        return jax.tree.map(stop_at_floor, updates, params, is_leaf=lambda node: isinstance(node, GMM))
+
+    return optax.stateless(stopped)
+
+
+@door()
+def negative_log_likelihood(gmm: GMM, x: ArrayLike) -> Array:
+    r"""The mean negative log-likelihood of points under a mixture.
+
+    .. math:: -\frac1n \sum_i \log p(x_i)
+
+    Args:
+      gmm: the mixture.
+      x: points (..., D).
+
+    Returns:
+      A scalar, in nats for a point; scikit-learn's ``score`` with the other sign.
+
+    Raises:
+      TypeError, ValueError: gmm is not a mixture, x has another dimension, or either holds NaN or infinity.
+
+    Example:
+      >>> p = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
+      >>> print(f"{negative_log_likelihood(p, [[-1.0], [1.0]]):.3f}")
+      1.419
+    """
+    return -log_density(gmm)(jnp.asarray(x)).mean()
+
+
+def _forward_kl(key: Array, p: GMM, q: GMM, rule: Rule) -> Array:
+    return kl_divergence(key, p, q, rule)
+
+
+def _reverse_kl(key: Array, p: GMM, q: GMM, rule: Rule, path_gradient: bool) -> Array:
+    return kl_divergence(key, q, p, rule, path_gradient=path_gradient)
+
+
+def _js(key: Array, p: GMM, q: GMM, rule: Rule) -> Array:
+    return js_divergence(key, p, q, rule)
+
+
+def _jeffreys(key: Array, p: GMM, q: GMM, rule: Rule) -> Array:
+    return jeffreys_divergence(key, p, q, rule)
+
+
+def _likelihood(key: Array, x: Array, q: GMM, batch_size: int | None) -> Array:
+    if batch_size is not None:
+        x = x[jax.random.randint(key, (batch_size,), 0, np.int32(len(x)))]
+    return negative_log_likelihood(q, x)
