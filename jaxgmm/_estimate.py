@@ -13,7 +13,7 @@ from jax.core import Tracer
 
 from jaxgmm._door import check_arguments, check_mixture
 from jaxgmm._gmm import GMM
-from jaxgmm._moments import positive_int
+from jaxgmm._moments import checked_int
 from jaxgmm._rules import DEFAULT_RULE, Rule
 
 Divergence = Callable[..., Any]
@@ -202,9 +202,9 @@ def _check(
         raise ValueError(f"rule {rule} draws nothing, so replicates would not differ: call the divergence itself, with key=None")
     for name, mixture in zip("pq", mixtures, strict=False):
         check_mixture(name, mixture)
-    if positive_int("num_replicates", num_replicates) < 2:
+    if checked_int("num_replicates", num_replicates) < 2:
         raise ValueError(f"num_replicates must be at least 2 for a standard error, got {num_replicates}")
-    positive_int("max_points", max_points)
+    checked_int("max_points", max_points)
     for name, tolerance in (("atol", atol), ("rtol", rtol)):
         if tolerance is None:
             continue

@@ -15,7 +15,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from jaxgmm._door import check_arguments
-from jaxgmm._moments import positive_int
+from jaxgmm._moments import check_number, checked_int
 
 T = TypeVar("T")
 
@@ -118,7 +118,7 @@ def fit(
       Kingma and Ba, Adam, ICLR (2015), for stochastic steps. Kim, Pasupathy and Henderson, A guide to sample average
       approximation, in Handbook of Simulation Optimization (2015), for the fixed key.
     """
-    _check(key, params, optimizer, num_steps, tol, window)
+    _check(key, loss, params, optimizer, num_steps, tol, window, progress)
     start = _going_on(params) if isinstance(params, FitResult) else _beginning(key, loss, params, optimizer)
     loss = jax.tree_util.Partial(loss) if jax.tree_util.all_leaves([loss]) else loss
     steps = functools.partial(_steps, loss, key, -jnp.inf if tol is None else tol, window, optimizer, fixed_key)
@@ -148,19 +148,19 @@ def _beginning(key: Array, loss: Callable[[Array, T], Array], params: T, optimiz
         raise TypeError(f"loss must return a floating scalar, got {value}; average it, say with .mean()")
     state = optimizer.init(params)  # type: ignore[arg-type]
     zero, no = jnp.zeros((), value.dtype), jnp.zeros((), bool)
-    nothing_yet = State(state, (params, state), jnp.zeros((), jnp.int32), zero, zero + jnp.inf)
-    start = FitResult(params, jnp.zeros((0,), value.dtype), no, no, nothing_yet)
+    nothing_yet = State(state, (params, state), jnp.zeros((), np.int32), zero, zero + jnp.inf)
+    start = FitResult(params, jnp.zeros(0, value.dtype), no, no, nothing_yet)
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), start)  # as a weak type would compile the second chunk anew
 
 
 def _going_on(result: FitResult[T]) -> FitResult[T]:
-    no = jnp.zeros_like(result.converged)
+    no = jnp.zeros((), bool)
     return dataclasses.replace(result, converged=no, diverged=no)
 
 
 def _with_room(result: FitResult[T], size: int) -> FitResult[T]:
     """The same with nothing but room for the losses of so many steps, lest a growing history compile anew."""
-    return dataclasses.replace(result, losses=np.zeros(size, result.losses.dtype))
+    return dataclasses.replace(result, losses=jnp.zeros(size, result.losses.dtype))
 
 
 @functools.partial(jax.jit, static_argnames=("optimizer", "fixed_key"))
@@ -234,7 +234,7 @@ def _appended(before: FitResult[T], chunk: FitResult[T]) -> FitResult[T]:
     """The result of a chunk with the losses before it."""
     taken = int(chunk.state.num_steps - before.state.num_steps)
     losses = np.concatenate([np.asarray(before.losses), np.asarray(chunk.losses)[:taken]])
-    return dataclasses.replace(chunk, losses=jnp.asarray(losses))
+    return dataclasses.replace(chunk, losses=jax.device_put(losses))  # which compiles nothing for a new length
 
 
 def _announced(result: FitResult[T]) -> FitResult[T]:
@@ -256,7 +256,9 @@ def _reporter(progress: bool | Callable[[FitResult[T]], Any], num_steps: int) ->
     try:
         from tqdm.auto import tqdm
     except ImportError as error:
-        raise ImportError("progress=True needs tqdm: pip install tqdm, or pass a function of the result so far") from error
+        raise ImportError(
+            "progress=True needs tqdm: pip install 'jaxgmm[progress]', or pass a function of the result so far"
+        ) from error
     bar = tqdm(total=num_steps, unit="step")
 
     def report(result: FitResult[T]) -> None:
@@ -268,23 +270,31 @@ def _reporter(progress: bool | Callable[[FitResult[T]], Any], num_steps: int) ->
     return report
 
 
-def _check(key: Any, params: Any, optimizer: Any, num_steps: int, tol: float | None, window: int) -> None:
+def _check(key: Any, loss: Any, params: Any, optimizer: Any, num_steps: Any, tol: Any, window: Any, progress: Any) -> None:
     if key is None:
         raise ValueError("key is None: pass jax.random.key(0), say, also where the loss draws nothing")
     check_arguments({"key": key})
+    if not callable(loss):
+        raise TypeError(f"loss must be a function of (key, params), got {loss!r}; jaxgmm.forward_kl_loss(p), say")
     if not isinstance(optimizer, optax.GradientTransformation):
         raise TypeError(f"optimizer must be an optax optimiser such as optax.adam(1e-2), got {optimizer!r}")
-    if num_steps != 0:
-        positive_int("num_steps", num_steps)
-    positive_int("window", window)
-    if tol is not None and not tol >= 0:
-        raise ValueError(f"tol must not be negative, got {tol!r}; leave it out to take all steps")
+    checked_int("num_steps", num_steps, at_least=0)
+    checked_int("window", window)
+    if not (isinstance(progress, bool) or callable(progress)):
+        raise TypeError(f"progress must be True, False or a function of the result so far, got {progress!r}")
+    if tol is not None:
+        check_number("tol", tol)
+        if tol < 0:
+            raise ValueError(f"tol must not be negative, got {tol!r}; leave it out to take all steps")
+    _check_params(params)
+
+
+def _check_params(params: Any) -> None:
     leaves = jax.tree.leaves(params)
     if not leaves:
         raise ValueError(f"params has no array leaves, so there is nothing to fit: {params!r}")
-    if not isinstance(params, FitResult):
-        bad = [leaf for leaf in leaves if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating)]
-        if bad:
-            raise TypeError(
-                f"params must be made of floating arrays, but has a leaf {bad[0]!r}; let the loss capture what is fixed"
-            )
+    if isinstance(params, FitResult):
+        return
+    for leaf in leaves:
+        if isinstance(leaf, str | bytes) or not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
+            raise TypeError(f"params must be made of floating arrays, but has a leaf {leaf!r}; let the loss hold what is fixed")

@@ -117,7 +117,7 @@ class GMM:
           Arthur and Vassilvitskii, k-means++: the advantages of careful seeding, SODA (2007), section 2.2.
         """
         x = _moments.checked_data(x)
-        k = _moments.positive_int("num_components", num_components)
+        k = _moments.checked_int("num_components", num_components)
         _moments.check_covariance_type(covariance_type)
         _moments.check_positive("reg_covar", reg_covar)
         centres = _start.kmeans_plus_plus(key, x, k)
@@ -159,7 +159,7 @@ class GMM:
           >>> GMM.random(jax.random.key(0), 3, 2, "tied").covariances.shape
           (2, 2)
         """
-        k, d = _moments.positive_int("num_components", num_components), _moments.positive_int("num_dims", num_dims)
+        k, d = _moments.checked_int("num_components", num_components), _moments.checked_int("num_dims", num_dims)
         _moments.check_covariance_type(covariance_type)
         _moments.check_positive("spread", spread)
         dtype = _moments.floating_dtype(dtype)

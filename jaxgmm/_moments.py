@@ -75,19 +75,28 @@ def checked_data(x: Any) -> Array:
 
 
 def check_positive(name: str, value: Any) -> None:
+    """Raise on a number that is not positive and finite; a traced one passes."""
     if isinstance(value, Tracer):
         return
-    if not isinstance(value, float | int | np.number) or not 0 < value < np.inf:
+    check_number(name, value)
+    if not 0 < value < np.inf:
         raise ValueError(f"{name} must be a positive number, got {value!r}")
 
 
-def positive_int(name: str, value: object) -> int:
+def check_number(name: str, value: Any) -> None:
+    """Raise on what is not a real number."""
+    if isinstance(value, bool) or not isinstance(value, float | int | np.floating | np.integer):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+
+
+def checked_int(name: str, value: object, at_least: int = 1) -> int:
+    """The integer, or an error if it is none or too small."""
     try:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         raise TypeError(f"{name} must be an integer, got {value!r}; write {name}=10_000, say") from None
-    if isinstance(value, bool) or number < 1:
-        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+    if isinstance(value, bool) or number < at_least:
+        raise ValueError(f"{name} must be an integer of at least {at_least}, got {value!r}")
     return number
 
 

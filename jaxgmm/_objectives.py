@@ -17,7 +17,7 @@ from jaxgmm._density import log_density
 from jaxgmm._divergence import jeffreys_divergence, js_divergence, kl_divergence
 from jaxgmm._door import check_arguments, door
 from jaxgmm._gmm import GMM
-from jaxgmm._moments import check_positive, checked_data, positive_int
+from jaxgmm._moments import check_positive, checked_data, checked_int
 from jaxgmm._rules import Rule, Sobol
 
 FITTING_RULE = Sobol(2**12)
@@ -163,7 +163,7 @@ def likelihood_loss(x: ArrayLike, batch_size: int | None = None) -> Objective:
     """
     x = checked_data(x)
     if batch_size is not None:
-        positive_int("batch_size", batch_size)
+        checked_int("batch_size", batch_size)
     return Objective(_likelihood, x, (batch_size,))
 
 

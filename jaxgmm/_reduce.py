@@ -13,7 +13,7 @@ from jax.core import Tracer
 from jaxgmm._door import check_arguments
 from jaxgmm._fit import fit
 from jaxgmm._gmm import GMM
-from jaxgmm._moments import positive_int
+from jaxgmm._moments import checked_int
 
 
 def reduce(
@@ -60,7 +60,7 @@ def reduce(
     check_arguments({"gmm": gmm, "key": key})
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(gmm)):
         raise TypeError("gmm is traced, and reduce runs in NumPy: call it outside jax.jit")
-    merged = _merged(gmm, positive_int("num_components", num_components))
+    merged = _merged(gmm, checked_int("num_components", num_components))
     if refine is None:
         return merged
     if key is None:

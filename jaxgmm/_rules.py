@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 
 from jaxgmm._deal import Slots, ceil_log2
-from jaxgmm._moments import positive_int
+from jaxgmm._moments import checked_int
 from jaxgmm._sobol import net, normal_from_bits, scrambled
 
 
@@ -78,7 +78,7 @@ class MonteCarlo:
     is_random: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "n", positive_int("n", self.n))
+        object.__setattr__(self, "n", checked_int("n", self.n))
 
     def batches(self, key: Array | None, weights: Array, num_dims: int, length: int) -> tuple[int, Callable[[Array], Batch]]:
         root = _require_key(self, key)
@@ -127,7 +127,7 @@ class Sobol:
     is_random: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "n", positive_int("n", self.n))
+        object.__setattr__(self, "n", checked_int("n", self.n))
         if self.n > 2**32:
             raise ValueError(f"n must be at most 2**32 for Sobol' points, got {self.n}; use MonteCarlo")
 
@@ -174,7 +174,7 @@ class GaussHermite:
     is_random: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "order", positive_int("order", self.order))
+        object.__setattr__(self, "order", checked_int("order", self.order))
 
     def batches(self, key: Array | None, weights: Array, num_dims: int, length: int) -> tuple[int, Callable[[Array], Batch]]:
         num_nodes = self.order**num_dims
