@@ -63,9 +63,11 @@ def reduce(
     merged = _merged(gmm, checked_int("num_components", num_components))
     if refine is None:
         return merged
+    if not callable(refine):
+        raise TypeError(f"refine must make a loss of gmm, as jaxgmm.forward_kl_loss does, got {refine!r}")
     if key is None:
         raise ValueError("key is None, but refine draws at random: pass key=jax.random.key(0), say")
-    optimizer = optimizer or optax.adam(optax.cosine_decay_schedule(0.03, num_steps))
+    optimizer = optimizer or optax.adam(optax.cosine_decay_schedule(0.03, num_steps), b2=0.9)
     return fit(key, refine(gmm), merged, optimizer, num_steps).params
 
 

@@ -55,12 +55,12 @@ def as_optax_needs_it(request):
 @functools.cache
 def fitted(name: str) -> jaxgmm.FitResult:
     losses = {
-        "forward": jaxgmm.forward_kl_loss(gmm(THREE), jaxgmm.GaussHermite(32)),
-        "reverse": jaxgmm.reverse_kl_loss(gmm(THREE), jaxgmm.Sobol(2**12), path_gradient=False),
-        "js": jaxgmm.js_loss(gmm(THREE), jaxgmm.Sobol(2**12)),
+        "forward": jaxgmm.forward_kl_loss(gmm(THREE), jaxgmm.GaussHermite(24)),
+        "reverse": jaxgmm.reverse_kl_loss(gmm(THREE), jaxgmm.Sobol(2**11), path_gradient=False),
+        "js": jaxgmm.js_loss(gmm(THREE), jaxgmm.Sobol(2**11)),
     }
-    key = jax.random.key(0)
-    result = jaxgmm.fit(key, losses[name], two(), optax.lbfgs(), 200, fixed_key=True, tol=1e-13, window=10)
+    key, start = jax.random.key(0), fitted("reverse").params if name == "js" else two()
+    result = jaxgmm.fit(key, losses[name], start, optax.lbfgs(), 200, fixed_key=True, tol=1e-13, window=10)
     assert result.converged
     assert len(result.losses) < 200
     assert largest(jax.grad(losses[name], argnums=1)(key, result.params)) < 1e-6
@@ -89,10 +89,11 @@ def test_reverse_kl_seeks_modes():
 
 
 def test_js_is_less_where_js_was_minimised():
+    """From where the reverse divergence has led, JS goes on, to between the two."""
     at = {name: reference.js(THREE, as_reference(fitted(name).params)) for name in ("forward", "reverse", "js")}
     np.testing.assert_allclose(fitted("js").losses[-1], at["js"], atol=1e-3)
-    assert at["js"] < at["forward"] - 1e-4
-    assert at["js"] < at["reverse"] - 1e-4
+    assert at["js"] < at["forward"] - 1e-3
+    assert at["js"] < at["reverse"] - 1e-3
 
 
 def as_reference(q: GMM) -> reference.Mixture:
@@ -105,8 +106,8 @@ def test_recovering_five_components(key, record_property):
     target = GMM.random(jax.random.key(5), 5, 2, spread=3.0)
     keys = jax.random.split(key, 20)
     starts = jax.vmap(lambda key: GMM.random(key, 5, 2, spread=3.0))(keys)
-    optimizer = optax.adam(optax.cosine_decay_schedule(0.1, 600), b2=0.9)
-    fit = functools.partial(jaxgmm.fit, loss=jaxgmm.forward_kl_loss(target, RULE), optimizer=optimizer, num_steps=600)
+    optimizer = optax.adam(optax.cosine_decay_schedule(0.1, 400), b2=0.9)
+    fit = functools.partial(jaxgmm.fit, loss=jaxgmm.forward_kl_loss(target, RULE), optimizer=optimizer, num_steps=400)
     results = jax.jit(jax.vmap(lambda key, start: fit(key, params=start)))(keys, starts)
     best = jax.tree.map(lambda leaf: leaf[results.losses[:, -1].argmin()], results.params)
     assert reference.kl(as_reference(target), as_reference(best)) < 1e-3
@@ -141,11 +142,11 @@ def test_likelihood_of_real_data(name, covariance_type, key):
     """The best of a few starts is as likely as what scikit-learn's EM finds, both with 0.1 standard deviations as a floor."""
     x = standardised(name)
     em = GaussianMixture(10, covariance_type=covariance_type, reg_covar=1e-2, random_state=0).fit(x)
-    optimizer = optax.chain(optax.adam(optax.cosine_decay_schedule(0.03, 1500), b2=0.9), jaxgmm.scale_floor(0.1))
+    optimizer = optax.chain(optax.adam(optax.cosine_decay_schedule(0.03, 1000), b2=0.9), jaxgmm.scale_floor(0.1))
     loss = jaxgmm.likelihood_loss(x)
     keys = jax.random.split(key, 8 if name == "wine" else 4)
     starts = jax.vmap(lambda key: GMM.from_data(key, x, 10, covariance_type, reg_covar=0.1))(keys)
-    results = jax.jit(jax.vmap(lambda key, q: jaxgmm.fit(key, loss, q, optimizer, 1500)))(keys, starts)
+    results = jax.jit(jax.vmap(lambda key, q: jaxgmm.fit(key, loss, q, optimizer, 1000)))(keys, starts)
     assert not results.diverged.any()
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(results))
     best = jax.tree.map(lambda leaf: leaf[results.losses[:, -1].argmin()], results.params)
@@ -184,11 +185,11 @@ def test_weights_alone_are_those_of_a_convex_solver(key):
     p = GMM.from_moments(weights, means[:6] + 0.1 * rng.normal(size=(6, d)), rng.uniform(0.6, 1.4, (6, d)), "diag")
 
     def loss(key, logits):
-        return jaxgmm.kl_divergence(key, p, dataclasses.replace(candidates, logits=logits), jaxgmm.Sobol(2**17))
+        return jaxgmm.kl_divergence(key, p, dataclasses.replace(candidates, logits=logits), jaxgmm.Sobol(2**15))
 
     result = jaxgmm.fit(key, loss, candidates.logits, optax.lbfgs(), 60, fixed_key=True, tol=1e-12, window=5)
 
-    n = 300_000
+    n = 150_000
     index = np.repeat(np.arange(6), np.round(n * weights).astype(int))
     x = np.asarray(p.means)[index] + np.sqrt(np.asarray(p.covariances))[index] * rng.normal(size=(len(index), d))
     log_q = np.stack([log_normal(x, m, v) for m, v in zip(means, np.asarray(candidates.covariances), strict=True)], 1)
@@ -435,13 +436,13 @@ def test_many_posteriors_against_one_prior(key):
         return jax.vmap(lambda key, q: jaxgmm.kl_divergence(key, q, prior, rule))(keys, posteriors).mean()
 
     few = jax.jit(jax.value_and_grad(functools.partial(mean_kl, rule=jaxgmm.MonteCarlo(1)), argnums=(1, 2)))
-    many = functools.partial(mean_kl, rule=jaxgmm.Sobol(2**12))
+    many = functools.partial(mean_kl, rule=jaxgmm.Sobol(2**10))
     exact, exact_gradient = jax.jit(jax.value_and_grad(many, argnums=(1, 2)))(key, posteriors, prior)
-    values, gradients = jax.lax.map(lambda key: few(key, posteriors, prior), jax.random.split(jax.random.key(1), 400))
+    values, gradients = jax.lax.map(lambda key: few(key, posteriors, prior), jax.random.split(jax.random.key(1), 100))
     for sampled, truth in zip(jax.tree.leaves((values, gradients)), jax.tree.leaves((exact, exact_gradient)), strict=True):
-        error = sampled.std(0) / 20
+        error = sampled.std(0) / 10
         assert np.all(np.abs(sampled.mean(0) - truth) <= 6 * error + 2e-3 * np.abs(truth) + 1e-4)
-    assert values.std() / 20 < 0.01 * exact
+    assert values.std() / 10 < 0.01 * exact
 
 
 @pytest.mark.long
@@ -479,7 +480,7 @@ def test_a_mixture_prior_of_an_autoencoder(key):
         batch_key, own_key = jax.random.split(key)
         return bound(own_key, params, train[jax.random.randint(batch_key, (256,), 0, np.int32(len(train)))])
 
-    result = jaxgmm.fit(key, loss, params, optax.adam(3e-3), 400)
+    result = jaxgmm.fit(key, loss, params, optax.adam(3e-3), 300)
     before, after = (np.mean([bound(k, p, held_out) for k in jax.random.split(keys[0], 8)]) for p in (params, result.params))
     assert after < 0.5 * before
     frozen = dict(result.params, prior=params["prior"])
