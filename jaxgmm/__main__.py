@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax import Array
 
 import jaxgmm
 from jaxgmm import GMM, Estimate, Sobol
@@ -38,20 +37,6 @@ def gaussian_pair() -> tuple[GMM, GMM, float]:
     p, q = (GMM.from_moments([1.0], means[i : i + 1], variances[i : i + 1], "diag") for i in (0, 1))
     ratio = variances[0] / variances[1]
     return p, q, 0.5 * float(np.sum(ratio + (means[1] - means[0]) ** 2 / variances[1] - 1 - np.log(ratio)))
-
-
-@functools.partial(jax.jit, static_argnames="optimizer")
-def fit(key: Array, p: GMM, q: GMM, optimizer: optax.GradientTransformation) -> tuple[GMM, Array]:
-    """Minimise KL(p || q) over every parameter of q; also the loss before each step."""
-
-    def step(carry: tuple[GMM, Any], key: Array) -> tuple[tuple[GMM, Any], Array]:
-        q, state = carry
-        loss, gradient = jax.value_and_grad(jaxgmm.kl_divergence, argnums=2)(key, p, q, Sobol(1024))
-        updates, state = optimizer.update(gradient, state, q)  # type: ignore[arg-type]
-        return (optax.apply_updates(q, updates), state), loss  # type: ignore[return-value]
-
-    (q, _), losses = jax.lax.scan(step, (q, optimizer.init(q)), jax.random.split(key, NUM_STEPS))  # type: ignore[arg-type]
-    return q, losses
 
 
 def timed(fn: Callable[[], Any]) -> tuple[Any, str]:
@@ -86,11 +71,12 @@ def main() -> None:
     print(line("KL(a || b)", result, duration))
     print(f"  {'exact':12s}{exact:9.5f}    (off by {abs(result.value - exact) / result.standard_error:.1f} standard errors)")
 
-    optimizer = optax.adam(3e-2)
-    (fitted, losses), duration = timed(lambda: fit(key, p, q, optimizer))
+    fit = functools.partial(jaxgmm.fit, key, jaxgmm.forward_kl_loss(p, Sobol(1024)), q, optax.adam(3e-2), NUM_STEPS)
+    result, duration = timed(fit)
     print(f"\nFit q to p: {NUM_STEPS} steps of optax.adam on KL(p || q), weights included    ({duration})")
     for step in jnp.linspace(0, NUM_STEPS - 1, 6).astype(int).tolist():
-        print(f"  step {step:4d}  KL {losses[step]:8.5f}")
+        print(f"  step {step:4d}  KL {result.losses[step]:8.5f}")
+    fitted = result.params
     print(f"  weights of q: {np.asarray(q.weights).round(3)} -> {np.asarray(fitted.weights).round(3)}")
     print(line("KL(p || q)", *timed(lambda: jaxgmm.estimate(jaxgmm.kl_divergence, key, p, fitted))))
 

@@ -19,9 +19,13 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from pairs import PAIRS, related
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+from sklearn.mixture import GaussianMixture
 
 import jaxgmm
 from jaxgmm import GMM, _expectation
@@ -203,6 +207,44 @@ def without(switch: str, p: GMM, q: GMM, n: int) -> tuple[float, Callable[[], ja
     return float(np.std(values, ddof=1)), functools.partial(kl, jax.random.key(0))
 
 
+def fitting(rounds: int) -> None:
+    """A step of `fit` over the value and gradient in it; and reduction on real data, refined, against EM on a sample."""
+    print(f"\n{'one step of fit':22s}{'ms':>10s}{'over its gradient':>20s}")
+    steps, key = 200, jax.random.key(0)
+    for name in ("D=2 K=5", "D=16 K=10 separated", "D=64 K=32 separated"):
+        p, q = PAIRS[name]()
+        loss, optimizer = jaxgmm.forward_kl_loss(p), optax.adam(1e-3)
+        gradient = jax.jit(jax.value_and_grad(loss, argnums=1))
+        calls = {"fit": lambda: jaxgmm.fit(key, loss, q, optimizer, steps).losses, "gradient": lambda: gradient(key, q)}  # noqa: B023
+        times = medians(calls, rounds)
+        print(f"{name:22s}{1e3 * times['fit'] / steps:10.2f}{times['fit'] / steps / times['gradient']:20.2f}", flush=True)
+
+    print(f"\n{'digits, reduced':22s}{'KL':>10s}{'error':>10s}{'seconds':>10s}")
+    for family, d, k, fewer in (("full", 16, 64, 10), ("diag", 32, 200, 20)):
+        for name, q, kl, seconds in reduced_digits(family, d, k, fewer):
+            print(f"{f'{family} {k} to {q}: {name}':22s}{kl.value:10.4f}{kl.standard_error:10.4f}{seconds:10.1f}", flush=True)
+
+
+def reduced_digits(family: str, d: int, k: int, fewer: int):
+    """For each way to reduce a mixture of the digits: its name, the components left, the forward KL and the seconds it took."""
+    x = PCA(d, random_state=0).fit_transform(load_digits().data)
+    fitted = GaussianMixture(k, covariance_type=family, reg_covar=1e-2, random_state=0).fit(x / x.std(0))
+    p, key = jaxgmm.from_sklearn(fitted), jax.random.key(0)
+    ways = {
+        "refined": lambda: jaxgmm.reduce(p, fewer, refine=jaxgmm.forward_kl_loss, key=key),
+        "merged": lambda: jaxgmm.reduce(p, fewer),
+        "EM": lambda: jaxgmm.from_sklearn(
+            GaussianMixture(fewer, covariance_type=family, random_state=0).fit(fitted.sample(100_000)[0])
+        ),
+    }
+    for name, way in ways.items():
+        start = time.perf_counter()
+        q = way()
+        seconds = time.perf_counter() - start
+        kl = jaxgmm.estimate(jaxgmm.kl_divergence, jax.random.key(1), p, q, rule=jaxgmm.Sobol(2**16))
+        yield name, q.num_components, kl, seconds
+
+
 def machine() -> str:
     return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, JAX {jax.__version__}, float32"
 
@@ -224,6 +266,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="timed runs of each (5)")
     parser.add_argument("--only", default="", help="pairs whose name contains this")
     parser.add_argument("--growth", action="store_true", help="also time and memory as n, K and D grow")
+    parser.add_argument("--fitting", action="store_true", help="also a step of fit, and mixture reduction on real data")
     parser.add_argument("--reductions", action="store_true", help="also what each variance reduction brings, and costs")
     parser.add_argument("--batches", action="store_true", help="also times by the length of a batch")
     parser.add_argument("--output", type=pathlib.Path, help="a folder for the table as JSON, and a plot if matplotlib is there")
@@ -242,6 +285,8 @@ def main() -> None:
             print(f"{name:22s}" + "".join(f"{value:11.4g}" for value in rows[name].values()), flush=True)
     if arguments.growth:
         growth()
+    if arguments.fitting:
+        fitting(arguments.rounds)
     if arguments.reductions:
         reductions(arguments.points, arguments.rounds)
     if arguments.batches:
