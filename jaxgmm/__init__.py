@@ -1,5 +1,9 @@
 """Divergences between Gaussian mixtures, with error bars, and gradients that are right in every parameter."""
 
+from jaxgmm._closed_form import cauchy_schwarz_divergence as cauchy_schwarz_divergence
+from jaxgmm._closed_form import l2_distance as l2_distance
+from jaxgmm._closed_form import log_l2_distance as log_l2_distance
+from jaxgmm._closed_form import mmd as mmd
 from jaxgmm._density import component_log_prob as component_log_prob
 from jaxgmm._density import log_density as log_density
 from jaxgmm._density import log_prob as log_prob
@@ -13,6 +17,9 @@ from jaxgmm._estimate import Estimate as Estimate
 from jaxgmm._estimate import estimate as estimate
 from jaxgmm._expectation import expectation as expectation
 from jaxgmm._gmm import GMM as GMM
+from jaxgmm._pairs import bhattacharyya_distance as bhattacharyya_distance
+from jaxgmm._pairs import gaussian_kl as gaussian_kl
+from jaxgmm._pairs import gaussian_wasserstein_squared as gaussian_wasserstein_squared
 from jaxgmm._rules import GaussHermite as GaussHermite
 from jaxgmm._rules import MonteCarlo as MonteCarlo
 from jaxgmm._rules import Rule as Rule

@@ -1,4 +1,4 @@
-"""Triangles: packing them into vectors, and inverting a batch of them by matrix products alone."""
+"""Batches of matrices: packed triangles, and decompositions made of products and elementwise work alone."""
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,12 @@ def unpack_tril(log_diag: Array, off_diag: Array, num_dims: int) -> Array:
     strict = jnp.zeros((off_diag.shape[0], num_dims, num_dims), off_diag.dtype)
     strict = strict.at[:, rows, columns].set(off_diag)
     return strict + diagonal_matrices(jnp.broadcast_to(jnp.exp(log_diag), (log_diag.shape[0], num_dims)))
+
+
+def pack_tril(lower: Array) -> tuple[Array, Array]:
+    """Triangles (R, D, D) -> log_diag (R, D) and off_diag (R, D (D - 1) / 2)."""
+    rows, columns = np.tril_indices(lower.shape[-1], -1)
+    return jnp.log(jnp.diagonal(lower, axis1=1, axis2=2)), lower[:, rows, columns]
 
 
 def diagonal_matrices(diagonals: Array) -> Array:
@@ -52,5 +58,96 @@ def _inv_tril_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array,
     return inverse, -_product(inverse, tangents[0], inverse)
 
 
+@jax.custom_jvp
+def tril_of(roots: Array) -> Array:
+    r"""The lower triangles L (R, D, D) with :math:`L L^T = B B^T`, for roots B (R, D, m) whose rows are independent.
+
+    A sum of covariances has the root [A B] if A and B are roots of its terms. So the sum itself is never formed, and what a
+    condition number costs in digits is its square root. This is modified Gram-Schmidt on the rows of B.
+    """
+    num_dims = roots.shape[1]
+
+    def orthogonalise(k: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
+        lower, rest = state
+        row = rest[:, k, :]
+        row = row / jnp.sqrt(jnp.square(row).sum(-1, keepdims=True))
+        column = (rest * row[:, None, :]).sum(-1)
+        return lower.at[:, :, k].set(column), rest - column[:, :, None] * row[:, None, :]
+
+    start = jnp.zeros((len(roots), num_dims, num_dims), roots.dtype), roots
+    return jnp.tril(jax.lax.fori_loop(0, num_dims, orthogonalise, start)[0])
+
+
+@tril_of.defjvp
+def _tril_of_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    # dL = L Phi(L^-1 d(B B^T) L^-T), where Phi takes the lower triangle with half of the diagonal.
+    lower = tril_of(primals[0])
+    inverse = inv_tril(lower)
+    orthonormal, change = _matmul(inverse, primals[0]), _matmul(inverse, tangents[0])
+    half = _matmul(change, orthonormal.mT)
+    phi = jnp.tril(half + half.mT, -1) + diagonal_matrices(jnp.diagonal(half, axis1=1, axis2=2))
+    return lower, _matmul(lower, phi)
+
+
+@jax.custom_jvp
+def procrustes(a: Array, b: Array) -> Array:
+    r"""The least :math:`\|A Q - B\|_F^2` (R,) over orthogonal Q, for lower triangles A and B (R, D, D).
+
+    It is :math:`\mathrm{tr}(A A^T) + \mathrm{tr}(B B^T)` less twice the nuclear norm of :math:`A^T B`, but as a sum of squares.
+    """
+    return jnp.square(_misfit(a, b)[1]).sum((1, 2))
+
+
+@procrustes.defjvp
+def _procrustes_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    # Q is the best one, so how it changes does not matter.
+    rotation, misfit = _misfit(*primals)
+    change = _matmul(tangents[0], rotation) - tangents[1]
+    return jnp.square(misfit).sum((1, 2)), 2 * (misfit * change).sum((1, 2))
+
+
+def _misfit(a: Array, b: Array) -> tuple[Array, Array]:
+    """The best Q, which is the orthogonal factor of A^T B, and A Q - B."""
+    smallest = 1 / (_frobenius(inv_tril(a)) * _frobenius(inv_tril(b)))
+    rotation = orthogonal_factor(_matmul(a.mT, b), smallest)
+    return rotation, _matmul(a, rotation) - b
+
+
+def orthogonal_factor(matrices: Array, smallest: Array) -> Array:
+    r"""Q in the polar decomposition M = Q H of M (R, D, D), given lower bounds (R,) of the singular values of M.
+
+    By the iteration of Newton and Schulz, :math:`X \leftarrow \tfrac12 a X (3 I - a^2 X^T X)`, with the scale a that raises the
+    lower bound of the singular values fastest while their upper bound stays 1.
+
+    References:
+      Chen and Chow, A stable scaling of Newton-Schulz for improving the sign function computation of a Hermitian matrix,
+      Argonne preprint ANL/MCS-P5059-0114 (2014).
+    """
+    precision = float(jnp.finfo(matrices.dtype).eps)
+    identity = jnp.eye(matrices.shape[-1], dtype=matrices.dtype)[None]
+
+    def step(state: tuple[Array, Array]) -> tuple[Array, Array]:
+        x, low = state
+        # A larger scale could turn the sign of a singular value that rounding has put above 1.
+        square = jnp.minimum(3 / (1 + low + low * low), 2.9)
+        scale = jnp.sqrt(square)
+        scaled = (0.5 * scale)[:, None, None] * x
+        x = _matmul(scaled, 3 * identity - square[:, None, None] * _matmul(x.mT, x))
+        return x, 0.5 * scale * low * (3 - square * low * low)
+
+    norm = _frobenius(matrices)
+    low = jax.lax.stop_gradient(jnp.clip(smallest / norm, precision**2, 1))
+    start = matrices / norm[:, None, None], low
+    return jax.lax.while_loop(lambda state: (state[1] < 1 - 8 * precision).any(), step, start)[0]
+
+
+def _frobenius(matrices: Array) -> Array:
+    return jnp.sqrt(jnp.square(matrices).sum((1, 2)))
+
+
+def _matmul(a: Array, b: Array) -> Array:
+    return jnp.matmul(a, b, precision=HIGHEST)
+
+
 def _product(a: Array, b: Array, c: Array) -> Array:
-    return jnp.matmul(jnp.matmul(a, b, precision=HIGHEST), c, precision=HIGHEST)
+    return _matmul(_matmul(a, b), c)
