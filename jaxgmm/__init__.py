@@ -1,5 +1,12 @@
 """Divergences between Gaussian mixtures, with error bars, and gradients that are right in every parameter."""
 
+from jaxgmm._approximations import kl_matched as kl_matched
+from jaxgmm._approximations import kl_moment_matched as kl_moment_matched
+from jaxgmm._approximations import kl_product as kl_product
+from jaxgmm._approximations import kl_variational as kl_variational
+from jaxgmm._bounds import entropy_bounds as entropy_bounds
+from jaxgmm._bounds import js_bounds as js_bounds
+from jaxgmm._bounds import kl_bounds as kl_bounds
 from jaxgmm._closed_form import cauchy_schwarz_divergence as cauchy_schwarz_divergence
 from jaxgmm._closed_form import l2_distance as l2_distance
 from jaxgmm._closed_form import log_l2_distance as log_l2_distance

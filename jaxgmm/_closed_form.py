@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from jaxgmm._door import door
 from jaxgmm._gmm import GMM
 from jaxgmm._linalg import diagonal_matrices, pack_tril, tril_of
-from jaxgmm._pairs import component_log_overlap
+from jaxgmm._pairs import component_overlaps
 
 
 @door()
@@ -42,7 +42,7 @@ def l2_distance(p: GMM, q: GMM) -> Array:
       0.0306
 
     References:
-      Scott and Szewczyk, From kernels to mixtures, Technometrics 43 (2001), section 2.
+      Scott and Szewczyk, From kernels to mixtures, Technometrics 43 (2001).
     """
     return jnp.exp(log_l2_distance(p, q))
 
@@ -98,7 +98,7 @@ def cauchy_schwarz_divergence(p: GMM, q: GMM) -> Array:
       0.0780
 
     References:
-      Kampa, Hasanbelliu and Principe, Closed-form Cauchy-Schwarz PDF divergence for mixture of Gaussians, IJCNN (2011), eq. 6.
+      Kampa, Hasanbelliu and Principe, Closed-form Cauchy-Schwarz PDF divergence for mixture of Gaussians, IJCNN (2011).
     """
     divergence = 0.5 * (_log_inner(p, p) + _log_inner(q, q)) - _log_inner(p, q)
     # Rounding may put it below 0, where it has no meaning; its derivatives are right as they are.
@@ -146,7 +146,7 @@ def mmd(p: GMM, q: GMM, bandwidth: ArrayLike) -> Array:
 def _log_inner(p: GMM, q: GMM) -> Array:
     """log of the integral of p q."""
     log_weights = jax.nn.log_softmax(p.logits)[:, None] + jax.nn.log_softmax(q.logits)[None]
-    return jax.nn.logsumexp(log_weights + component_log_overlap(p, q))
+    return jax.nn.logsumexp(log_weights + component_overlaps(p, q)[1])
 
 
 def _log_distance(log_pp: Array, log_qq: Array, log_pq: Array) -> Array:
@@ -164,5 +164,5 @@ def _smoothed(gmm: GMM, log_h: Array) -> GMM:
         return dataclasses.replace(gmm, log_diag=0.5 * jnp.logaddexp(2 * gmm.log_diag, 2 * log_h[None, None]))
     factors = gmm.scale_tril
     kernel = jnp.broadcast_to(diagonal_matrices(jnp.exp(log_h) * jnp.ones((1, gmm.num_dims), factors.dtype)), factors.shape)
-    log_diag, off_diag = pack_tril(tril_of(jnp.concatenate([factors, kernel], axis=2)))
+    log_diag, off_diag = pack_tril(tril_of(jnp.concatenate([factors, kernel], axis=2))[0])
     return dataclasses.replace(gmm, log_diag=log_diag, off_diag=off_diag)

@@ -59,34 +59,35 @@ def _inv_tril_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array,
 
 
 @jax.custom_jvp
-def tril_of(roots: Array) -> Array:
-    r"""The lower triangles L (R, D, D) with :math:`L L^T = B B^T`, for roots B (R, D, m) whose rows are independent.
+def tril_of(roots: Array) -> tuple[Array, Array]:
+    r"""The lower triangles L (R, D, D) with :math:`L L^T = B B^T`, and their inverses, for roots B (R, D, m) of full row rank.
 
     A sum of covariances has the root [A B] if A and B are roots of its terms. So the sum itself is never formed, and what a
-    condition number costs in digits is its square root. This is modified Gram-Schmidt on the rows of B.
+    condition number costs in digits is its square root. This is modified Gram-Schmidt on the rows of B, with its row operations
+    done to the identity as well, which makes that the inverse.
     """
-    num_dims = roots.shape[1]
+    num_dims, width = roots.shape[1:]
 
     def orthogonalise(k: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
         lower, rest = state
-        row = rest[:, k, :]
-        row = row / jnp.sqrt(jnp.square(row).sum(-1, keepdims=True))
-        column = (rest * row[:, None, :]).sum(-1)
-        return lower.at[:, :, k].set(column), rest - column[:, :, None] * row[:, None, :]
+        row = rest[:, k] / jnp.sqrt(jnp.square(rest[:, k, :width]).sum(-1, keepdims=True))
+        column = (rest[:, :, :width] * row[:, None, :width]).sum(-1)
+        rest = rest - column[:, :, None] * row[:, None]
+        return lower.at[:, :, k].set(column), rest.at[:, k].set(row)
 
-    start = jnp.zeros((len(roots), num_dims, num_dims), roots.dtype), roots
-    return jnp.tril(jax.lax.fori_loop(0, num_dims, orthogonalise, start)[0])
+    identity = jnp.broadcast_to(jnp.eye(num_dims, dtype=roots.dtype)[None], (len(roots), num_dims, num_dims))
+    start = jnp.zeros_like(identity), jnp.concatenate([roots, identity], axis=2)
+    lower, rest = jax.lax.fori_loop(0, num_dims, orthogonalise, start)
+    return jnp.tril(lower), jnp.tril(rest[:, :, width:])
 
 
 @tril_of.defjvp
-def _tril_of_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    # dL = L Phi(L^-1 d(B B^T) L^-T), where Phi takes the lower triangle with half of the diagonal.
-    lower = tril_of(primals[0])
-    inverse = inv_tril(lower)
-    orthonormal, change = _matmul(inverse, primals[0]), _matmul(inverse, tangents[0])
-    half = _matmul(change, orthonormal.mT)
+def _tril_of_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    # dL = L Phi and dW = -Phi W, with Phi the lower triangle, the diagonal halved, of W d(B B^T) W^T.
+    lower, inverse = tril_of(primals[0])
+    half = _matmul(_matmul(inverse, tangents[0]), _matmul(inverse, primals[0]).mT)
     phi = jnp.tril(half + half.mT, -1) + diagonal_matrices(jnp.diagonal(half, axis1=1, axis2=2))
-    return lower, _matmul(lower, phi)
+    return (lower, inverse), (_matmul(lower, phi), -_matmul(phi, inverse))
 
 
 @jax.custom_jvp

@@ -75,9 +75,9 @@ def bhattacharyya_distance(p: GMM, q: GMM) -> Array:
        [0.125]]
 
     References:
-      Kailath, The divergence and Bhattacharyya distance measures in signal selection, IEEE Trans. Commun. 15 (1967), eq. 24.
+      Kailath, The divergence and Bhattacharyya distance measures in signal selection, IEEE Trans. Commun. 15 (1967).
     """
-    return component_bhattacharyya(p, q)
+    return component_overlaps(p, q)[0]
 
 
 @door()
@@ -109,7 +109,7 @@ def gaussian_wasserstein_squared(p: GMM, q: GMM) -> Array:
        [2.]]
 
     References:
-      Dowson and Landau, The Frechet distance between multivariate normal distributions, J. Multivariate Anal. 12 (1982), eq. 4.
+      Dowson and Landau, The Frechet distance between multivariate normal distributions, J. Multivariate Anal. 12 (1982).
       Bhatia, Jain and Lim, On the Bures-Wasserstein distance between positive definite matrices, Expo. Math. 37 (2019),
       theorem 1, for the minimum over rotations.
     """
@@ -128,17 +128,12 @@ def component_kl(p: GMM, q: GMM) -> Array:
     return _map_rows(_kl_row, p, q)
 
 
-def component_bhattacharyya(p: GMM, q: GMM) -> Array:
-    """-log of the integral of sqrt(p_k q_j), (K_p, K_q)."""
-    log_ratio, mahalanobis = _average(p, q)
-    return log_ratio + mahalanobis / 8
-
-
-def component_log_overlap(p: GMM, q: GMM) -> Array:
-    """log of the integral of p_k q_j, which is log N(mu_k; mu_j, Sigma_k + Sigma_j), (K_p, K_q)."""
+def component_overlaps(p: GMM, q: GMM) -> tuple[Array, Array]:
+    """-log of the integral of sqrt(p_k q_j), and log of that of p_k q_j, which is log N(mu_k; mu_j, Sigma_k + Sigma_j)."""
     log_ratio, mahalanobis = _average(p, q)
     log_geometric_mean = 0.5 * (log_det(p)[:, None] + log_det(q)[None])
-    return -0.5 * p.num_dims * math.log(4 * math.pi) - log_geometric_mean - log_ratio - mahalanobis / 4
+    log_overlap = -0.5 * p.num_dims * math.log(4 * math.pi) - log_geometric_mean - log_ratio - mahalanobis / 4
+    return log_ratio + mahalanobis / 8, log_overlap
 
 
 def component_entropy(p: GMM) -> Array:
@@ -162,7 +157,9 @@ class _Rows(NamedTuple):
     log_diag: Array
     """(R, D)"""
     factor: Array
-    """(R, D, D)"""
+    """(R, D, D), L"""
+    inverse: Array
+    """(R, D, D), of L"""
     means: Array
     """(R, K / R, D)"""
 
@@ -171,7 +168,7 @@ def _rows(gmm: GMM) -> _Rows:
     d, log_diag = gmm.num_dims, gmm.log_diag
     factor = diagonal_matrices(jnp.exp(_log_scale(gmm))) if gmm.off_diag is None else unpack_tril(log_diag, gmm.off_diag, d)
     num_rows = len(factor)
-    return _Rows(jnp.broadcast_to(log_diag, (num_rows, d)), factor, gmm.loc.reshape(num_rows, -1, d))
+    return _Rows(jnp.broadcast_to(log_diag, (num_rows, d)), factor, inv_tril(factor), gmm.loc.reshape(num_rows, -1, d))
 
 
 def _map_rows(between: Callable[[_Rows, _Rows], T], p: GMM, q: GMM) -> T:
@@ -187,17 +184,16 @@ def _map_rows(between: Callable[[_Rows, _Rows], T], p: GMM, q: GMM) -> T:
 
 
 def _kl_row(p: _Rows, q: _Rows) -> Array:
-    inverse = inv_tril(q.factor)
-    below = jnp.tril(jnp.matmul(inverse, p.factor, precision=HIGHEST), -1)
+    below = jnp.tril(jnp.matmul(q.inverse, p.factor, precision=HIGHEST), -1)
     spread = _expm1_less_linear(2 * (p.log_diag - q.log_diag)).sum(-1) + jnp.square(below).sum((1, 2))
-    return 0.5 * (spread[:, None, None] + _mahalanobis(inverse, p, q))
+    return 0.5 * (spread[:, None, None] + _mahalanobis(q.inverse, p, q))
 
 
 def _average_row(p: _Rows, q: _Rows) -> tuple[Array, Array]:
     both = jnp.concatenate([p.factor, jnp.broadcast_to(q.factor, p.factor.shape)], axis=2)
-    average = tril_of(math.sqrt(0.5) * both)
+    average, inverse = tril_of(math.sqrt(0.5) * both)
     log_average = jnp.log(jnp.diagonal(average, axis1=1, axis2=2))
-    mahalanobis = _mahalanobis(inv_tril(average), p, q)
+    mahalanobis = _mahalanobis(inverse, p, q)
     log_ratio = (log_average - 0.5 * (p.log_diag + q.log_diag)).sum(-1)
     return jnp.broadcast_to(log_ratio[:, None, None], mahalanobis.shape), mahalanobis
 
