@@ -7,7 +7,7 @@ from jax import Array
 from jaxgmm._door import door
 from jaxgmm._gmm import GMM, translate
 from jaxgmm._linalg import HIGHEST, pack_tril, tril_of
-from jaxgmm._pairs import component_kl, component_overlaps
+from jaxgmm._pairs import component_kl, component_overlaps, joined
 
 
 @door()
@@ -38,7 +38,8 @@ def kl_variational(p: GMM, q: GMM) -> Array:
     References:
       Hershey and Olsen, Approximating the Kullback Leibler divergence between Gaussian mixture models, ICASSP (2007), section 7.
     """
-    return mean_log_mixture(p, p, -component_kl(p, p)) - mean_log_mixture(p, q, -component_kl(p, q))
+    k, kl = p.num_components, component_kl(p, joined(p, q))
+    return mean_log_mixture(p, p, -kl[:, :k]) - mean_log_mixture(p, q, -kl[:, k:])
 
 
 @door()
@@ -69,7 +70,8 @@ def kl_product(p: GMM, q: GMM) -> Array:
     References:
       Hershey and Olsen, Approximating the Kullback Leibler divergence between Gaussian mixture models, ICASSP (2007), section 5.
     """
-    return mean_log_mixture(p, p, component_overlaps(p, p)[1]) - mean_log_mixture(p, q, component_overlaps(p, q)[1])
+    k, (_, log_overlap) = p.num_components, component_overlaps(p, joined(p, q))
+    return mean_log_mixture(p, p, log_overlap[:, :k]) - mean_log_mixture(p, q, log_overlap[:, k:])
 
 
 @door()

@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from jaxgmm._door import door
 from jaxgmm._gmm import GMM
 from jaxgmm._linalg import diagonal_matrices, pack_tril, tril_of
-from jaxgmm._pairs import component_overlaps
+from jaxgmm._pairs import component_overlaps, joined, joined_log_weights
 
 
 @door()
@@ -70,7 +70,7 @@ def log_l2_distance(p: GMM, q: GMM) -> Array:
     References:
       As for `l2_distance`.
     """
-    return _log_distance(_log_inner(p, p), _log_inner(q, q), _log_inner(p, q))
+    return _log_distance(*_log_products(p, q))
 
 
 @door()
@@ -100,7 +100,8 @@ def cauchy_schwarz_divergence(p: GMM, q: GMM) -> Array:
     References:
       Kampa, Hasanbelliu and Principe, Closed-form Cauchy-Schwarz PDF divergence for mixture of Gaussians, IJCNN (2011).
     """
-    divergence = 0.5 * (_log_inner(p, p) + _log_inner(q, q)) - _log_inner(p, q)
+    log_pp, log_qq, log_pq = _log_products(p, q)
+    divergence = 0.5 * (log_pp + log_qq) - log_pq
     # Rounding may put it below 0, where it has no meaning; its derivatives are right as they are.
     return divergence + jax.lax.stop_gradient(jnp.maximum(-divergence, 0))
 
@@ -138,15 +139,16 @@ def mmd(p: GMM, q: GMM, bandwidth: ArrayLike) -> Array:
     """
     log_h = jnp.log(jnp.asarray(bandwidth).astype(p.loc.dtype))
     log_peak = p.num_dims * (0.5 * math.log(2 * math.pi) + log_h)
-    smooth_p, smooth_q = _smoothed(p, log_h), _smoothed(q, log_h)
-    log_products = _log_inner(smooth_p, p), _log_inner(smooth_q, q), _log_inner(smooth_p, q)
-    return jnp.exp(_log_distance(*(log_peak + product for product in log_products)))
+    return jnp.exp(_log_distance(*(log_peak + product for product in _log_products(p, q, log_h))))
 
 
-def _log_inner(p: GMM, q: GMM) -> Array:
-    """log of the integral of p q."""
-    log_weights = jax.nn.log_softmax(p.logits)[:, None] + jax.nn.log_softmax(q.logits)[None]
-    return jax.nn.logsumexp(log_weights + component_overlaps(p, q)[1])
+def _log_products(p: GMM, q: GMM, log_h: Array | None = None) -> Array:
+    """log <p, p>, log <q, q> and log <p, q>, of the densities, or with one of each two convolved with N(0, h^2 I)."""
+    both = joined(p, q)
+    _, log_overlap = component_overlaps(both if log_h is None else _smoothed(both, log_h), both)
+    log_p, log_q = joined_log_weights(p, q)
+    left, right = jnp.stack([log_p, log_q, log_p]), jnp.stack([log_p, log_q, log_q])
+    return jax.nn.logsumexp(left[:, :, None] + right[:, None, :] + log_overlap[None], axis=(1, 2))
 
 
 def _log_distance(log_pp: Array, log_qq: Array, log_pq: Array) -> Array:

@@ -1,5 +1,6 @@
 """Pairs of Gaussian components: what is exact between each component of one mixture and each of another."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
@@ -10,7 +11,7 @@ from jax import Array
 
 from jaxgmm._door import door
 from jaxgmm._gmm import GMM, log_det
-from jaxgmm._linalg import HIGHEST, diagonal_matrices, inv_tril, procrustes, tril_of, unpack_tril
+from jaxgmm._linalg import HIGHEST, diagonal_matrices, inv_tril, pack_tril, procrustes, tril_of, unpack_tril
 
 T = TypeVar("T")
 
@@ -141,6 +142,24 @@ def component_entropy(p: GMM) -> Array:
     return log_det(p) + 0.5 * p.num_dims * math.log(2 * math.pi * math.e)
 
 
+def joined(p: GMM, q: GMM) -> GMM:
+    """The mixture p / 2 + q / 2: the components of p, then those of q."""
+    off_diag = None
+    if p.off_diag is not None or q.off_diag is not None:
+        off_diag = jnp.concatenate([pack_tril(gmm.scale_tril)[1] for gmm in (p, q)])
+    log_weights = jnp.concatenate([jax.nn.log_softmax(gmm.logits) for gmm in (p, q)])
+    return GMM(
+        log_weights - math.log(2), jnp.concatenate([p.loc, q.loc]), jnp.concatenate([_log_scale(p), _log_scale(q)]), off_diag
+    )
+
+
+def joined_log_weights(p: GMM, q: GMM) -> tuple[Array, Array]:
+    """The log-weights (K_p + K_q,) with which the components of both make p, and those with which they make q."""
+    absent_p, absent_q = (jnp.full_like(gmm.logits, -jnp.inf) for gmm in (p, q))
+    log_p, log_q = jax.nn.log_softmax(p.logits), jax.nn.log_softmax(q.logits)
+    return jnp.concatenate([log_p, absent_q]), jnp.concatenate([absent_p, log_q])
+
+
 def _average(p: GMM, q: GMM) -> tuple[Array, Array]:
     """With S the average of the covariances of a pair, 1/2 log(det S / geometric mean of the two) and |mu_k - mu_j|^2 in S."""
     if p.off_diag is None and q.off_diag is None:
@@ -157,9 +176,7 @@ class _Rows(NamedTuple):
     log_diag: Array
     """(R, D)"""
     factor: Array
-    """(R, D, D), L"""
-    inverse: Array
-    """(R, D, D), of L"""
+    """(R, D, D)"""
     means: Array
     """(R, K / R, D)"""
 
@@ -168,14 +185,14 @@ def _rows(gmm: GMM) -> _Rows:
     d, log_diag = gmm.num_dims, gmm.log_diag
     factor = diagonal_matrices(jnp.exp(_log_scale(gmm))) if gmm.off_diag is None else unpack_tril(log_diag, gmm.off_diag, d)
     num_rows = len(factor)
-    return _Rows(jnp.broadcast_to(log_diag, (num_rows, d)), factor, inv_tril(factor), gmm.loc.reshape(num_rows, -1, d))
+    return _Rows(jnp.broadcast_to(log_diag, (num_rows, d)), factor, gmm.loc.reshape(num_rows, -1, d))
 
 
 def _map_rows(between: Callable[[_Rows, _Rows], T], p: GMM, q: GMM) -> T:
     """All of p against one row of q at a time, (R_p, m_p, m_q) each, recomputed for the gradient: (K_p, K_q)."""
     rows = _rows(p)
 
-    @jax.checkpoint
+    @functools.partial(jax.checkpoint, prevent_cse=False)  # a scan keeps the two passes apart already
     def against(row: _Rows) -> T:
         return between(rows, jax.tree.map(lambda leaf: leaf[None], row))
 
@@ -184,9 +201,10 @@ def _map_rows(between: Callable[[_Rows, _Rows], T], p: GMM, q: GMM) -> T:
 
 
 def _kl_row(p: _Rows, q: _Rows) -> Array:
-    below = jnp.tril(jnp.matmul(q.inverse, p.factor, precision=HIGHEST), -1)
+    inverse = inv_tril(q.factor)
+    below = jnp.tril(jnp.matmul(inverse, p.factor, precision=HIGHEST), -1)
     spread = _expm1_less_linear(2 * (p.log_diag - q.log_diag)).sum(-1) + jnp.square(below).sum((1, 2))
-    return 0.5 * (spread[:, None, None] + _mahalanobis(q.inverse, p, q))
+    return 0.5 * (spread[:, None, None] + _mahalanobis(inverse, p, q))
 
 
 def _average_row(p: _Rows, q: _Rows) -> tuple[Array, Array]:
