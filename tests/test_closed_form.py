@@ -103,7 +103,8 @@ def test_against_quadrature(pair):
 
 
 def unconstrained(p: jaxgmm.GMM) -> dict:
-    return {field.name: np.asarray(getattr(p, field.name)) for field in dataclasses.fields(p)}
+    leaves = {field.name: getattr(p, field.name) for field in dataclasses.fields(p)}
+    return {name: leaf if leaf is None else np.asarray(leaf) for name, leaf in leaves.items()}
 
 
 def gradient_of(truth, leaves_p: dict, leaves_q: dict, side: int) -> dict:
@@ -114,7 +115,7 @@ def gradient_of(truth, leaves_p: dict, leaves_q: dict, side: int) -> dict:
         leaves[side][name] = leaf
         return truth(*(reference.from_unconstrained(**one) for one in leaves))
 
-    moved = (leaves_p, leaves_q)[side]
+    moved = {name: leaf for name, leaf in (leaves_p, leaves_q)[side].items() if leaf is not None}
     return {name: reference.central_differences(functools.partial(value, name), leaf) for name, leaf in moved.items()}
 
 
