@@ -260,12 +260,12 @@ def variational_bound(p: Mixture, q: Mixture) -> float:
     def bound(logits: np.ndarray) -> tuple[float, np.ndarray]:
         conditional = softmax(logits.reshape(kls.shape), axis=1)
         phi = p.weights[:, None] * conditional
-        slope = np.log(phi.sum(0) / q.weights)[None] + kls
+        slope = np.log(np.maximum(phi.sum(0), 1e-300) / q.weights)[None] + kls  # a column may go to 0
         value = np.sum(rel_entr(phi.sum(0), q.weights)) + np.sum(phi * kls)
         return float(value), (phi * (slope - np.sum(conditional * slope, axis=1, keepdims=True))).ravel()
 
-    starts = (np.log(q.weights)[None] - c * kls for c in (0.0, 1.0))
-    return min(minimize(bound, start.ravel(), jac=True, method="BFGS", options={"gtol": 1e-11}).fun for start in starts)
+    starts = ((np.log(q.weights)[None] - c * kls).ravel() for c in (0.0, 1.0))
+    return min(minimize(bound, start, jac=True, method="BFGS", options={"gtol": 1e-9}).fun for start in starts)
 
 
 def entropy_bounds(p: Mixture) -> tuple[float, float]:
