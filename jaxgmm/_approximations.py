@@ -150,7 +150,12 @@ def moment_matched(gmm: GMM) -> GMM:
     """One Gaussian with the mean and the covariance of a mixture."""
     mean = jnp.matmul(gmm.weights, gmm.loc, precision=HIGHEST)
     # The covariance, sum_k pi_k (L_k L_k^T + (mu_k - mean) (mu_k - mean)^T), has these roots side by side.
-    roots = jnp.concatenate([gmm.scale_tril, (gmm.loc - mean[None])[:, :, None]], axis=2)
-    roots = jnp.exp(0.5 * jax.nn.log_softmax(gmm.logits))[:, None, None] * roots
-    log_diag, off_diag = pack_tril(tril_of(roots.transpose(1, 0, 2).reshape(1, gmm.num_dims, -1))[0])
+    root_weights = jnp.exp(0.5 * jax.nn.log_softmax(gmm.logits))
+    between = (root_weights[:, None] * (gmm.loc - mean[None])).T
+    if gmm.off_diag is None:
+        variances = jnp.matmul(gmm.weights, jnp.broadcast_to(jnp.exp(2 * gmm.log_diag), gmm.loc.shape), precision=HIGHEST)
+        within = jnp.diag(jnp.sqrt(variances))
+    else:
+        within = (root_weights[:, None, None] * gmm.scale_tril).transpose(1, 0, 2).reshape(gmm.num_dims, -1)
+    log_diag, off_diag = pack_tril(tril_of(jnp.concatenate([within, between], axis=1)[None])[0])
     return GMM(jnp.zeros_like(gmm.logits[:1]), mean[None], log_diag, off_diag)

@@ -11,7 +11,7 @@ from jax import Array
 
 from jaxgmm._door import door
 from jaxgmm._gmm import GMM, log_det
-from jaxgmm._linalg import HIGHEST, diagonal_matrices, inv_tril, pack_tril, procrustes, tril_of, unpack_tril
+from jaxgmm._linalg import HIGHEST, diagonal_matrices, inv_tril, log_det_and_mahalanobis, pack_tril, procrustes, unpack_tril
 
 T = TypeVar("T")
 
@@ -204,28 +204,30 @@ def _kl_row(p: _Rows, q: _Rows) -> Array:
     inverse = inv_tril(q.factor)
     below = jnp.tril(jnp.matmul(inverse, p.factor, precision=HIGHEST), -1)
     spread = _expm1_less_linear(2 * (p.log_diag - q.log_diag)).sum(-1) + jnp.square(below).sum((1, 2))
-    return 0.5 * (spread[:, None, None] + _mahalanobis(inverse, p, q))
+    whitened = jnp.matmul(_row_offsets(p, q), inverse.mT, precision=HIGHEST)
+    return 0.5 * (spread[:, None] + jnp.square(whitened).sum(2)).reshape(_row_shape(p, q))
 
 
 def _average_row(p: _Rows, q: _Rows) -> tuple[Array, Array]:
     both = jnp.concatenate([p.factor, jnp.broadcast_to(q.factor, p.factor.shape)], axis=2)
-    average, inverse = tril_of(math.sqrt(0.5) * both)
-    log_average = jnp.log(jnp.diagonal(average, axis1=1, axis2=2))
-    mahalanobis = _mahalanobis(inverse, p, q)
-    log_ratio = (log_average - 0.5 * (p.log_diag + q.log_diag)).sum(-1)
-    return jnp.broadcast_to(log_ratio[:, None, None], mahalanobis.shape), mahalanobis
+    log_average, mahalanobis = log_det_and_mahalanobis(math.sqrt(0.5) * both, _row_offsets(p, q))
+    log_ratio = log_average - 0.5 * (p.log_diag + q.log_diag).sum(-1)
+    shape = _row_shape(p, q)
+    return jnp.broadcast_to(log_ratio[:, None, None], shape), mahalanobis.reshape(shape)
 
 
 def _wasserstein_row(p: _Rows, q: _Rows) -> Array:
     spread = procrustes(p.factor, jnp.broadcast_to(q.factor, p.factor.shape))
-    return spread[:, None, None] + jnp.square(p.means[:, :, None] - q.means[:, None]).sum(-1)
+    return (spread[:, None] + jnp.square(_row_offsets(p, q)).sum(2)).reshape(_row_shape(p, q))
 
 
-def _mahalanobis(inverse: Array, p: _Rows, q: _Rows) -> Array:
-    """|W_r (mu_rm - mu_n)|^2 for W (R or 1, D, D), the means (R, m_p, D) of p and (1, m_q, D) of q."""
-    offsets = (p.means[:, :, None] - q.means[:, None]).reshape(len(p.means), -1, p.means.shape[2])
-    whitened = jnp.matmul(offsets, inverse.mT, precision=HIGHEST)
-    return jnp.square(whitened).sum(-1).reshape(len(p.means), p.means.shape[1], q.means.shape[1])
+def _row_offsets(p: _Rows, q: _Rows) -> Array:
+    """mu_rm - mu_n for the means (R, m_p, D) of p and (1, m_q, D) of q, (R, m_p m_q, D)."""
+    return (p.means[:, :, None] - q.means[:, None]).reshape(len(p.means), -1, p.means.shape[2])
+
+
+def _row_shape(p: _Rows, q: _Rows) -> tuple[int, int, int]:
+    return len(p.means), p.means.shape[1], q.means.shape[1]
 
 
 def _log_scale(gmm: GMM) -> Array:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from jaxgmm._linalg import inv_tril, orthogonal_factor, pack_tril, procrustes, tril_of, unpack_tril
+from jaxgmm._linalg import inv_tril, log_det_and_mahalanobis, orthogonal_factor, pack_tril, procrustes, tril_of, unpack_tril
 
 
 def triangles(k: int, d: int, dtype=np.float64) -> jax.Array:
@@ -65,6 +65,19 @@ def test_triangle_of_what_is_ill_conditioned():
 def test_derivatives_of_the_triangle_of_a_sum():
     roots = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 5)))
     check_grads(jax.jit(tril_of), (roots,), order=2, modes=["fwd", "rev"], rtol=1e-6)
+
+
+def test_log_det_and_mahalanobis():
+    rng = np.random.default_rng(1)
+    roots, offsets = (
+        jnp.concatenate([triangles(2, 3), 0.3 * rng.normal(size=(2, 3, 2))], axis=2),
+        jnp.asarray(rng.normal(size=(2, 4, 3))),
+    )
+    log_det, squares = log_det_and_mahalanobis(roots, offsets)
+    total = np.asarray(roots @ roots.mT)
+    np.testing.assert_allclose(log_det, 0.5 * np.linalg.slogdet(total)[1], rtol=1e-12)
+    np.testing.assert_allclose(squares, np.einsum("rnd,rde,rne->rn", offsets, np.linalg.inv(total), offsets), rtol=1e-12)
+    check_grads(jax.jit(log_det_and_mahalanobis), (roots, offsets), order=2, modes=["fwd", "rev"], rtol=1e-6, eps=1e-5)
 
 
 @pytest.mark.parametrize("condition", [1e2, 1e8])
