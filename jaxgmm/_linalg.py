@@ -72,13 +72,14 @@ def tril_of(roots: Array) -> tuple[Array, Array]:
         lower, rest = state
         row = rest[:, k] / jnp.sqrt(jnp.square(rest[:, k, :width]).sum(-1, keepdims=True))
         column = (rest[:, :, :width] * row[:, None, :width]).sum(-1)
+        column = jnp.where((np.arange(num_dims) >= k)[None], column, jnp.zeros_like(column))
         rest = rest - column[:, :, None] * row[:, None]
         return lower.at[:, :, k].set(column), rest.at[:, k].set(row)
 
     identity = jnp.broadcast_to(jnp.eye(num_dims, dtype=roots.dtype)[None], (len(roots), num_dims, num_dims))
     start = jnp.zeros_like(identity), jnp.concatenate([roots, identity], axis=2)
     lower, rest = jax.lax.fori_loop(0, num_dims, orthogonalise, start)
-    return jnp.tril(lower), jnp.tril(rest[:, :, width:])
+    return lower, rest[:, :, width:]
 
 
 @tril_of.defjvp
@@ -88,6 +89,32 @@ def _tril_of_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[tuple[A
     half = _matmul(_matmul(inverse, tangents[0]), _matmul(inverse, primals[0]).mT)
     phi = jnp.tril(half + half.mT, -1) + diagonal_matrices(jnp.diagonal(half, axis1=1, axis2=2))
     return (lower, inverse), (_matmul(lower, phi), -_matmul(phi, inverse))
+
+
+@jax.custom_jvp
+def log_det_and_mahalanobis(roots: Array, offsets: Array) -> tuple[Array, Array]:
+    """With S = B B^T, for roots B (R, D, m) and offsets x (R, n, D): 1/2 log det S (R,) and x^T S^-1 x (R, n)."""
+    lower, inverse = tril_of(roots)
+    return _log_det_and_squares(lower, _matmul(offsets, inverse.mT))
+
+
+@log_det_and_mahalanobis.defjvp
+def _log_det_and_mahalanobis_jvp(
+    primals: tuple[Array, Array], tangents: tuple[Array, Array]
+) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    # d 1/2 log det S = tr(B^T S^-1 dB) and d x^T S^-1 x = 2 y^T dx - 2 y^T dB B^T y with y = S^-1 x: the triangle's own
+    # derivative, which costs several more products, is not needed.
+    (roots, offsets), (droots, doffsets) = primals, tangents
+    lower, inverse = tril_of(roots)
+    whitened = _matmul(offsets, inverse.mT)
+    solved = _matmul(whitened, inverse)
+    dlog_det = (_matmul(inverse.mT, _matmul(inverse, roots)) * droots).sum((1, 2))
+    dsquares = (solved * doffsets).sum(2) - (_matmul(solved, droots) * _matmul(solved, roots)).sum(2)
+    return _log_det_and_squares(lower, whitened), (dlog_det, 2 * dsquares)
+
+
+def _log_det_and_squares(lower: Array, whitened: Array) -> tuple[Array, Array]:
+    return jnp.log(jnp.diagonal(lower, axis1=1, axis2=2)).sum(1), jnp.square(whitened).sum(2)
 
 
 @jax.custom_jvp

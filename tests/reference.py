@@ -89,13 +89,18 @@ def kl(p: Mixture, q: Mixture, refine: float = 1.0) -> float:
     return quadrature(integrand, p, q, refine=refine)
 
 
+def midpoint(p: Mixture, q: Mixture) -> Mixture:
+    return Mixture(
+        *(
+            np.concatenate(leaves)
+            for leaves in ((p.weights / 2, q.weights / 2), (p.means, q.means), (p.covariances, q.covariances))
+        )
+    )
+
+
 def js(p: Mixture, q: Mixture) -> float:
     """JS(p, q) by its definition through the midpoint."""
-    middle = Mixture(
-        np.concatenate([p.weights, q.weights]) / 2,
-        np.concatenate([p.means, q.means]),
-        np.concatenate([p.covariances, q.covariances]),
-    )
+    middle = midpoint(p, q)
     return 0.5 * kl(p, middle) + 0.5 * kl(q, middle)
 
 
