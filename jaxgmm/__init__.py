@@ -18,6 +18,7 @@ from jaxgmm._rules import MonteCarlo as MonteCarlo
 from jaxgmm._rules import Rule as Rule
 from jaxgmm._rules import SigmaPoints as SigmaPoints
 from jaxgmm._rules import Sobol as Sobol
+from jaxgmm._sampling import sample as sample
 from jaxgmm.interop import from_sklearn as from_sklearn
 from jaxgmm.interop import to_sklearn as to_sklearn
 

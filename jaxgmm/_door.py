@@ -14,7 +14,7 @@ from jax.core import Tracer
 
 from jaxgmm._gmm import GMM
 from jaxgmm._moments import finite_array
-from jaxgmm._rules import Rule
+from jaxgmm._rules import Rule, positive_int
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -23,7 +23,8 @@ R = TypeVar("R")
 def door(*static: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Jit a public function with those arguments static, and check what it is given before it is traced.
 
-    Arguments are known by their names: p, q and gmm are mixtures of one dimension, x is points, key is a key, rule is a rule.
+    Arguments are known by their names: p, q and gmm are mixtures of one dimension, x is points, key is a key, rule is a rule,
+    num_samples is a positive integer.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -42,7 +43,7 @@ def door(*static: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def check_arguments(arguments: dict[str, Any]) -> None:
-    """Raise on what is wrong in mixtures, points, keys and rules; values are looked at only where they are concrete."""
+    """Raise on what is wrong in mixtures, points, keys, rules and numbers; values are looked at only where they are concrete."""
     mixtures = {name: value for name, value in arguments.items() if name in ("p", "q", "gmm")}
     for name, mixture in mixtures.items():
         check_mixture(name, mixture)
@@ -53,6 +54,8 @@ def check_arguments(arguments: dict[str, Any]) -> None:
         _check_key(arguments["key"])
     if "rule" in arguments:
         _check_rule(arguments["rule"])
+    if "num_samples" in arguments:
+        arguments["num_samples"] = positive_int("num_samples", arguments["num_samples"])
     if "x" in arguments:
         arguments["x"] = _checked_points(arguments["x"], *mixtures.items())
 

@@ -16,6 +16,7 @@ FUNCTIONS = {
     "log_prob": lambda key, p, q: jaxgmm.log_prob(p, X.astype(p.loc.dtype)),
     "component_log_prob": lambda key, p, q: jaxgmm.component_log_prob(p, X.astype(p.loc.dtype)),
     "responsibilities": lambda key, p, q: jaxgmm.responsibilities(p, X.astype(p.loc.dtype)),
+    "sample": lambda key, p, q: jaxgmm.sample(key, p, 64),
     "kl_divergence": lambda key, p, q: jaxgmm.kl_divergence(key, p, q, RULE),
     "js_divergence": lambda key, p, q: jaxgmm.js_divergence(key, p, q, RULE),
     "jeffreys_divergence": lambda key, p, q: jaxgmm.jeffreys_divergence(key, p, q, RULE),
