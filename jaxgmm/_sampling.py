@@ -1,16 +1,15 @@
 """Points of a mixture, differentiable in every parameter by implicit reparameterisation."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from jaxgmm._door import door
-from jaxgmm._expectation import _batch_length
-from jaxgmm._gmm import GMM
-from jaxgmm._linalg import HIGHEST
+from jaxgmm._expectation import _batch_length, _placement
+from jaxgmm._gmm import GMM, translate
 
 
 @door("num_samples")
@@ -64,67 +63,60 @@ def sample(key: Array, gmm: GMM, num_samples: int) -> Array:
     num_batches = math.ceil(num_samples / _batch_length(gmm))
     size = math.ceil(num_samples / num_batches)
     drawn = jax.lax.map(lambda key: _drawn(key, gmm, size), jax.random.split(key, num_batches))
-    return _moving(drawn, gmm).reshape(-1, gmm.num_dims)[:num_samples]
+    return _moving(*drawn, gmm).reshape(-1, gmm.num_dims)[:num_samples]
 
 
-class Drawn(NamedTuple):
-    """Points, constant in derivatives, in two parts whose sum would lose the digits that tell where in a component they are."""
-
-    origin: Array
-    """(n, D), the mean of the component that each was drawn from."""
-    offset: Array
-    """(n, D), what was added to it."""
-
-
-def _drawn(key: Array, gmm: GMM, n: int) -> Drawn:
+def _drawn(key: Array, gmm: GMM, n: int) -> tuple[Array, Array]:
+    """The components (n,) of points, and their standard normals (n, D)."""
     component_key, normal_key = jax.random.split(key)
-    component = jax.random.categorical(component_key, gmm.logits, shape=(n,))
-    eps = jax.random.normal(normal_key, (n, gmm.num_dims), gmm.loc.dtype)
-    if gmm.off_diag is None:
-        offset = jnp.broadcast_to(jnp.exp(gmm.log_diag), gmm.loc.shape)[component] * eps
-    else:
-        offset = jnp.einsum("nij,nj->ni", gmm.scale_tril[component], eps, precision=HIGHEST)
-    return Drawn(*jax.lax.stop_gradient((gmm.loc[component], offset)))
+    component = jax.random.categorical(component_key, jax.lax.stop_gradient(gmm.logits), shape=(n,))
+    return component, jax.random.normal(normal_key, (n, gmm.num_dims), gmm.loc.dtype)
 
 
 @jax.custom_jvp
-def _moving(drawn: Drawn, gmm: GMM) -> Array:
-    """The points of several batches (m, n, D); they move with the mixture where they are differentiated, else at no cost."""
-    return drawn.origin + drawn.offset
+def _moving(component: Array, eps: Array, gmm: GMM) -> Array:
+    """The points drawn, in batches (m, n, D); where they are differentiated, they move with the mixture."""
+    place = _placement(gmm)
+    return jax.lax.map(lambda drawn: place(drawn[0], drawn[1][:, :, None]), (component, eps))
 
 
 @_moving.defjvp
-def _moving_jvp(primals: tuple[Drawn, GMM], tangents: tuple[Drawn, GMM]) -> tuple[Array, Array]:
-    (drawn, gmm), (_, dgmm) = primals, tangents
+def _moving_jvp(primals: tuple[Array, Array, GMM], tangents: tuple[Any, Any, GMM]) -> tuple[Array, Array]:
+    component, eps, gmm = primals
 
     def in_batches(gmm: GMM) -> Array:
-        return jax.lax.map(jax.checkpoint(lambda batch: _keeping_quantiles(batch, gmm)), drawn)
+        return jax.lax.map(jax.checkpoint(lambda drawn: _keeping_quantiles(drawn[0], drawn[1], gmm)), (component, eps))
 
-    return jax.jvp(in_batches, (gmm,), (dgmm,))
+    return jax.jvp(in_batches, (gmm,), (tangents[2],))
 
 
-def _keeping_quantiles(drawn: Drawn, gmm: GMM) -> Array:
+def _keeping_quantiles(component: Array, eps: Array, gmm: GMM) -> Array:
     """Points (n, D) as functions of the mixture: coordinate by coordinate, each given those before it."""
+    centre = jax.lax.stop_gradient(gmm.weights @ gmm.loc)
+    gmm = translate(gmm, -centre)
     log_scale = jnp.broadcast_to(gmm.log_diag, gmm.loc.shape)
-    log_weights = jnp.broadcast_to(jax.nn.log_softmax(gmm.logits)[:, None], (gmm.num_components, len(drawn.origin)))
+    log_weights = jnp.broadcast_to(jax.nn.log_softmax(gmm.logits)[:, None], (gmm.num_components, len(component)))
     # Columns of L, each added to the means when its coordinate is known, so that nothing of shape (n, D, D) is made, or kept.
     full = gmm.off_diag is not None
     columns = gmm.scale_tril.transpose(2, 0, 1) if full else None
-    shift = jnp.zeros((*gmm.loc.shape, len(drawn.origin)), gmm.loc.dtype) if full else None
+    shift = jnp.zeros((*gmm.loc.shape, len(component)), gmm.loc.dtype) if full else None
 
     def coordinate(given: tuple[Array, Array | None], this: tuple[Any, ...]) -> tuple[tuple[Array, Array | None], Array]:
-        (log_weights, shift), (index, origin, offset, loc, log_scale, column) = given, this
-        loc = loc[:, None] - origin[None]
+        (log_weights, shift), (index, eps, loc, log_scale, column) = given, this
+        loc = jnp.broadcast_to(loc[:, None], log_weights.shape)
         if shift is not None:
             loc = loc + jax.lax.dynamic_index_in_dim(shift, index, 1, keepdims=False)
-        offset = _keeping_quantiles_on_the_line(offset, log_weights, loc, log_scale)
-        z = (offset[None] - loc) * jnp.exp(-log_scale)[:, None]
+        # From the mean of the component that was drawn: the point itself has lost the digits of eps where scales are small.
+        origin = jax.lax.stop_gradient(jnp.take_along_axis(loc, component[None], 0))
+        offset = jax.lax.stop_gradient(jnp.exp(log_scale))[component] * eps
+        offset = _keeping_quantiles_on_the_line(offset, log_weights, loc - origin, log_scale)
+        z = (offset[None] - (loc - origin)) * jnp.exp(-log_scale)[:, None]
         if shift is not None:
             shift = shift + column[:, :, None] * z[:, None]
-        return (log_weights - 0.5 * jnp.square(z) - log_scale[:, None], shift), origin + offset
+        return (log_weights - 0.5 * jnp.square(z) - log_scale[:, None], shift), origin[0] + offset
 
-    coordinates = (jnp.arange(gmm.num_dims), drawn.origin.T, drawn.offset.T, gmm.loc.T, log_scale.T, columns)
-    return jax.lax.scan(coordinate, (log_weights, shift), coordinates)[1].T
+    coordinates = (jnp.arange(gmm.num_dims), eps.T, gmm.loc.T, log_scale.T, columns)
+    return jax.lax.scan(coordinate, (log_weights, shift), coordinates)[1].T + centre[None]
 
 
 def _keeping_quantiles_on_the_line(x: Array, log_weights: Array, loc: Array, log_scale: Array) -> Array:
@@ -145,9 +137,7 @@ def _keeping_quantiles_on_the_line(x: Array, log_weights: Array, loc: Array, log
     below = jax.lax.stop_gradient((weights * _normal_cdf(z)).sum(0))
     side = jnp.where(below < 0.5, jnp.ones_like(x), -jnp.ones_like(x))
     tail = side * (weights * _normal_cdf(side[None] * z)).sum(0)
-    # Nothing is drawn where the density is 26 digits below its peak; rounding may see it there.
-    lowest = jax.lax.stop_gradient((log_weights - log_scale[:, None]).max(0)) - 60
-    step = (tail - jax.lax.stop_gradient(tail)) * jnp.exp(-jnp.maximum(log_density, lowest))
+    step = (tail - jax.lax.stop_gradient(tail)) * jnp.exp(-log_density)
     return x - step - 0.5 * slope * jnp.square(step)
 
 
