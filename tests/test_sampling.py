@@ -14,6 +14,7 @@ from conftest import PAIRS, assert_within, gmm, random_mixture
 from scipy.special import logsumexp, ndtr
 
 import jaxgmm
+from jaxgmm._sampling import _keeping_quantiles_on_the_line
 
 LINE, PLANE = PAIRS["overlapping"][0], PAIRS["plane"][0]
 estimate = functools.partial(jaxgmm.estimate, num_replicates=64)
@@ -196,6 +197,17 @@ def test_finite_at_the_extremes(key):
         for leaf in derivatives(extreme, key):
             assert leaf.dtype == dtype
             assert np.isfinite(leaf).all(), extreme
+
+
+def test_tails_in_float32():
+    """Six standard deviations out, on either side, where one tail is 1 less a billionth."""
+
+    def weight_gradients(dtype):
+        x, log_weights, loc = (jnp.asarray(a, dtype) for a in ([-6.0, 6.5], [[-0.3] * 2, [-1.4] * 2], [[0.0] * 2, [0.5] * 2]))
+        total = jax.grad(lambda w: _keeping_quantiles_on_the_line(x, w, loc, jnp.zeros(2, dtype)).sum())
+        return jax.jit(total)(log_weights)
+
+    np.testing.assert_allclose(weight_gradients(np.float32), weight_gradients(np.float64), rtol=1e-4)
 
 
 def test_one_component_is_a_location_and_a_scale(key):
