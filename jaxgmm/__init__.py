@@ -1,5 +1,7 @@
 """Divergences between Gaussian mixtures, with error bars, and gradients that are right in every parameter."""
 
+from jaxgmm._component_information import classification_entropy as classification_entropy
+from jaxgmm._component_information import component_information as component_information
 from jaxgmm._density import component_log_prob as component_log_prob
 from jaxgmm._density import log_density as log_density
 from jaxgmm._density import log_prob as log_prob
@@ -12,6 +14,10 @@ from jaxgmm._divergence import kl_divergence as kl_divergence
 from jaxgmm._estimate import Estimate as Estimate
 from jaxgmm._estimate import estimate as estimate
 from jaxgmm._expectation import expectation as expectation
+from jaxgmm._f_divergence import f_divergence as f_divergence
+from jaxgmm._f_divergence import hellinger_distance as hellinger_distance
+from jaxgmm._f_divergence import renyi_divergence as renyi_divergence
+from jaxgmm._f_divergence import total_variation as total_variation
 from jaxgmm._gmm import GMM as GMM
 from jaxgmm._rules import GaussHermite as GaussHermite
 from jaxgmm._rules import MonteCarlo as MonteCarlo

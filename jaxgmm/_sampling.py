@@ -55,7 +55,7 @@ def sample(key: Array, gmm: GMM, num_samples: int) -> Array:
       [-0.5  0.5]
 
     References:
-      Figurnov, Mohamed and Mnih, Implicit reparameterization gradients, NeurIPS (2018), eq. 4 and section 4, arXiv 1805.08498.
+      Figurnov, Mohamed and Mnih, Implicit reparameterization gradients, NeurIPS (2018), arXiv 1805.08498.
       Graves, Stochastic backpropagation through mixture density distributions (2016), arXiv 1607.05690.
     """
     if key is None:
