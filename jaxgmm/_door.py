@@ -59,7 +59,7 @@ def check_arguments(arguments: dict[str, Any]) -> None:
         arguments["num_samples"] = positive_int("num_samples", arguments["num_samples"])
     if "alpha" in arguments:
         arguments["alpha"] = _positive_float("alpha", arguments["alpha"])
-    if not callable(arguments.get("f", abs)):
+    if "f" in arguments and not callable(arguments["f"]):
         raise TypeError(f"f must be a function of the ratio of the densities, got {arguments['f']!r}")
     if "x" in arguments:
         arguments["x"] = _checked_points(arguments["x"], *mixtures.items())
