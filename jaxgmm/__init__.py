@@ -11,6 +11,8 @@ from jaxgmm._closed_form import cauchy_schwarz_divergence as cauchy_schwarz_dive
 from jaxgmm._closed_form import l2_distance as l2_distance
 from jaxgmm._closed_form import log_l2_distance as log_l2_distance
 from jaxgmm._closed_form import mmd as mmd
+from jaxgmm._component_information import classification_entropy as classification_entropy
+from jaxgmm._component_information import component_information as component_information
 from jaxgmm._density import component_log_prob as component_log_prob
 from jaxgmm._density import log_density as log_density
 from jaxgmm._density import log_prob as log_prob
@@ -23,6 +25,10 @@ from jaxgmm._divergence import kl_divergence as kl_divergence
 from jaxgmm._estimate import Estimate as Estimate
 from jaxgmm._estimate import estimate as estimate
 from jaxgmm._expectation import expectation as expectation
+from jaxgmm._f_divergence import f_divergence as f_divergence
+from jaxgmm._f_divergence import hellinger_distance as hellinger_distance
+from jaxgmm._f_divergence import renyi_divergence as renyi_divergence
+from jaxgmm._f_divergence import total_variation as total_variation
 from jaxgmm._fit import FitResult as FitResult
 from jaxgmm._fit import fit as fit
 from jaxgmm._gmm import GMM as GMM
@@ -42,6 +48,7 @@ from jaxgmm._rules import MonteCarlo as MonteCarlo
 from jaxgmm._rules import Rule as Rule
 from jaxgmm._rules import SigmaPoints as SigmaPoints
 from jaxgmm._rules import Sobol as Sobol
+from jaxgmm._sampling import sample as sample
 from jaxgmm.interop import from_sklearn as from_sklearn
 from jaxgmm.interop import to_sklearn as to_sklearn
 

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -14,7 +15,7 @@ from jax.core import Tracer
 
 from jaxgmm._gmm import GMM
 from jaxgmm._moments import finite_array
-from jaxgmm._rules import Rule
+from jaxgmm._rules import Rule, checked_int
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -24,7 +25,7 @@ def door(*static: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Jit a public function with those arguments static, and check what it is given before it is traced.
 
     Arguments are known by their names: p, q and gmm are mixtures of one dimension, x is points, key is a key, rule is a rule,
-    bandwidth is a positive number.
+    num_samples is a positive integer, alpha and bandwidth are positive numbers, f is a function.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -43,7 +44,7 @@ def door(*static: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def check_arguments(arguments: dict[str, Any]) -> None:
-    """Raise on what is wrong in mixtures, points, keys, rules and numbers; values are looked at only where they are concrete."""
+    """Raise on what is wrong in any argument known by its name; values are looked at only where they are concrete."""
     mixtures = {name: value for name, value in arguments.items() if name in ("p", "q", "gmm")}
     for name, mixture in mixtures.items():
         check_mixture(name, mixture)
@@ -56,6 +57,12 @@ def check_arguments(arguments: dict[str, Any]) -> None:
         _check_rule(arguments["rule"])
     if "bandwidth" in arguments:
         _check_positive("bandwidth", arguments["bandwidth"])
+    if "num_samples" in arguments:
+        arguments["num_samples"] = checked_int("num_samples", arguments["num_samples"])
+    if "alpha" in arguments:
+        arguments["alpha"] = _positive_float("alpha", arguments["alpha"])
+    if "f" in arguments and not callable(arguments["f"]):
+        raise TypeError(f"f must be a function of the ratio of the densities, got {arguments['f']!r}")
     if "x" in arguments:
         arguments["x"] = _checked_points(arguments["x"], *mixtures.items())
 
@@ -124,6 +131,18 @@ def _check_positive(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be one number, got an array of shape {number.shape}; use jax.vmap over it")
     if not isinstance(number, Tracer) and not 0 < number < np.inf:
         raise ValueError(f"{name} must be positive and finite, got {value!r}")
+
+
+def _positive_float(name: str, value: Any) -> float:
+    if isinstance(value, Tracer):
+        raise TypeError(f"{name} is traced, but it must be a static number: close over it, or name it in static_argnames")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {value!r}; 0.5, say") from None
+    if not 0 < number < math.inf:
+        raise ValueError(f"{name} must be positive and finite, got {value!r}")
+    return number
 
 
 def _checked_points(x: Any, mixture: tuple[str, GMM]) -> Array | np.ndarray:

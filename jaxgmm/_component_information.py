@@ -1,0 +1,96 @@
+"""What a point tells of the component that it came from."""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.sharding import Mesh
+
+from jaxgmm._density import component_log_densities
+from jaxgmm._divergence import _centred
+from jaxgmm._door import door
+from jaxgmm._expectation import expectation
+from jaxgmm._gmm import GMM
+from jaxgmm._rules import DEFAULT_RULE, Rule
+
+
+@door("rule", "mesh")
+def component_information(key: Array | None, p: GMM, rule: Rule = DEFAULT_RULE, *, mesh: Mesh | None = None) -> Array:
+    r"""An estimate of the mutual information of a point and of the component that it is drawn from.
+
+    .. math:: I(k; x) = E_p\left[\sum_k r_k(x) \log \frac{r_k(x)}{\pi_k}\right] = H(\pi) - H(k | x)
+
+    It is the Jensen-Shannon divergence of all components, by their weights: 0 where they coincide, and the entropy of the
+    weights, at most log K, where they are far apart. No term is negative, so the estimate is not, either.
+
+    Args:
+      key: a random key.
+      p: the mixture.
+      rule: the points.
+      mesh: devices to spread the points over; see `expectation`.
+
+    Returns:
+      A scalar, in nats. `estimate` adds its standard error.
+
+    Raises:
+      TypeError, ValueError: p is not a finite mixture, or the rule needs a key.
+
+    Example:
+      >>> import jax
+      >>> p = GMM.from_moments([0.5, 0.5], [[-1.0], [1.0]], [1.0, 1.0], "spherical")
+      >>> print(f"{component_information(jax.random.key(0), p):.3f}")
+      0.337
+
+    References:
+      Cover and Thomas, Elements of Information Theory, 2nd ed. (2006), section 2.3. Lin, Divergence measures based on the Shannon
+      entropy, IEEE Trans. Inf. Theory 37 (1991), for several distributions.
+    """
+    p, _ = _centred(p, p)
+    log_components, log_weights = component_log_densities(p), jax.nn.log_softmax(p.logits)
+
+    def information(x: Array) -> Array:
+        components = log_components(x.T)
+        log_density = jax.nn.logsumexp(log_weights[:, None] + components, axis=0)
+        gain = components - log_density[None]  # log r_k - log pi_k, which is finite without weight as well
+        return (jnp.exp(log_weights[:, None] + gain) * gain).sum(0)
+
+    return expectation(key, p, information, rule, mesh=mesh)
+
+
+@door("rule", "mesh")
+def classification_entropy(key: Array | None, p: GMM, rule: Rule = DEFAULT_RULE, *, mesh: Mesh | None = None) -> Array:
+    r"""An estimate of the entropy of the component that a point is drawn from, given the point.
+
+    .. math:: H(k | x) = -E_p\left[\sum_k r_k(x) \log r_k(x)\right]
+
+    How far the components overlap, as a clustering: 0 where every point tells its component, at most log K.
+
+    Args:
+      key: a random key.
+      p: the mixture.
+      rule: the points.
+      mesh: devices to spread the points over; see `expectation`.
+
+    Returns:
+      A scalar, in nats. `estimate` adds its standard error.
+
+    Raises:
+      TypeError, ValueError: p is not a finite mixture, or the rule needs a key.
+
+    Example:
+      >>> import jax
+      >>> p = GMM.from_moments([0.5, 0.5], [[-1.0], [1.0]], [1.0, 1.0], "spherical")
+      >>> print(f"{classification_entropy(jax.random.key(0), p):.3f}")
+      0.356
+
+    References:
+      Celeux and Soromenho, An entropy criterion for assessing the number of clusters in a mixture model, J. Classification 13
+      (1996), for the same sum over data.
+    """
+    p, _ = _centred(p, p)
+    log_components, log_weights = component_log_densities(p), jax.nn.log_softmax(p.logits)
+
+    def entropy(x: Array) -> Array:
+        log_r = jax.nn.log_softmax(log_weights[:, None] + log_components(x.T), axis=0)
+        return -(jnp.exp(log_r) * jnp.where(log_r == -jnp.inf, jnp.zeros_like(log_r), log_r)).sum(0)
+
+    return expectation(key, p, entropy, rule, mesh=mesh)
