@@ -14,8 +14,8 @@ from jax import Array
 from jax.core import Tracer
 
 from jaxgmm._gmm import GMM
-from jaxgmm._moments import finite_array
-from jaxgmm._rules import Rule, checked_int
+from jaxgmm._moments import check_positive, checked_int, finite_array
+from jaxgmm._rules import Rule
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -56,7 +56,7 @@ def check_arguments(arguments: dict[str, Any]) -> None:
     if "rule" in arguments:
         _check_rule(arguments["rule"])
     if "bandwidth" in arguments:
-        _check_positive("bandwidth", arguments["bandwidth"])
+        check_positive("bandwidth", arguments["bandwidth"])
     if "num_samples" in arguments:
         arguments["num_samples"] = checked_int("num_samples", arguments["num_samples"])
     if "alpha" in arguments:
@@ -121,16 +121,6 @@ def _check_key(key: Any) -> None:
 def _check_rule(rule: Any) -> None:
     if isinstance(rule, type) or not isinstance(rule, Rule):
         raise TypeError(f"rule must be a rule such as jaxgmm.Sobol(2**14) or jaxgmm.MonteCarlo(10_000), got {rule!r}")
-
-
-def _check_positive(name: str, value: Any) -> None:
-    number = value if isinstance(value, Tracer) else np.asarray(value)
-    if not (jnp.issubdtype(number.dtype, jnp.floating) or jnp.issubdtype(number.dtype, jnp.integer)):
-        raise TypeError(f"{name} must be a number, got {value!r}; 1.0, say")
-    if number.ndim:
-        raise ValueError(f"{name} must be one number, got an array of shape {number.shape}; use jax.vmap over it")
-    if not isinstance(number, Tracer) and not 0 < number < np.inf:
-        raise ValueError(f"{name} must be positive and finite, got {value!r}")
 
 
 def _positive_float(name: str, value: Any) -> float:

@@ -75,12 +75,14 @@ def checked_data(x: Any) -> Array:
 
 
 def check_positive(name: str, value: Any) -> None:
-    """Raise on a number that is not positive and finite; a traced one passes."""
-    if isinstance(value, Tracer):
-        return
-    check_number(name, value)
-    if not 0 < value < np.inf:
-        raise ValueError(f"{name} must be a positive number, got {value!r}")
+    """Raise on what is not one positive, finite number; a traced one passes."""
+    number = value if isinstance(value, Tracer) else np.asarray(value)
+    if not (jnp.issubdtype(number.dtype, jnp.floating) or jnp.issubdtype(number.dtype, jnp.integer)):
+        raise TypeError(f"{name} must be a number, got {value!r}; 1.0, say")
+    if number.ndim:
+        raise ValueError(f"{name} must be one number, got an array of shape {number.shape}; use jax.vmap over it")
+    if not isinstance(number, Tracer) and not 0 < number < np.inf:
+        raise ValueError(f"{name} must be positive and finite, got {value!r}")
 
 
 def check_number(name: str, value: Any) -> None:

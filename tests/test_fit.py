@@ -416,7 +416,7 @@ def test_bad_arguments(change, error, message):
         (lambda: jaxgmm.likelihood_loss([1.0, 2.0]), ValueError, r"x must have shape \(n, D\).*got \(2,\); write x\[:, None\]"),
         (lambda: jaxgmm.likelihood_loss([[np.nan]]), ValueError, "x holds NaN or infinity"),
         (lambda: jaxgmm.likelihood_loss([[1.0]], 0), ValueError, "batch_size must be an integer of at least 1, got 0"),
-        (lambda: jaxgmm.scale_floor(0.0), ValueError, "min_scale must be a positive number, got 0.0"),
+        (lambda: jaxgmm.scale_floor(0.0), ValueError, "min_scale must be positive and finite, got 0.0"),
     ],
 )
 def test_bad_losses(call, error, message):
