@@ -14,7 +14,7 @@ from jax import Array
 from jax.core import Tracer
 
 from jaxgmm._gmm import GMM
-from jaxgmm._moments import check_positive, checked_int, finite_array
+from jaxgmm._moments import check_key, check_positive, checked_int, finite_array
 from jaxgmm._rules import Rule
 
 P = ParamSpec("P")
@@ -52,7 +52,7 @@ def check_arguments(arguments: dict[str, Any]) -> None:
         dims = " and ".join(f"{name} has {mixture.num_dims}" for name, mixture in mixtures.items())
         raise ValueError(f"mixtures of different dimension: {dims}; both must live in one space")
     if "key" in arguments:
-        _check_key(arguments["key"])
+        check_key(arguments["key"])
     if "rule" in arguments:
         _check_rule(arguments["rule"])
     if "bandwidth" in arguments:
@@ -104,18 +104,6 @@ def _check_shapes(name: str, gmm: GMM) -> None:
         leaf = getattr(gmm, field)
         if leaf is not None and not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
             raise TypeError(f"{name}.{field} must be floating, got {jnp.result_type(leaf)}; use GMM.from_moments, which converts")
-
-
-def _check_key(key: Any) -> None:
-    if key is None:
-        return
-    if isinstance(key, Array):
-        typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-        if (typed and key.ndim == 0) or (key.dtype == jnp.uint32 and key.ndim == 1):
-            return
-        if typed or key.dtype == jnp.uint32:
-            raise ValueError(f"key must be one key, got an array of keys of shape {key.shape}; use jax.vmap over keys")
-    raise TypeError(f"key must be a JAX random key, got {key!r}; write jax.random.key(0), say")
 
 
 def _check_rule(rule: Any) -> None:

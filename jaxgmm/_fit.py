@@ -14,8 +14,7 @@ from jax import Array
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from jaxgmm._door import check_arguments
-from jaxgmm._moments import check_number, checked_int
+from jaxgmm._moments import check_key, check_number, checked_int
 
 T = TypeVar("T")
 
@@ -271,9 +270,7 @@ def _reporter(progress: bool | Callable[[FitResult[T]], Any], num_steps: int) ->
 
 
 def _check(key: Any, loss: Any, params: Any, optimizer: Any, num_steps: Any, tol: Any, window: Any, progress: Any) -> None:
-    if key is None:
-        raise ValueError("key is None: pass jax.random.key(0), say, also where the loss draws nothing")
-    check_arguments({"key": key})
+    check_key(key, required=True)
     if not callable(loss):
         raise TypeError(f"loss must be a function of (key, params), got {loss!r}; jaxgmm.forward_kl_loss(p), say")
     if not isinstance(optimizer, optax.GradientTransformation):

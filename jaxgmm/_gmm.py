@@ -116,6 +116,7 @@ class GMM:
         References:
           Arthur and Vassilvitskii, k-means++: the advantages of careful seeding, SODA (2007), section 2.2.
         """
+        _moments.check_key(key, required=True)
         x = _moments.checked_data(x)
         k = _moments.checked_int("num_components", num_components)
         _moments.check_covariance_type(covariance_type)
@@ -159,6 +160,7 @@ class GMM:
           >>> GMM.random(jax.random.key(0), 3, 2, "tied").covariances.shape
           (2, 2)
         """
+        _moments.check_key(key, required=True)
         k, d = _moments.checked_int("num_components", num_components), _moments.checked_int("num_dims", num_dims)
         _moments.check_covariance_type(covariance_type)
         _moments.check_positive("spread", spread)

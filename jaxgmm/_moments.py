@@ -3,6 +3,7 @@
 import operator
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -72,6 +73,21 @@ def checked_data(x: Any) -> Array:
         mend = "; write x[:, None] for one dimension" if x.ndim == 1 else ""
         raise ValueError(f"x must have shape (n, D) with n and D at least 1, got {x.shape}{mend}")
     return x
+
+
+def check_key(key: Any, required: bool = False) -> None:
+    """Raise on what is not one random key; None passes where a rule may do without."""
+    if key is None and not required:
+        return
+    if key is None:
+        raise ValueError("key is None: pass jax.random.key(0), say")
+    if isinstance(key, Array):
+        typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+        if (typed and key.ndim == 0) or (key.dtype == jnp.uint32 and key.ndim == 1):
+            return
+        if typed or key.dtype == jnp.uint32:
+            raise ValueError(f"key must be one key, got an array of keys of shape {key.shape}; use jax.vmap over keys")
+    raise TypeError(f"key must be a JAX random key, got {key!r}; write jax.random.key(0), say")
 
 
 def check_positive(name: str, value: Any) -> None:

@@ -19,10 +19,11 @@ def kmeans_plus_plus(key: Array, x: Array, num_components: int) -> Array:
     """
 
     def draw(distances: Array, key: Array) -> tuple[Array, Array]:
-        centre = x[jax.random.categorical(key, jnp.log(distances))]
+        chances = jnp.where(jnp.isinf(distances), jnp.ones_like(distances), distances)  # the first is any point
+        centre = x[jax.random.categorical(key, jnp.log(chances))]
         return jnp.minimum(distances, squared_distances(x, centre)), centre
 
-    return jax.lax.scan(draw, jnp.ones_like(x[:, 0]), jax.random.split(key, num_components))[1]
+    return jax.lax.scan(draw, jnp.full_like(x[:, 0], jnp.inf), jax.random.split(key, num_components))[1]
 
 
 def squared_distances(x: Array, centre: Array) -> Array:
