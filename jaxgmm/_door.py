@@ -23,7 +23,8 @@ R = TypeVar("R")
 def door(*static: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Jit a public function with those arguments static, and check what it is given before it is traced.
 
-    Arguments are known by their names: p, q and gmm are mixtures of one dimension, x is points, key is a key, rule is a rule.
+    Arguments are known by their names: p, q and gmm are mixtures of one dimension, x is points, key is a key, rule is a rule,
+    bandwidth is a positive number.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -42,7 +43,7 @@ def door(*static: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def check_arguments(arguments: dict[str, Any]) -> None:
-    """Raise on what is wrong in mixtures, points, keys and rules; values are looked at only where they are concrete."""
+    """Raise on what is wrong in mixtures, points, keys, rules and numbers; values are looked at only where they are concrete."""
     mixtures = {name: value for name, value in arguments.items() if name in ("p", "q", "gmm")}
     for name, mixture in mixtures.items():
         check_mixture(name, mixture)
@@ -53,6 +54,8 @@ def check_arguments(arguments: dict[str, Any]) -> None:
         _check_key(arguments["key"])
     if "rule" in arguments:
         _check_rule(arguments["rule"])
+    if "bandwidth" in arguments:
+        _check_positive("bandwidth", arguments["bandwidth"])
     if "x" in arguments:
         arguments["x"] = _checked_points(arguments["x"], *mixtures.items())
 
@@ -111,6 +114,16 @@ def _check_key(key: Any) -> None:
 def _check_rule(rule: Any) -> None:
     if isinstance(rule, type) or not isinstance(rule, Rule):
         raise TypeError(f"rule must be a rule such as jaxgmm.Sobol(2**14) or jaxgmm.MonteCarlo(10_000), got {rule!r}")
+
+
+def _check_positive(name: str, value: Any) -> None:
+    number = value if isinstance(value, Tracer) else np.asarray(value)
+    if not (jnp.issubdtype(number.dtype, jnp.floating) or jnp.issubdtype(number.dtype, jnp.integer)):
+        raise TypeError(f"{name} must be a number, got {value!r}; 1.0, say")
+    if number.ndim:
+        raise ValueError(f"{name} must be one number, got an array of shape {number.shape}; use jax.vmap over it")
+    if not isinstance(number, Tracer) and not 0 < number < np.inf:
+        raise ValueError(f"{name} must be positive and finite, got {value!r}")
 
 
 def _checked_points(x: Any, mixture: tuple[str, GMM]) -> Array | np.ndarray:

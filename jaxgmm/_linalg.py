@@ -72,13 +72,14 @@ def tril_of(roots: Array) -> tuple[Array, Array]:
         lower, rest = state
         row = rest[:, k] / jnp.sqrt(jnp.square(rest[:, k, :width]).sum(-1, keepdims=True))
         column = (rest[:, :, :width] * row[:, None, :width]).sum(-1)
+        column = jnp.where((np.arange(num_dims) >= k)[None], column, jnp.zeros_like(column))
         rest = rest - column[:, :, None] * row[:, None]
         return lower.at[:, :, k].set(column), rest.at[:, k].set(row)
 
     identity = jnp.broadcast_to(jnp.eye(num_dims, dtype=roots.dtype)[None], (len(roots), num_dims, num_dims))
     start = jnp.zeros_like(identity), jnp.concatenate([roots, identity], axis=2)
     lower, rest = jax.lax.fori_loop(0, num_dims, orthogonalise, start)
-    return jnp.tril(lower), jnp.tril(rest[:, :, width:])
+    return lower, rest[:, :, width:]
 
 
 @tril_of.defjvp

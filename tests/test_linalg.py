@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from jaxgmm._linalg import inv_tril, unpack_tril
+from jaxgmm._linalg import inv_tril, orthogonal_factor, pack_tril, procrustes, tril_of, unpack_tril
 
 
 def triangles(k: int, d: int, dtype=np.float64) -> jax.Array:
@@ -34,3 +34,63 @@ def test_inverse_in_float32():
 
 def test_derivatives_of_the_inverse():
     check_grads(lambda lower: inv_tril(jnp.tril(lower)), (triangles(2, 5),), order=2, modes=["fwd", "rev"], rtol=1e-6)
+
+
+def test_packing_is_the_inverse_of_unpacking():
+    lower = triangles(3, 4)
+    np.testing.assert_allclose(unpack_tril(*pack_tril(lower), 4), lower, rtol=1e-14)
+
+
+@pytest.mark.parametrize("d", [1, 2, 5, 64])
+def test_triangle_of_a_sum(d):
+    a, b = triangles(3, d), triangles(3, d)[::-1]
+    lower, inverse = tril_of(jnp.concatenate([a, b], axis=2))
+    exact = np.linalg.cholesky(a @ a.mT + b @ b.mT)
+    np.testing.assert_allclose(lower, exact, rtol=1e-11, atol=1e-12)
+    np.testing.assert_allclose(inverse, np.linalg.inv(exact), rtol=1e-10, atol=1e-12)
+
+
+def test_triangle_of_what_is_ill_conditioned():
+    """The error grows with the condition number of the root, not with its square, which that of the sum is."""
+    rng = np.random.default_rng(0)
+    lower = np.tril(rng.normal(size=(5, 5)), -1) + np.diag([1, 0.1, 1, 1e-5, 1])
+    condition = np.linalg.cond(lower)
+    assert 1e6 < condition < 1e8
+    rotation = np.linalg.qr(rng.normal(size=(5, 5)))[0]
+    factor, inverse = tril_of(jnp.asarray(lower @ rotation)[None])
+    np.testing.assert_allclose(factor[0], lower, rtol=0, atol=1e-15 * condition)
+    np.testing.assert_allclose(inverse[0] @ lower, np.eye(5), atol=1e-15 * condition)
+
+
+def test_derivatives_of_the_triangle_of_a_sum():
+    roots = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 5)))
+    check_grads(jax.jit(tril_of), (roots,), order=2, modes=["fwd", "rev"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("condition", [1e2, 1e8])
+def test_orthogonal_factor(condition):
+    """For singular values down to 1e-8, at once with a lower bound that is far too low."""
+    rng = np.random.default_rng(0)
+    left, right = (np.linalg.qr(rng.normal(size=(6, 6)))[0] for _ in range(2))
+    matrix = 3 * (left * np.geomspace(1, 1 / condition, 6)) @ right
+    for smallest in (3 / condition, 1e-12):
+        factor = orthogonal_factor(jnp.asarray(matrix)[None], jnp.array([smallest]))[0]
+        np.testing.assert_allclose(factor.T @ factor, np.eye(6), atol=1e-13)
+        np.testing.assert_allclose(factor, left @ right, atol=1e-15 * condition)
+
+
+def test_orthogonal_factor_of_what_has_rank_one_to_rounding():
+    """Whose largest singular value is its norm, where a step of Newton and Schulz may turn a sign."""
+    matrices = jnp.asarray(np.diag([1.0, 1e-13, 1e-13]))[None]
+    np.testing.assert_allclose(orthogonal_factor(matrices, jnp.array([1e-30]))[0], np.eye(3), atol=1e-13)
+
+
+@pytest.mark.parametrize("d", [3, 32])
+def test_procrustes(d):
+    """Against the nuclear norm from singular values; between equal triangles, and nearly so, no digits cancel."""
+    a, b = triangles(3, d), triangles(3, d)[::-1]
+    nuclear = np.linalg.svd(a.mT @ b, compute_uv=False).sum(-1)
+    exact = np.square(a).sum((1, 2)) + np.square(b).sum((1, 2)) - 2 * nuclear
+    np.testing.assert_allclose(procrustes(a, b), exact, rtol=1e-11, atol=1e-12)
+    assert procrustes(a, a).max() < 1e-25
+    check_grads(jax.jit(procrustes), (a, b), order=1, modes=["fwd", "rev"], rtol=1e-6)

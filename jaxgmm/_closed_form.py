@@ -1,0 +1,170 @@
+"""What is exact between two mixtures: distances of their densities in spaces with an inner product."""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxgmm._door import door
+from jaxgmm._gmm import GMM
+from jaxgmm._linalg import diagonal_matrices, pack_tril, tril_of
+from jaxgmm._pairs import component_overlaps, joined, joined_log_weights
+
+
+@door()
+def l2_distance(p: GMM, q: GMM) -> Array:
+    r"""The exact L2 distance of the densities.
+
+    .. math:: \|p - q\| = \left(\int (p(x) - q(x))^2 dx\right)^{1/2},
+              \quad \int p q = \sum_{kj} \pi_k \omega_j N(\mu_k; \mu_j, \Sigma_k + \Sigma_j)
+
+    A density is per unit of volume, so in many dimensions this number leaves the range of floats: use `log_l2_distance` there, or
+    `cauchy_schwarz_divergence`. Its square has the gradient 0 at p = q; the distance itself has a kink there, where 0 is what is
+    returned. Where p and q nearly agree, the distance is good to about 1e-8 of the norm of p (3e-4 in float32).
+
+    Args:
+      p: a mixture.
+      q: the other mixture, in the same space.
+
+    Returns:
+      A scalar, a metric; in units of the square root of a density.
+
+    Raises:
+      TypeError, ValueError: p or q is not a finite mixture, or their dimensions differ.
+
+    Example:
+      >>> p = GMM.from_moments([0.35, 0.65], [[-1.0], [1.25]], [0.35, 0.8], "spherical")
+      >>> q = GMM.from_moments([0.55, 0.45], [[-0.4], [2.0]], [0.6, 1.1], "spherical")
+      >>> print(f"{l2_distance(p, q) ** 2:.4f}")
+      0.0306
+
+    References:
+      Scott and Szewczyk, From kernels to mixtures, Technometrics 43 (2001).
+    """
+    return jnp.exp(log_l2_distance(p, q))
+
+
+@door()
+def log_l2_distance(p: GMM, q: GMM) -> Array:
+    r"""The logarithm of the exact L2 distance of the densities, :math:`\log \|p - q\|`, which stays in range in any dimension.
+
+    Args:
+      p: a mixture.
+      q: the other mixture, in the same space.
+
+    Returns:
+      A scalar; -inf, with the gradient 0, where p = q to rounding.
+
+    Raises:
+      TypeError, ValueError: p or q is not a finite mixture, or their dimensions differ.
+
+    Example:
+      >>> p = GMM.from_moments([1.0], [[0.0] * 400], [1.0], "spherical")
+      >>> q = GMM.from_moments([1.0], [[9.0] * 400], [1.0], "spherical")
+      >>> print(f"{log_l2_distance(p, q):.2f}", l2_distance(p, q))
+      -252.76 0.0
+
+    References:
+      As for `l2_distance`.
+    """
+    return _log_distance(*_log_products(p, q))
+
+
+@door()
+def cauchy_schwarz_divergence(p: GMM, q: GMM) -> Array:
+    r"""The exact Cauchy-Schwarz divergence, the logarithm of a cosine.
+
+    .. math:: CS(p, q) = -\log \frac{\int p q}{\sqrt{\int p^2 \int q^2}}
+
+    Symmetric, 0 only at p = q, unbounded, and the same in any units of x.
+
+    Args:
+      p: a mixture.
+      q: the other mixture, in the same space.
+
+    Returns:
+      A scalar, in nats.
+
+    Raises:
+      TypeError, ValueError: p or q is not a finite mixture, or their dimensions differ.
+
+    Example:
+      >>> p = GMM.from_moments([0.35, 0.65], [[-1.0], [1.25]], [0.35, 0.8], "spherical")
+      >>> q = GMM.from_moments([0.55, 0.45], [[-0.4], [2.0]], [0.6, 1.1], "spherical")
+      >>> print(f"{cauchy_schwarz_divergence(p, q):.4f}")
+      0.0780
+
+    References:
+      Kampa, Hasanbelliu and Principe, Closed-form Cauchy-Schwarz PDF divergence for mixture of Gaussians, IJCNN (2011).
+    """
+    log_pp, log_qq, log_pq = _log_products(p, q)
+    divergence = 0.5 * (log_pp + log_qq) - log_pq
+    # Rounding may put it below 0, where it has no meaning; its derivatives are right as they are.
+    return divergence + jax.lax.stop_gradient(jnp.maximum(-divergence, 0))
+
+
+@door()
+def mmd(p: GMM, q: GMM, bandwidth: ArrayLike) -> Array:
+    r"""The exact maximum mean discrepancy with a Gaussian kernel.
+
+    .. math:: MMD^2 = E[k(x, x')] + E[k(y, y')] - 2 E[k(x, y)], \quad k(x, y) = \exp\left(-\frac{|x - y|^2}{2 h^2}\right),
+              \quad x, x' \sim p, \quad y, y' \sim q
+
+    The square has the gradient 0 at p = q; the discrepancy itself has a kink there, where 0 is what is returned. Where p and q
+    nearly agree, it is good to about 1e-8 (3e-4 in float32).
+
+    Args:
+      p: a mixture.
+      q: the other mixture, in the same space.
+      bandwidth: h, a positive number in the units of the data; the result is differentiable in it.
+
+    Returns:
+      A scalar between 0 and the square root of 2, a metric. It is not squared.
+
+    Raises:
+      TypeError, ValueError: p or q is not a finite mixture, their dimensions differ, or bandwidth is not a positive number.
+
+    Example:
+      >>> p = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
+      >>> q = GMM.from_moments([1.0], [[2.0]], [1.0], "spherical")
+      >>> print(f"{mmd(p, q, 1.0):.4f}")
+      0.7496
+
+    References:
+      Gretton, Borgwardt, Rasch, Scholkopf and Smola, A kernel two-sample test, JMLR 13 (2012), lemma 6. Muandet, Fukumizu,
+      Dinuzzo and Scholkopf, Learning from distributions via support measure machines, NeurIPS (2012), table 1, for Gaussians.
+    """
+    log_h = jnp.log(jnp.asarray(bandwidth).astype(p.loc.dtype))
+    log_peak = p.num_dims * (0.5 * math.log(2 * math.pi) + log_h)
+    return jnp.exp(_log_distance(*(log_peak + product for product in _log_products(p, q, log_h))))
+
+
+def _log_products(p: GMM, q: GMM, log_h: Array | None = None) -> Array:
+    """log <p, p>, log <q, q> and log <p, q>, of the densities, or with one of each two convolved with N(0, h^2 I)."""
+    both = joined(p, q)
+    _, log_overlap = component_overlaps(both if log_h is None else _smoothed(both, log_h), both)
+    log_p, log_q = joined_log_weights(p, q)
+    left, right = jnp.stack([log_p, log_q, log_p]), jnp.stack([log_p, log_q, log_q])
+    return jax.nn.logsumexp(left[:, :, None] + right[:, None, :] + log_overlap[None], axis=(1, 2))
+
+
+def _log_distance(log_pp: Array, log_qq: Array, log_pq: Array) -> Array:
+    """1/2 log(<p, p> + <q, q> - 2 <p, q>); -inf, with the gradient 0, where rounding leaves nothing of it."""
+    log_sum = jnp.logaddexp(log_pp, log_qq)
+    remainder = -jnp.expm1(math.log(2) + log_pq - log_sum)
+    positive = remainder > 0
+    log_square = log_sum + jnp.log(jnp.where(positive, remainder, 1))
+    return jnp.where(positive, 0.5 * log_square, -jnp.inf)
+
+
+def _smoothed(gmm: GMM, log_h: Array) -> GMM:
+    """The mixture convolved with N(0, h^2 I)."""
+    if gmm.off_diag is None:
+        return dataclasses.replace(gmm, log_diag=0.5 * jnp.logaddexp(2 * gmm.log_diag, 2 * log_h[None, None]))
+    factors = gmm.scale_tril
+    kernel = jnp.broadcast_to(diagonal_matrices(jnp.exp(log_h) * jnp.ones((1, gmm.num_dims), factors.dtype)), factors.shape)
+    log_diag, off_diag = pack_tril(tril_of(jnp.concatenate([factors, kernel], axis=2))[0])
+    return dataclasses.replace(gmm, log_diag=log_diag, off_diag=off_diag)

@@ -1,0 +1,243 @@
+"""Pairs of Gaussian components: what is exact between each component of one mixture and each of another."""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jaxgmm._door import door
+from jaxgmm._gmm import GMM, log_det
+from jaxgmm._linalg import HIGHEST, diagonal_matrices, inv_tril, pack_tril, procrustes, tril_of, unpack_tril
+
+T = TypeVar("T")
+
+
+@door()
+def gaussian_kl(p: GMM, q: GMM) -> Array:
+    r"""The exact Kullback-Leibler divergence between components, :math:`KL(p_k \| q_j)`.
+
+    .. math:: KL(p_k \| q_j) = \tfrac12 \left(\mathrm{tr}(\Sigma_j^{-1} \Sigma_k) - D
+              + (\mu_k - \mu_j)^T \Sigma_j^{-1} (\mu_k - \mu_j) + \log \frac{\det \Sigma_j}{\det \Sigma_k}\right)
+
+    It is computed as a sum of terms that are not negative, so no digits are lost where components nearly coincide.
+
+    Args:
+      p: a mixture; its weights do not matter.
+      q: the other mixture, in the same space.
+
+    Returns:
+      (K_p, K_q), in nats.
+
+    Raises:
+      TypeError, ValueError: p or q is not a finite mixture, or their dimensions differ.
+
+    Example:
+      >>> p = GMM.from_moments([0.5, 0.5], [[0.0], [1.0]], [1.0, 1.0], "spherical")
+      >>> q = GMM.from_moments([1.0], [[2.0]], [1.0], "spherical")
+      >>> print(gaussian_kl(p, q))
+      [[2. ]
+       [0.5]]
+
+    References:
+      Kullback, Information Theory and Statistics (1959), section 9.1.
+    """
+    return component_kl(p, q)
+
+
+@door()
+def bhattacharyya_distance(p: GMM, q: GMM) -> Array:
+    r"""The exact Bhattacharyya distance between components, :math:`-\log \int \sqrt{p_k(x) q_j(x)} dx`.
+
+    .. math:: B(p_k, q_j) = \tfrac18 (\mu_k - \mu_j)^T \bar\Sigma^{-1} (\mu_k - \mu_j)
+              + \tfrac12 \log \frac{\det \bar\Sigma}{\sqrt{\det \Sigma_k \det \Sigma_j}},
+              \quad \bar\Sigma = \tfrac12 (\Sigma_k + \Sigma_j)
+
+    Symmetric, and 0 only between equal components; it is no metric, for want of the triangle inequality.
+
+    Args:
+      p: a mixture; its weights do not matter.
+      q: the other mixture, in the same space.
+
+    Returns:
+      (K_p, K_q), in nats.
+
+    Raises:
+      TypeError, ValueError: p or q is not a finite mixture, or their dimensions differ.
+
+    Example:
+      >>> p = GMM.from_moments([0.5, 0.5], [[0.0], [1.0]], [1.0, 1.0], "spherical")
+      >>> q = GMM.from_moments([1.0], [[2.0]], [1.0], "spherical")
+      >>> print(bhattacharyya_distance(p, q))
+      [[0.5  ]
+       [0.125]]
+
+    References:
+      Kailath, The divergence and Bhattacharyya distance measures in signal selection, IEEE Trans. Commun. 15 (1967).
+    """
+    return component_overlaps(p, q)[0]
+
+
+@door()
+def gaussian_wasserstein_squared(p: GMM, q: GMM) -> Array:
+    r"""The square of the exact Wasserstein-2 distance between components, also named after Bures.
+
+    .. math:: W_2^2(p_k, q_j) = |\mu_k - \mu_j|^2 + \mathrm{tr}\left(\Sigma_k + \Sigma_j
+              - 2 (\Sigma_k^{1/2} \Sigma_j \Sigma_k^{1/2})^{1/2}\right)
+              = |\mu_k - \mu_j|^2 + \min_{Q^T Q = I} \|L_k Q - L_j\|_F^2
+
+    The square is smooth everywhere and the distance is not: it has a kink between equal components. Second derivatives need
+    forward mode outside, as in `jax.hessian`.
+
+    Args:
+      p: a mixture; its weights do not matter.
+      q: the other mixture, in the same space.
+
+    Returns:
+      (K_p, K_q), in squared units of the data. The square root is a metric.
+
+    Raises:
+      TypeError, ValueError: p or q is not a finite mixture, or their dimensions differ.
+
+    Example:
+      >>> p = GMM.from_moments([0.5, 0.5], [[0.0], [1.0]], [1.0, 4.0], "spherical")
+      >>> q = GMM.from_moments([1.0], [[2.0]], [1.0], "spherical")
+      >>> print(gaussian_wasserstein_squared(p, q))
+      [[4.]
+       [2.]]
+
+    References:
+      Dowson and Landau, The Frechet distance between multivariate normal distributions, J. Multivariate Anal. 12 (1982).
+      Bhatia, Jain and Lim, On the Bures-Wasserstein distance between positive definite matrices, Expo. Math. 37 (2019),
+      theorem 1, for the minimum over rotations.
+    """
+    if p.off_diag is None and q.off_diag is None:
+        spread = jnp.exp(_log_scale(p))[:, None] - jnp.exp(_log_scale(q))[None]
+        return jnp.square(_offsets(p, q)).sum(-1) + jnp.square(spread).sum(-1)
+    return _map_rows(_wasserstein_row, p, q)
+
+
+def component_kl(p: GMM, q: GMM) -> Array:
+    """KL(p_k || q_j), (K_p, K_q)."""
+    if p.off_diag is None and q.off_diag is None:
+        offsets = _offsets(p, q) * jnp.exp(-_log_scale(q))[None]
+        ratio = _log_scale(p)[:, None] - _log_scale(q)[None]
+        return 0.5 * (_expm1_less_linear(2 * ratio) + jnp.square(offsets)).sum(-1)
+    return _map_rows(_kl_row, p, q)
+
+
+def component_overlaps(p: GMM, q: GMM) -> tuple[Array, Array]:
+    """-log of the integral of sqrt(p_k q_j), and log of that of p_k q_j, which is log N(mu_k; mu_j, Sigma_k + Sigma_j)."""
+    log_ratio, mahalanobis = _average(p, q)
+    log_geometric_mean = 0.5 * (log_det(p)[:, None] + log_det(q)[None])
+    log_overlap = -0.5 * p.num_dims * math.log(4 * math.pi) - log_geometric_mean - log_ratio - mahalanobis / 4
+    return log_ratio + mahalanobis / 8, log_overlap
+
+
+def component_entropy(p: GMM) -> Array:
+    """The entropy of each component, (K or 1,)."""
+    return log_det(p) + 0.5 * p.num_dims * math.log(2 * math.pi * math.e)
+
+
+def joined(p: GMM, q: GMM) -> GMM:
+    """The mixture p / 2 + q / 2: the components of p, then those of q."""
+    off_diag = None
+    if p.off_diag is not None or q.off_diag is not None:
+        off_diag = jnp.concatenate([pack_tril(gmm.scale_tril)[1] for gmm in (p, q)])
+    log_weights = jnp.concatenate([jax.nn.log_softmax(gmm.logits) for gmm in (p, q)])
+    return GMM(
+        log_weights - math.log(2), jnp.concatenate([p.loc, q.loc]), jnp.concatenate([_log_scale(p), _log_scale(q)]), off_diag
+    )
+
+
+def joined_log_weights(p: GMM, q: GMM) -> tuple[Array, Array]:
+    """The log-weights (K_p + K_q,) with which the components of both make p, and those with which they make q."""
+    absent_p, absent_q = (jnp.full_like(gmm.logits, -jnp.inf) for gmm in (p, q))
+    log_p, log_q = jax.nn.log_softmax(p.logits), jax.nn.log_softmax(q.logits)
+    return jnp.concatenate([log_p, absent_q]), jnp.concatenate([absent_p, log_q])
+
+
+def _average(p: GMM, q: GMM) -> tuple[Array, Array]:
+    """With S the average of the covariances of a pair, 1/2 log(det S / geometric mean of the two) and |mu_k - mu_j|^2 in S."""
+    if p.off_diag is None and q.off_diag is None:
+        log_p, log_q = _log_scale(p)[:, None], _log_scale(q)[None]
+        log_average = jnp.logaddexp(2 * log_p, 2 * log_q) - math.log(2)
+        mahalanobis = jnp.square(_offsets(p, q) * jnp.exp(-0.5 * log_average)).sum(-1)
+        return 0.5 * (log_average - log_p - log_q).sum(-1), mahalanobis
+    return _map_rows(_average_row, p, q)
+
+
+class _Rows(NamedTuple):
+    """A mixture by the rows of its covariances: K, or 1 that all means share."""
+
+    log_diag: Array
+    """(R, D)"""
+    factor: Array
+    """(R, D, D)"""
+    means: Array
+    """(R, K / R, D)"""
+
+
+def _rows(gmm: GMM) -> _Rows:
+    d, log_diag = gmm.num_dims, gmm.log_diag
+    factor = diagonal_matrices(jnp.exp(_log_scale(gmm))) if gmm.off_diag is None else unpack_tril(log_diag, gmm.off_diag, d)
+    num_rows = len(factor)
+    return _Rows(jnp.broadcast_to(log_diag, (num_rows, d)), factor, gmm.loc.reshape(num_rows, -1, d))
+
+
+def _map_rows(between: Callable[[_Rows, _Rows], T], p: GMM, q: GMM) -> T:
+    """All of p against one row of q at a time, (R_p, m_p, m_q) each, recomputed for the gradient: (K_p, K_q)."""
+    rows = _rows(p)
+
+    @functools.partial(jax.checkpoint, prevent_cse=False)  # a scan keeps the two passes apart already
+    def against(row: _Rows) -> T:
+        return between(rows, jax.tree.map(lambda leaf: leaf[None], row))
+
+    shape = (p.num_components, q.num_components)
+    return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 2).reshape(shape), jax.lax.map(against, _rows(q)))
+
+
+def _kl_row(p: _Rows, q: _Rows) -> Array:
+    inverse = inv_tril(q.factor)
+    below = jnp.tril(jnp.matmul(inverse, p.factor, precision=HIGHEST), -1)
+    spread = _expm1_less_linear(2 * (p.log_diag - q.log_diag)).sum(-1) + jnp.square(below).sum((1, 2))
+    return 0.5 * (spread[:, None, None] + _mahalanobis(inverse, p, q))
+
+
+def _average_row(p: _Rows, q: _Rows) -> tuple[Array, Array]:
+    both = jnp.concatenate([p.factor, jnp.broadcast_to(q.factor, p.factor.shape)], axis=2)
+    average, inverse = tril_of(math.sqrt(0.5) * both)
+    log_average = jnp.log(jnp.diagonal(average, axis1=1, axis2=2))
+    mahalanobis = _mahalanobis(inverse, p, q)
+    log_ratio = (log_average - 0.5 * (p.log_diag + q.log_diag)).sum(-1)
+    return jnp.broadcast_to(log_ratio[:, None, None], mahalanobis.shape), mahalanobis
+
+
+def _wasserstein_row(p: _Rows, q: _Rows) -> Array:
+    spread = procrustes(p.factor, jnp.broadcast_to(q.factor, p.factor.shape))
+    return spread[:, None, None] + jnp.square(p.means[:, :, None] - q.means[:, None]).sum(-1)
+
+
+def _mahalanobis(inverse: Array, p: _Rows, q: _Rows) -> Array:
+    """|W_r (mu_rm - mu_n)|^2 for W (R or 1, D, D), the means (R, m_p, D) of p and (1, m_q, D) of q."""
+    offsets = (p.means[:, :, None] - q.means[:, None]).reshape(len(p.means), -1, p.means.shape[2])
+    whitened = jnp.matmul(offsets, inverse.mT, precision=HIGHEST)
+    return jnp.square(whitened).sum(-1).reshape(len(p.means), p.means.shape[1], q.means.shape[1])
+
+
+def _log_scale(gmm: GMM) -> Array:
+    """log sigma (K, D) of a diagonal mixture."""
+    return jnp.broadcast_to(gmm.log_diag, gmm.loc.shape)
+
+
+def _offsets(p: GMM, q: GMM) -> Array:
+    """mu_k - mu_j, (K_p, K_q, D)."""
+    return p.loc[:, None] - q.loc[None]
+
+
+def _expm1_less_linear(x: Array) -> Array:
+    """e^x - 1 - x, which is not negative."""
+    return jnp.expm1(x) - x
