@@ -1,5 +1,12 @@
 """Divergences between Gaussian mixtures, with error bars, and gradients that are right in every parameter."""
 
+from jaxgmm._algebra import affine as affine
+from jaxgmm._algebra import condition as condition
+from jaxgmm._algebra import convolve as convolve
+from jaxgmm._algebra import marginal as marginal
+from jaxgmm._algebra import mixture_covariance as mixture_covariance
+from jaxgmm._algebra import mixture_mean as mixture_mean
+from jaxgmm._algebra import product as product
 from jaxgmm._approximations import kl_matched as kl_matched
 from jaxgmm._approximations import kl_moment_matched as kl_moment_matched
 from jaxgmm._approximations import kl_product as kl_product
@@ -26,6 +33,8 @@ from jaxgmm._expectation import expectation as expectation
 from jaxgmm._fit import FitResult as FitResult
 from jaxgmm._fit import fit as fit
 from jaxgmm._gmm import GMM as GMM
+from jaxgmm._mixing import mixture_of as mixture_of
+from jaxgmm._mixing import stack as stack
 from jaxgmm._objectives import forward_kl_loss as forward_kl_loss
 from jaxgmm._objectives import jeffreys_loss as jeffreys_loss
 from jaxgmm._objectives import js_loss as js_loss
