@@ -51,6 +51,7 @@ from jaxgmm._rules import MonteCarlo as MonteCarlo
 from jaxgmm._rules import Rule as Rule
 from jaxgmm._rules import SigmaPoints as SigmaPoints
 from jaxgmm._rules import Sobol as Sobol
+from jaxgmm._transport import mixture_wasserstein as mixture_wasserstein
 from jaxgmm.interop import from_sklearn as from_sklearn
 from jaxgmm.interop import to_sklearn as to_sklearn
 
