@@ -1,7 +1,7 @@
 """Optimal transport between mixtures whose components move whole."""
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -74,12 +74,12 @@ class _Best(NamedTuple):
 
 
 def _best_plan(costs: Array, weights_p: Array, weights_q: Array) -> _Best:
-    shapes = _Best(*(jax.ShapeDtypeStruct(a.shape, costs.dtype) for a in (costs, weights_p, weights_q)))
-    return jax.pure_callback(_solve, shapes, costs, weights_p, weights_q, vmap_method="sequential")
+    shapes = tuple(jax.ShapeDtypeStruct(a.shape, costs.dtype) for a in (costs, weights_p, weights_q))
+    return _Best(*jax.pure_callback(_solve, shapes, costs, weights_p, weights_q, vmap_method="sequential"))
 
 
-def _solve(costs: Array, weights_p: Array, weights_q: Array) -> _Best:
-    """In NumPy and float64."""
+def _solve(costs: Array, weights_p: Array, weights_q: Array) -> tuple[np.ndarray, ...]:
+    """The arrays of `_Best`, in NumPy and float64."""
     from scipy.optimize import linprog  # deferred: not needed for anything else
 
     dtype = costs.dtype
@@ -96,11 +96,11 @@ def _solve(costs: Array, weights_p: Array, weights_q: Array) -> _Best:
         raise RuntimeError(f"the linear programme of mixture_wasserstein was not solved: {result.message}")
     prices = scale * result.eqlin.marginals
     best = result.x.reshape(c.shape), u + prices[: len(a)], v + prices[len(a) :]
-    return _Best(*(value.astype(dtype) for value in best))
+    return tuple(value.astype(dtype) for value in best)
 
 
 @functools.lru_cache(maxsize=64)
-def _sums(num_rows: int, num_columns: int):
+def _sums(num_rows: int, num_columns: int) -> Any:
     """The matrix that takes a plan (num_rows * num_columns,) to the sums of its rows and of its columns."""
     from scipy.sparse import eye, kron, vstack
 
