@@ -103,8 +103,6 @@ TYPED_PAIRS = [
     ("full", "full"),
     ("spherical", "full"),
     ("tied", "tied"),
-    ("tied", "diag"),
-    ("full", "tied"),
     ("diag", "spherical"),
 ]
 
