@@ -87,6 +87,11 @@ def test_shifts_and_scales():
     for size in (1.0, 1e3, 1e5):
         moved = jaxgmm.mixture_wasserstein(p, dataclasses.replace(q, loc=q.loc + size)) ** 2
         np.testing.assert_allclose(moved, base + 2 * size**2, rtol=1e-10)
+    # Between means that are a million apart, all plans cost 1e12 and more, and the best differ by 1: its plan stays the best.
+    exact = squared(p, q)[1][1].logits
+    far = squared(p, dataclasses.replace(q, loc=q.loc + 1e6))[1][1].logits
+    offsets = 2e6 * q.weights * (q.loc.sum(1) - q.weights @ q.loc.sum(1))
+    np.testing.assert_allclose(far - offsets, exact, atol=1e-3)
     tiny, fine = (
         dataclasses.replace(m, loc=1e-6 * m.loc, log_diag=m.log_diag + np.log(1e-6), off_diag=1e-6 * m.off_diag) for m in (p, q)
     )
