@@ -1,5 +1,12 @@
 """Divergences between Gaussian mixtures, with error bars, and gradients that are right in every parameter."""
 
+from jaxgmm._algebra import affine as affine
+from jaxgmm._algebra import condition as condition
+from jaxgmm._algebra import convolve as convolve
+from jaxgmm._algebra import marginal as marginal
+from jaxgmm._algebra import mixture_covariance as mixture_covariance
+from jaxgmm._algebra import mixture_mean as mixture_mean
+from jaxgmm._algebra import product as product
 from jaxgmm._approximations import kl_matched as kl_matched
 from jaxgmm._approximations import kl_moment_matched as kl_moment_matched
 from jaxgmm._approximations import kl_product as kl_product
@@ -32,6 +39,8 @@ from jaxgmm._f_divergence import total_variation as total_variation
 from jaxgmm._fit import FitResult as FitResult
 from jaxgmm._fit import fit as fit
 from jaxgmm._gmm import GMM as GMM
+from jaxgmm._mixing import mixture_of as mixture_of
+from jaxgmm._mixing import stack as stack
 from jaxgmm._objectives import forward_kl_loss as forward_kl_loss
 from jaxgmm._objectives import jeffreys_loss as jeffreys_loss
 from jaxgmm._objectives import js_loss as js_loss
@@ -42,6 +51,7 @@ from jaxgmm._objectives import scale_floor as scale_floor
 from jaxgmm._pairs import bhattacharyya_distance as bhattacharyya_distance
 from jaxgmm._pairs import gaussian_kl as gaussian_kl
 from jaxgmm._pairs import gaussian_wasserstein_squared as gaussian_wasserstein_squared
+from jaxgmm._pairwise import pairwise as pairwise
 from jaxgmm._reduce import reduce as reduce
 from jaxgmm._rules import GaussHermite as GaussHermite
 from jaxgmm._rules import MonteCarlo as MonteCarlo
@@ -49,6 +59,7 @@ from jaxgmm._rules import Rule as Rule
 from jaxgmm._rules import SigmaPoints as SigmaPoints
 from jaxgmm._rules import Sobol as Sobol
 from jaxgmm._sampling import sample as sample
+from jaxgmm._transport import mixture_wasserstein as mixture_wasserstein
 from jaxgmm.interop import from_sklearn as from_sklearn
 from jaxgmm.interop import to_sklearn as to_sklearn
 

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import inspect
 import math
+import operator
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -13,8 +14,8 @@ import numpy as np
 from jax import Array
 from jax.core import Tracer
 
-from jaxgmm._gmm import GMM
-from jaxgmm._moments import check_key, check_positive, checked_int, finite_array
+from jaxgmm._gmm import GMM, unstacked
+from jaxgmm._moments import check_key, check_positive, checked_int, checked_weights, finite_array
 from jaxgmm._rules import Rule
 
 P = ParamSpec("P")
@@ -24,8 +25,10 @@ R = TypeVar("R")
 def door(*static: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Jit a public function with those arguments static, and check what it is given before it is traced.
 
-    Arguments are known by their names: p, q and gmm are mixtures of one dimension, x is points, key is a key, rule is a rule,
-    num_samples is a positive integer, alpha and bandwidth are positive numbers, f is a function.
+    Arguments are known by their names: p, q and gmm are mixtures of one dimension, and gmms and others sequences or stacks of
+    such; x is points, key a key, rule a rule; num_samples and batch_size are positive integers, alpha and bandwidth positive
+    numbers; f is a function; weights are those of gmms; dims are coordinates of gmm and values what is given for them; matrix and
+    shift are an affine map of its points; divergence is a function of two mixtures.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -48,13 +51,17 @@ def check_arguments(arguments: dict[str, Any]) -> None:
     mixtures = {name: value for name, value in arguments.items() if name in ("p", "q", "gmm")}
     for name, mixture in mixtures.items():
         check_mixture(name, mixture)
-    if len({mixture.num_dims for mixture in mixtures.values()}) > 1:
-        dims = " and ".join(f"{name} has {mixture.num_dims}" for name, mixture in mixtures.items())
-        raise ValueError(f"mixtures of different dimension: {dims}; both must live in one space")
+    _check_one_space({name: mixture.num_dims for name, mixture in mixtures.items()})
+    sequences = {name: value for name, value in arguments.items() if name in ("gmms", "others") and value is not None}
+    _check_one_space({name: dims for sequence in sequences.items() for name, dims in checked_sequence(*sequence).items()})
     if "key" in arguments:
         check_key(arguments["key"])
     if "rule" in arguments:
         _check_rule(arguments["rule"])
+    if "divergence" in arguments:
+        _check_divergence(arguments["divergence"])
+    if "batch_size" in arguments:
+        arguments["batch_size"] = checked_int("batch_size", arguments["batch_size"])
     if "bandwidth" in arguments:
         check_positive("bandwidth", arguments["bandwidth"])
     if "num_samples" in arguments:
@@ -65,6 +72,34 @@ def check_arguments(arguments: dict[str, Any]) -> None:
         raise TypeError(f"f must be a function of the ratio of the densities, got {arguments['f']!r}")
     if "x" in arguments:
         arguments["x"] = _checked_points(arguments["x"], *mixtures.items())
+    if arguments.get("weights") is not None:
+        arguments["weights"] = _checked_mixing_weights(arguments["weights"], sequences["gmms"])
+    if "dims" in arguments or "matrix" in arguments:
+        _check_coordinates(arguments, arguments["gmm"])
+
+
+def checked_sequence(name: str, gmms: Any) -> dict[str, int]:
+    """The dimension of each mixture of a sequence or a stack, by its name, if there is nothing wrong with them."""
+    if isinstance(gmms, GMM):
+        if len(np.shape(gmms.loc)) != 3:
+            raise ValueError(f"{name} is one mixture, of loc {np.shape(gmms.loc)}: pass a list of mixtures, or a stack of them")
+        if len({len(leaf) for leaf in jax.tree.leaves(gmms)}) > 1:
+            raise ValueError(f"the leaves of {name} are stacks of different lengths: {jax.tree.map(np.shape, gmms)}")
+        gmms = unstacked(gmms)
+    elif not isinstance(gmms, list | tuple):
+        raise TypeError(f"{name} must be a list of jaxgmm.GMM, or a stack of them, got {type(gmms).__name__}")
+    if not gmms:
+        raise ValueError(f"{name} is empty: pass at least one mixture")
+    for i, gmm in enumerate(gmms):
+        check_mixture(f"{name}[{i}]", gmm)
+    return {f"{name}[{i}]": gmm.num_dims for i, gmm in enumerate(gmms)}
+
+
+def _check_one_space(dims: dict[str, int]) -> None:
+    different = {num_dims: name for name, num_dims in reversed(dims.items())}
+    if len(different) > 1:
+        named = " and ".join(f"{name} has {num_dims}" for num_dims, name in reversed(different.items()))
+        raise ValueError(f"mixtures of different dimension: {named}; both must live in one space")
 
 
 def check_mixture(name: str, gmm: Any) -> None:
@@ -111,6 +146,14 @@ def _check_rule(rule: Any) -> None:
         raise TypeError(f"rule must be a rule such as jaxgmm.Sobol(2**14) or jaxgmm.MonteCarlo(10_000), got {rule!r}")
 
 
+def _check_divergence(divergence: Any) -> None:
+    if not callable(divergence):
+        raise TypeError(f"divergence must be a function of two mixtures, such as jaxgmm.js_divergence, got {divergence!r}")
+    bound = getattr(divergence, "keywords", {})  # of a functools.partial
+    if "rule" in bound or "key" in bound:
+        raise ValueError("divergence has a key or a rule bound by functools.partial: pass both beside it")
+
+
 def _positive_float(name: str, value: Any) -> float:
     if isinstance(value, Tracer):
         raise TypeError(f"{name} is traced, but it must be a static number: close over it, or name it in static_argnames")
@@ -134,3 +177,50 @@ def _checked_points(x: Any, mixture: tuple[str, GMM]) -> Array | np.ndarray:
     if not isinstance(x, Tracer) and not np.isfinite(np.asarray(x)).all():
         raise ValueError("x holds NaN or infinity: remove or impute those points first")
     return x
+
+
+def _checked_mixing_weights(weights: Any, gmms: Any) -> Array | np.ndarray:
+    if not isinstance(weights, Tracer):
+        weights = checked_weights(finite_array("weights", weights))
+    expected = (len(gmms.loc if isinstance(gmms, GMM) else gmms),)
+    if weights.shape != expected:
+        raise ValueError(f"weights must have shape {expected}, one for each mixture in gmms, got {weights.shape}")
+    return weights
+
+
+def _check_coordinates(arguments: dict[str, Any], gmm: GMM) -> None:
+    dtype = jnp.result_type(gmm.loc)
+    if "dims" in arguments:
+        arguments["dims"] = dims = _checked_dims(arguments["dims"], gmm.num_dims)
+        if "values" in arguments:
+            if len(dims) == gmm.num_dims:
+                raise ValueError(f"dims are all {gmm.num_dims} coordinates of gmm, so none is left; leave some out")
+            arguments["values"] = _checked_array("values", arguments["values"], (len(dims),), dtype)
+        return
+    arguments["matrix"] = matrix = _checked_array("matrix", arguments["matrix"], (None, gmm.num_dims), dtype)
+    if len(matrix) > gmm.num_dims or (not isinstance(matrix, Tracer) and np.linalg.matrix_rank(matrix) < len(matrix)):
+        raise ValueError(f"the {len(matrix)} rows of matrix are linearly dependent, so A x has no density: leave some out")
+    if arguments.get("shift") is not None:
+        arguments["shift"] = _checked_array("shift", arguments["shift"], (len(matrix),), dtype)
+
+
+def _checked_dims(dims: Any, num_dims: int) -> tuple[int, ...]:
+    try:
+        given = tuple(operator.index(dim) for dim in dims)
+    except TypeError:
+        raise TypeError(f"dims must be a sequence of integers, such as (0, 2), got {dims!r}") from None
+    if not given or any(not -num_dims <= dim < num_dims for dim in given):
+        raise ValueError(f"dims must be at least one coordinate from {-num_dims} to {num_dims - 1}, got {dims!r}")
+    positive = tuple(dim % num_dims for dim in given)
+    if len(set(positive)) < len(positive):
+        raise ValueError(f"dims must be distinct, got {dims!r}, which name the coordinates {positive}")
+    return positive
+
+
+def _checked_array(name: str, value: Any, shape: tuple[int | None, ...], dtype: Any) -> Array | np.ndarray:
+    """A finite array of that shape, where None is any length."""
+    array = value if isinstance(value, Tracer) else finite_array(name, value, dtype)
+    if array.ndim != len(shape) or any(b not in (None, a) for a, b in zip(array.shape, shape, strict=True)) or not array.size:
+        expected = str(shape).replace("None", "D'")
+        raise ValueError(f"{name} must have shape {expected}, got {array.shape}")
+    return array

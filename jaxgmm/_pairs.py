@@ -10,8 +10,15 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxgmm._door import door
-from jaxgmm._gmm import GMM, log_det
-from jaxgmm._linalg import HIGHEST, diagonal_matrices, inv_tril, log_det_and_mahalanobis, pack_tril, procrustes, unpack_tril
+from jaxgmm._gmm import GMM, log_det, mixed
+from jaxgmm._linalg import (
+    HIGHEST,
+    diagonal_matrices,
+    inv_tril,
+    log_det_and_mahalanobis,
+    procrustes,
+    unpack_tril,
+)
 
 T = TypeVar("T")
 
@@ -144,13 +151,7 @@ def component_entropy(p: GMM) -> Array:
 
 def joined(p: GMM, q: GMM) -> GMM:
     """The mixture p / 2 + q / 2: the components of p, then those of q."""
-    off_diag = None
-    if p.off_diag is not None or q.off_diag is not None:
-        off_diag = jnp.concatenate([pack_tril(gmm.scale_tril)[1] for gmm in (p, q)])
-    log_weights = jnp.concatenate([jax.nn.log_softmax(gmm.logits) for gmm in (p, q)])
-    return GMM(
-        log_weights - math.log(2), jnp.concatenate([p.loc, q.loc]), jnp.concatenate([_log_scale(p), _log_scale(q)]), off_diag
-    )
+    return mixed((p, q), jnp.full_like(p.loc, -math.log(2), shape=(2,)))
 
 
 def joined_log_weights(p: GMM, q: GMM) -> tuple[Array, Array]:

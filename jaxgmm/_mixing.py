@@ -1,0 +1,85 @@
+"""Several mixtures as one: their mixture, and a stack of them."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from jaxgmm._door import door
+from jaxgmm._gmm import GMM, alike, mixed, unstacked
+
+
+@door()
+def mixture_of(gmms: Sequence[GMM] | GMM, weights: ArrayLike | None = None) -> GMM:
+    r"""The mixture of mixtures, :math:`\sum_i w_i p_i`.
+
+    The midpoint in the Jensen-Shannon divergence is ``mixture_of([p, q])``.
+
+    Args:
+      gmms: mixtures of one dimension, of any numbers of components and covariance types: a sequence, or a stack.
+      weights: (n,), not negative, with sum 1 to within 1e-6; None: equal. Differentiable where positive.
+
+    Returns:
+      The mixture of all their components in turn, in the least restricted type of all: "full" if any covariance has an
+      off-diagonal part, else "diag", or "spherical" if all are.
+
+    Raises:
+      TypeError, ValueError: an element is not a finite mixture, dimensions differ, or weights are not those of a mixture.
+
+    Example:
+      >>> p = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
+      >>> q = GMM.from_moments([0.5, 0.5], [[1.0], [2.0]], [1.0, 1.0], "spherical")
+      >>> print(mixture_of([p, q], [0.2, 0.8]).weights.round(4))
+      [0.2 0.4 0.4]
+    """
+    gmms = unstacked(gmms) if isinstance(gmms, GMM) else gmms
+    dtype = jnp.result_type(gmms[0].loc)
+    if weights is None:
+        return mixed(gmms, jnp.full(len(gmms), -math.log(len(gmms)), dtype))
+    given = jnp.asarray(weights).astype(dtype)
+    positive = given > 0
+    return mixed(gmms, jnp.where(positive, jnp.log(jnp.where(positive, given, 1)), -jnp.inf))
+
+
+@door()
+def stack(gmms: Sequence[GMM] | GMM) -> GMM:
+    """One stacked pytree of several mixtures, for `jax.vmap`; their densities stay what they are.
+
+    Those with fewer components than the largest get components without weight, copies of their first with the logit -inf. All
+    come in the least restricted covariance type among them, as in `mixture_of`; those of equal shapes are stacked as they are.
+
+    Args:
+      gmms: n mixtures of one dimension: a sequence; a stack is returned as it is.
+
+    Returns:
+      A `GMM` whose leaves have a leading axis n.
+
+    Raises:
+      TypeError, ValueError: an element is not a finite mixture, or dimensions differ.
+
+    Example:
+      >>> import jax
+      >>> p = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
+      >>> q = GMM.from_moments([0.5, 0.5], [[1.0], [3.0]], [1.0, 1.0], "spherical")
+      >>> print(jax.vmap(lambda gmm: gmm.weights)(stack([p, q])))
+      [[1.  0. ]
+       [0.5 0.5]]
+    """
+    if isinstance(gmms, GMM):
+        return gmms
+    if any(jax.tree.map(jnp.shape, gmm) != jax.tree.map(jnp.shape, gmms[0]) for gmm in gmms):
+        most = max(gmm.num_components for gmm in gmms)
+        gmms = [_padded(gmm, most) for gmm in alike(gmms)]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *gmms)
+
+
+def _padded(gmm: GMM, num_components: int) -> GMM:
+    """The mixture with copies of its first component, without weight, up to that many."""
+    rows = np.arange(num_components)
+    alive = rows < gmm.num_components
+    padded = jax.tree.map(lambda leaf: leaf[np.where(alive, rows, 0)], gmm)
+    return dataclasses.replace(padded, logits=jnp.where(alive, padded.logits, -jnp.inf))
