@@ -14,6 +14,7 @@ from jaxgmm._bounds import js_bounds
 from jaxgmm._closed_form import cauchy_schwarz_divergence, l2_distance, log_l2_distance, mmd
 from jaxgmm._divergence import jeffreys_divergence, js_divergence
 from jaxgmm._door import door
+from jaxgmm._f_divergence import hellinger_distance, total_variation
 from jaxgmm._gmm import GMM
 from jaxgmm._mixing import stack
 from jaxgmm._rules import DEFAULT_RULE, Rule
@@ -22,6 +23,8 @@ from jaxgmm._transport import mixture_wasserstein
 SYMMETRIC = (
     js_divergence,
     jeffreys_divergence,
+    hellinger_distance,
+    total_variation,
     js_bounds,
     l2_distance,
     log_l2_distance,
