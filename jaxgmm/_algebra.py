@@ -175,19 +175,7 @@ def product(p: GMM, q: GMM) -> tuple[GMM, Array]:
     """
     weighted = (_log_weights_of_pairs(p, q) + component_overlaps(p, q)[1]).ravel()
     log_normaliser = jax.nn.logsumexp(weighted)
-    start, step = _paired(p, q, p.loc, q.loc)
-    step = step - start
-    logits = weighted - log_normaliser
-    if p.off_diag is None and q.off_diag is None:
-        a, b = _paired(p, q, p.log_diag, q.log_diag)
-        return GMM(logits, start + jax.nn.sigmoid(2 * (a - b)) * step, -0.5 * jnp.logaddexp(-2 * a, -2 * b), None), log_normaliser
-    a, b = _paired(p, q, *(inv_tril(factor_rows(gmm)) for gmm in (p, q)))
-    # [A^T B^T] is a root of the precision. With the coordinates reversed, its triangle's inverse is L^T, reversed as well.
-    lower = tril_of(jnp.concatenate([a.mT, b.mT], axis=2)[:, ::-1])[1].mT[:, ::-1, ::-1]
-    moved = step[:, :, None]
-    for factor in (b, b.mT, lower.mT, lower):
-        moved = jnp.matmul(factor, moved, precision=HIGHEST)
-    return GMM(logits, start + moved[:, :, 0], *pack_tril(lower)), log_normaliser
+    return _products(p, q, weighted - log_normaliser), log_normaliser
 
 
 @door()
@@ -204,7 +192,7 @@ def mixture_mean(gmm: GMM) -> Array:
       TypeError, ValueError: gmm is not a finite mixture.
 
     Example:
-      >>> print(mixture_mean(GMM.from_moments([0.25, 0.75], [[0.0], [4.0]], [1.0, 1.0], "spherical")))
+      >>> print(mixture_mean(GMM.from_moments([0.25, 0.75], [[0.0], [4.0]], [1.0, 1.0], "spherical")).round(4))
       [3.]
     """
     return jnp.matmul(gmm.weights, gmm.loc, precision=HIGHEST)
@@ -226,7 +214,7 @@ def mixture_covariance(gmm: GMM) -> Array:
       TypeError, ValueError: gmm is not a finite mixture.
 
     Example:
-      >>> print(mixture_covariance(GMM.from_moments([0.25, 0.75], [[0.0], [4.0]], [1.0, 1.0], "spherical")))
+      >>> print(mixture_covariance(GMM.from_moments([0.25, 0.75], [[0.0], [4.0]], [1.0, 1.0], "spherical")).round(4))
       [[4.]]
     """
     weights, offsets = gmm.weights, gmm.loc - mixture_mean(gmm)[None]
@@ -244,6 +232,21 @@ def _selected(gmm: GMM, dims: np.ndarray) -> GMM:
     if gmm.off_diag is None:
         return GMM(gmm.logits, loc, gmm.log_diag if gmm.log_diag.shape[1] == 1 else gmm.log_diag[:, dims], None)
     return GMM(gmm.logits, loc, *pack_tril(tril_of(factor_rows(gmm)[:, dims])[0]))
+
+
+def _products(p: GMM, q: GMM, logits: Array) -> GMM:
+    """The normalised products of all pairs of components, with these logits (K_p K_q,)."""
+    start, end = _paired(p, q, p.loc, q.loc)
+    if p.off_diag is None and q.off_diag is None:
+        a, b = _paired(p, q, p.log_diag, q.log_diag)
+        return GMM(logits, start + jax.nn.sigmoid(2 * (a - b)) * (end - start), -0.5 * jnp.logaddexp(-2 * a, -2 * b), None)
+    a, b = _paired(p, q, *(inv_tril(factor_rows(gmm)) for gmm in (p, q)))
+    # [A^T B^T] is a root of the precision. With the coordinates reversed, its triangle's inverse is L^T, reversed as well.
+    lower = tril_of(jnp.concatenate([a.mT, b.mT], axis=2)[:, ::-1])[1].mT[:, ::-1, ::-1]
+    step = (end - start)[:, :, None]
+    for factor in (b, b.mT, lower.mT, lower):  # C B^T B (mu_j - mu_k), as vectors all the way
+        step = jnp.matmul(factor, step, precision=HIGHEST)
+    return GMM(logits, start + step[:, :, 0], *pack_tril(lower))
 
 
 def _log_weights_of_pairs(p: GMM, q: GMM) -> Array:

@@ -14,7 +14,7 @@ from jax import Array
 from jax.core import Tracer
 
 from jaxgmm._gmm import GMM, unstacked
-from jaxgmm._moments import checked_weights, finite_array
+from jaxgmm._moments import checked_int, checked_weights, finite_array
 from jaxgmm._rules import Rule
 
 P = ParamSpec("P")
@@ -26,7 +26,8 @@ def door(*static: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
     Arguments are known by their names: p, q and gmm are mixtures of one dimension, and gmms and others sequences or stacks of
     such; x is points, key is a key, rule is a rule, bandwidth is a positive number; weights are those of gmms; dims are
-    coordinates of gmm and values what is given for them; matrix and shift are an affine map of its points.
+    coordinates of gmm and values what is given for them; matrix and shift are an affine map of its points; divergence is a
+    function of two mixtures, and batch_size a number of pairs of them.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -56,6 +57,10 @@ def check_arguments(arguments: dict[str, Any]) -> None:
         _check_key(arguments["key"])
     if "rule" in arguments:
         _check_rule(arguments["rule"])
+    if "divergence" in arguments:
+        _check_divergence(arguments["divergence"])
+    if "batch_size" in arguments:
+        arguments["batch_size"] = checked_int("batch_size", arguments["batch_size"])
     if "bandwidth" in arguments:
         _check_positive("bandwidth", arguments["bandwidth"])
     if "x" in arguments:
@@ -144,6 +149,14 @@ def _check_key(key: Any) -> None:
 def _check_rule(rule: Any) -> None:
     if isinstance(rule, type) or not isinstance(rule, Rule):
         raise TypeError(f"rule must be a rule such as jaxgmm.Sobol(2**14) or jaxgmm.MonteCarlo(10_000), got {rule!r}")
+
+
+def _check_divergence(divergence: Any) -> None:
+    if not callable(divergence):
+        raise TypeError(f"divergence must be a function of two mixtures, such as jaxgmm.js_divergence, got {divergence!r}")
+    bound = getattr(divergence, "keywords", {})  # of a functools.partial
+    if "rule" in bound or "key" in bound:
+        raise ValueError("divergence has a key or a rule bound by functools.partial: pass both beside it")
 
 
 def _check_positive(name: str, value: Any) -> None:

@@ -29,6 +29,14 @@ FUNCTIONS = {
     "mmd": lambda key, p, q: jaxgmm.mmd(p, q, 1.5),
     "kl_moment_matched": lambda key, p, q: jaxgmm.kl_moment_matched(p, q),
     "kl_bounds": lambda key, p, q: jaxgmm.kl_bounds(p, q),
+    "mixture_of": lambda key, p, q: jaxgmm.mixture_of([p, q]),
+    "condition": lambda key, p, q: jaxgmm.condition(p, (1,), [0.5]),
+    "affine": lambda key, p, q: jaxgmm.affine(p, [[1.0, 2.0]], [3.0]),
+    "convolve": lambda key, p, q: jaxgmm.convolve(p, q),
+    "product": lambda key, p, q: jaxgmm.product(p, q),
+    "mixture_covariance": lambda key, p, q: jaxgmm.mixture_covariance(p),
+    "mixture_wasserstein": lambda key, p, q: jaxgmm.mixture_wasserstein(p, q),
+    "pairwise": lambda key, p, q: jaxgmm.pairwise(jaxgmm.kl_divergence, key, [p, q], rule=RULE),
 }
 WITHOUT_WEIGHTS = ("component_log_prob", "gaussian_kl", "gaussian_wasserstein_squared")
 TYPES = ["full", "tied", "diag", "spherical"]

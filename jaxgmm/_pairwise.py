@@ -1,0 +1,108 @@
+"""The matrix of a divergence between all pairs of many mixtures."""
+
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxgmm._bounds import js_bounds
+from jaxgmm._closed_form import cauchy_schwarz_divergence, l2_distance, log_l2_distance, mmd
+from jaxgmm._divergence import jeffreys_divergence, js_divergence
+from jaxgmm._door import door
+from jaxgmm._gmm import GMM
+from jaxgmm._mixing import stack
+from jaxgmm._rules import DEFAULT_RULE, Rule
+from jaxgmm._transport import mixture_wasserstein
+
+SYMMETRIC = (
+    js_divergence,
+    jeffreys_divergence,
+    js_bounds,
+    l2_distance,
+    log_l2_distance,
+    cauchy_schwarz_divergence,
+    mmd,
+    mixture_wasserstein,
+)
+
+
+@door("divergence", "rule", "symmetric", "batch_size")
+def pairwise(
+    divergence: Callable[..., Any],
+    key: Array | None,
+    gmms: Sequence[GMM] | GMM,
+    others: Sequence[GMM] | GMM | None = None,
+    rule: Rule = DEFAULT_RULE,
+    *,
+    symmetric: bool | None = None,
+    batch_size: int = 8,
+) -> Any:
+    r"""The matrix of a divergence between all pairs of many mixtures, :math:`d_{ij} = D(p_i, q_j)`, as one compiled program.
+
+    Every pair gets the same key: common random numbers, so that differences between entries are less noisy than entries. Memory
+    grows with the result and with batch_size, not with the number of pairs times that of points.
+
+    Args:
+      divergence: a function of (key, p, q, rule), such as `js_divergence`; or of (p, q), such as `l2_distance` or `kl_bounds`,
+        which gets neither key nor rule. Bind further arguments by `functools.partial`, once: each new object compiles anew.
+      key: a random key; None for what draws nothing.
+      gmms: N mixtures, which may differ in their number of components and covariance type: a sequence, or a stack as `stack`
+        makes it of such.
+      others: M mixtures for the columns; None: gmms.
+      rule: the points, for a divergence that takes a rule.
+      symmetric: whether D(p, q) = D(q, p), so that without others each pair is computed once, in the order of gmms, and stands
+        in both of its places; None: so for the divergences of this package of which it is known.
+      batch_size: how many pairs are computed side by side: more keep a large device busy, and take more memory.
+
+    Returns:
+      (N, M), or a pytree of such matrices for a divergence that returns one, such as bounds.
+
+    Raises:
+      TypeError, ValueError: an argument is not usable, a mixture is not finite, or dimensions differ.
+
+    Example:
+      >>> import jax, jaxgmm
+      >>> gmms = [GMM.from_moments([1.0], [[mean]], [1.0], "spherical") for mean in (0.0, 1.0, 3.0)]
+      >>> print(pairwise(jaxgmm.kl_divergence, jax.random.key(0), gmms).round(2) + 0)
+      [[0.  0.5 4.5]
+       [0.5 0.  2. ]
+       [4.5 2.  0. ]]
+    """
+    rows = stack(gmms)
+    columns = rows if others is None else stack(others)
+    shape = len(rows.loc), len(columns.loc)
+    once = others is None and (getattr(divergence, "func", divergence) in SYMMETRIC if symmetric is None else symmetric)
+    i, j = np.triu_indices(shape[0]) if once else map(np.ravel, np.indices(shape))
+    between = _between(divergence, key, rule)
+    values = _map_pairs(lambda i, j: between(_at(rows, i), _at(columns, j)), i, j, min(batch_size, len(i)))
+    place = np.zeros(shape, int)
+    place[i, j] = np.arange(len(i))
+    if once:
+        place = np.maximum(place, place.T)
+    return jax.tree.map(lambda value: value[place], values)
+
+
+def _between(divergence: Callable[..., Any], key: Array | None, rule: Rule) -> Callable[[GMM, GMM], Any]:
+    """The divergence as a function of two mixtures."""
+    parameters = inspect.signature(divergence).parameters
+    leading = (key,) if "key" in parameters else ()
+    named = {"rule": rule} if "rule" in parameters else {}
+    return lambda p, q: divergence(*leading, p, q, **named)
+
+
+def _map_pairs(fn: Callable[[Array, Array], Any], i: np.ndarray, j: np.ndarray, batch_size: int) -> Any:
+    """fn of every pair of indices, batch_size of them side by side; the last batch is filled up with what is then left out."""
+    num_batches = math.ceil(len(i) / batch_size)
+    batches = [jnp.asarray(np.resize(index, (num_batches, batch_size))) for index in (i, j)]
+    values = jax.lax.map(lambda batch: jax.vmap(fn)(*batch), tuple(batches))
+    return jax.tree.map(lambda value: value.reshape(-1, *value.shape[2:])[: len(i)], values)
+
+
+def _at(gmms: GMM, index: Array) -> GMM:
+    """One mixture of a stack."""
+    return jax.tree.map(lambda leaf: leaf[index], gmms)
