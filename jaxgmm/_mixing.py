@@ -33,8 +33,8 @@ def mixture_of(gmms: Sequence[GMM] | GMM, weights: ArrayLike | None = None) -> G
     Example:
       >>> p = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
       >>> q = GMM.from_moments([0.5, 0.5], [[1.0], [2.0]], [1.0, 1.0], "spherical")
-      >>> print(mixture_of([p, q], [0.2, 0.8]).weights.round(4))
-      [0.2 0.4 0.4]
+      >>> print(mixture_of([p, q], [0.5, 0.5]).weights)
+      [0.5  0.25 0.25]
     """
     gmms = unstacked(gmms) if isinstance(gmms, GMM) else gmms
     dtype = jnp.result_type(gmms[0].loc)
