@@ -6,6 +6,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pair_reference
 import pytest
 import reference
 from conftest import PAIRS, gmm
@@ -28,7 +29,7 @@ def linear_programme(costs: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
 
 
 def squared_mw2(p: reference.Mixture, q: reference.Mixture) -> float:
-    return linear_programme(reference.table(reference.gaussian_wasserstein_squared, p, q), p.weights, q.weights)
+    return linear_programme(pair_reference.table(pair_reference.gaussian_wasserstein_squared, p, q), p.weights, q.weights)
 
 
 def w2_on_the_line(p: reference.Mixture, q: reference.Mixture) -> float:
