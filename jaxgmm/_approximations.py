@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxgmm._door import door
-from jaxgmm._gmm import GMM, translate
+from jaxgmm._gmm import GMM, centred
 from jaxgmm._linalg import HIGHEST, pack_tril, tril_of
 from jaxgmm._pairs import component_kl, component_overlaps, joined
 
@@ -137,8 +137,8 @@ def kl_moment_matched(p: GMM, q: GMM) -> Array:
     References:
       Hershey and Olsen, Approximating the Kullback Leibler divergence between Gaussian mixture models, ICASSP (2007), section 4.
     """
-    centre = -jax.lax.stop_gradient(p.loc.mean(0))
-    return component_kl(moment_matched(translate(p, centre)), moment_matched(translate(q, centre)))[0, 0]
+    p, q = centred(p, q)
+    return component_kl(moment_matched(p), moment_matched(q))[0, 0]
 
 
 def mean_log_mixture(p: GMM, q: GMM, log_kernel: Array) -> Array:

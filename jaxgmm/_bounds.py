@@ -10,7 +10,7 @@ from jax import Array
 
 from jaxgmm._approximations import mean_log_mixture, moment_matched
 from jaxgmm._door import door
-from jaxgmm._gmm import GMM, translate
+from jaxgmm._gmm import GMM, centred
 from jaxgmm._linalg import HIGHEST
 from jaxgmm._pairs import component_entropy, component_kl, component_overlaps, joined, joined_log_weights
 
@@ -56,7 +56,7 @@ def kl_bounds(p: GMM, q: GMM) -> tuple[Array, Array]:
       mixture models, ICASSP (2012). Hershey and Olsen, Approximating the Kullback Leibler divergence between Gaussian mixture
       models, ICASSP (2007), section 8.
     """
-    p, q = _centred(p, q)
+    p, q = centred(p, q)
     k, pairs = p.num_components, _pairs(p, joined(p, q))
     within, across = (jax.tree.map(lambda a, rows=rows: a[:, rows], pairs) for rows in (slice(k), slice(k, None)))
     lower_entropy, upper_entropy = _entropy_bounds(p, within)
@@ -100,7 +100,7 @@ def entropy_bounds(p: GMM) -> tuple[Array, Array]:
       Kolchinsky and Tracey, Estimating mixture entropy with pairwise distances, Entropy 19 (2017), section 3. Huber, Bailey,
       Durrant-Whyte and Hanebeck, On entropy approximation for Gaussian mixture random vectors, MFI (2008), for the overlaps.
     """
-    p, _ = _centred(p, p)
+    p, _ = centred(p, p)
     return _entropy_bounds(p, _pairs(p, p))
 
 
@@ -135,7 +135,7 @@ def js_bounds(p: GMM, q: GMM) -> tuple[Array, Array]:
       Lin, Divergence measures based on the Shannon entropy, IEEE Trans. Inf. Theory 37 (1991), eq. 4.1; and as for
       `entropy_bounds` and `kl_bounds`.
     """
-    m = joined(*_centred(p, q))
+    m = joined(*centred(p, q))
     pairs, parts = _pairs(m, m), jnp.stack(joined_log_weights(p, q))
     low_m, high_m = _entropy_bounds(m, pairs)
     low, high = jax.vmap(lambda logits: _entropy_bounds(dataclasses.replace(m, logits=logits), pairs))(parts)
@@ -207,12 +207,6 @@ class _Alternation(NamedTuple):
     bound: Array
     previous: Array
     num_steps: Array
-
-
-def _centred(p: GMM, q: GMM) -> tuple[GMM, GMM]:
-    """Both moved near the origin, where their moments lose no digits."""
-    centre = -jax.lax.stop_gradient(p.loc.mean(0))
-    return translate(p, centre), translate(q, centre)
 
 
 def _ordered(lower: Array, upper: Array) -> tuple[Array, Array]:

@@ -6,10 +6,9 @@ from jax import Array
 from jax.sharding import Mesh
 
 from jaxgmm._density import component_log_densities
-from jaxgmm._divergence import _centred
 from jaxgmm._door import door
 from jaxgmm._expectation import expectation
-from jaxgmm._gmm import GMM
+from jaxgmm._gmm import GMM, centred
 from jaxgmm._rules import DEFAULT_RULE, Rule
 
 
@@ -44,7 +43,7 @@ def component_information(key: Array | None, p: GMM, rule: Rule = DEFAULT_RULE, 
       Cover and Thomas, Elements of Information Theory, 2nd ed. (2006), section 2.3. Lin, Divergence measures based on the Shannon
       entropy, IEEE Trans. Inf. Theory 37 (1991), for several distributions.
     """
-    p, _ = _centred(p, p)
+    p, _ = centred(p, p)
     log_components, log_weights = component_log_densities(p), jax.nn.log_softmax(p.logits)
 
     def information(x: Array) -> Array:
@@ -86,7 +85,7 @@ def classification_entropy(key: Array | None, p: GMM, rule: Rule = DEFAULT_RULE,
       Celeux and Soromenho, An entropy criterion for assessing the number of clusters in a mixture model, J. Classification 13
       (1996), for the same sum over data.
     """
-    p, _ = _centred(p, p)
+    p, _ = centred(p, p)
     log_components, log_weights = component_log_densities(p), jax.nn.log_softmax(p.logits)
 
     def entropy(x: Array) -> Array:

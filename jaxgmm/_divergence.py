@@ -12,8 +12,12 @@ from jaxgmm._control import Controlled, controlled_log_density, uncontrolled
 from jaxgmm._density import log_density
 from jaxgmm._door import door
 from jaxgmm._expectation import controlled_expectation
-from jaxgmm._gmm import GMM, translate
+from jaxgmm._gmm import GMM, centred
 from jaxgmm._rules import DEFAULT_RULE, Rule, split_key
+
+LogDensity = Callable[[Array], Array]
+
+_held = jax.lax.stop_gradient
 
 
 @door("rule", "path_gradient", "mesh")
@@ -52,7 +56,7 @@ def kl_divergence(
       Kullback and Leibler, On information and sufficiency, Ann. Math. Stat. 22 (1951), eq. 2.4. Roeder, Wu and Duvenaud, Sticking
       the landing, NeurIPS (2017), for the path gradient.
     """
-    p, q = _centred(p, q)
+    p, q = centred(p, q)
     log_p, log_q = controlled_log_density(_held(p) if path_gradient else p), controlled_log_density(q)
     return controlled_expectation(key, p, log_p - log_q, rule, mesh)
 
@@ -91,7 +95,7 @@ def js_divergence(
     References:
       Lin, Divergence measures based on the Shannon entropy, IEEE Trans. Inf. Theory 37 (1991), eq. 4.1.
     """
-    p, q = _centred(p, q)
+    p, q = centred(p, q)
     log_p, log_q = map(log_density, _held((p, q)) if path_gradient else (p, q))
     key_p, key_q = split_key(key)
 
@@ -200,16 +204,5 @@ def cross_entropy(key: Array | None, p: GMM, q: GMM, rule: Rule = DEFAULT_RULE, 
     References:
       Cover and Thomas, Elements of Information Theory, 2nd ed. (2006), section 2.3 with 8.5.
     """
-    p, q = _centred(p, q)
+    p, q = centred(p, q)
     return -controlled_expectation(key, p, controlled_log_density(q), rule, mesh)
-
-
-LogDensity = Callable[[Array], Array]
-
-_held = jax.lax.stop_gradient
-
-
-def _centred(p: GMM, q: GMM) -> tuple[GMM, GMM]:
-    """Both mixtures moved so that the mean of p is at the origin, which changes no divergence and saves digits."""
-    centre = jax.lax.stop_gradient(p.weights @ p.loc)
-    return translate(p, -centre), translate(q, -centre)

@@ -60,8 +60,8 @@ def expectation(
     """
     check_arguments({"key": key, "gmm": gmm, "rule": rule})
     weights = gmm.weights
-    num_batches, batch = rule.batches(key, jax.lax.stop_gradient(weights), gmm.num_dims, _batch_length(gmm))
-    place = _placement(gmm)
+    num_batches, batch = rule.batches(key, jax.lax.stop_gradient(weights), gmm.num_dims, batch_length(gmm))
+    place = placement(gmm)
 
     def contribution(index: Array) -> T:
         component, nodes, node_weights = batch(index)
@@ -77,8 +77,8 @@ def controlled_expectation(key: Array | None, gmm: GMM, integrand: Controlled, r
 
     The normals are turned towards where h - s moves most.
     """
-    weights, place = gmm.weights, _placement(gmm)
-    num_batches, batch = rule.batches(key, jax.lax.stop_gradient(weights), gmm.num_dims, _batch_length(gmm))
+    weights, place = gmm.weights, placement(gmm)
+    num_batches, batch = rule.batches(key, jax.lax.stop_gradient(weights), gmm.num_dims, batch_length(gmm))
     num_points = num_batches * math.prod(jax.eval_shape(batch, jnp.uint32(0)).node_weights.shape)
     rest, means = integrand.values, jnp.zeros_like(weights)
     if _control_is_worth_it(gmm, integrand.num_features, num_points):
@@ -86,7 +86,7 @@ def controlled_expectation(key: Array | None, gmm: GMM, integrand: Controlled, r
         rest, means = control.rest_of(integrand), control.means
     num_pilots = min(MAX_PILOTS, num_points // (64 * gmm.num_components))
     if _turning_is_worth_it(gmm, rule, num_pilots):
-        place = _placement(gmm, main_directions(lambda c, nodes: rest(c, place(c, nodes)), gmm, num_pilots))
+        place = placement(gmm, main_directions(lambda c, nodes: rest(c, place(c, nodes)), gmm, num_pilots))
 
     def contribution(index: Array) -> Array:
         component, nodes, node_weights = batch(index)
@@ -107,7 +107,7 @@ def _turning_is_worth_it(gmm: GMM, rule: Rule, num_pilots: int) -> bool:
     return isinstance(rule, Sobol) and gmm.num_dims > MAX_DIMS_OF_WHOLE_NETS and gmm.off_diag is not None and num_pilots >= 16
 
 
-def _placement(gmm: GMM, turn: Array | None = None) -> Callable[[Array, Array], Array]:
+def placement(gmm: GMM, turn: Array | None = None) -> Callable[[Array, Array], Array]:
     """Components (s,) and their standard normals (s, D, b) -> points mu_k + L_k U_k eps, (s b, D)."""
     diagonal = gmm.off_diag is None
     scale = jnp.broadcast_to(jnp.exp(gmm.log_diag), gmm.loc.shape) if diagonal else gmm.scale_tril
@@ -204,7 +204,7 @@ def _loop(indices: Array, contribution: Callable[[Array], T]) -> T:
     return jax.lax.scan(add, (zeros, zeros), indices)[0][0]
 
 
-def _batch_length(gmm: GMM) -> int:
+def batch_length(gmm: GMM) -> int:
     """Points in a batch, such that the whitened points of all components stay in cache; diagonal ones are not stored."""
     stored = gmm.num_components * gmm.num_dims / (4 if gmm.off_diag is None else 1)
     return int(min(2048, max(256, 2**20 / stored)))

@@ -10,10 +10,10 @@ from jax import Array
 from jax.sharding import Mesh
 
 from jaxgmm._density import log_density
-from jaxgmm._divergence import _centred, kl_divergence
+from jaxgmm._divergence import kl_divergence
 from jaxgmm._door import door
 from jaxgmm._expectation import expectation
-from jaxgmm._gmm import GMM
+from jaxgmm._gmm import GMM, centred
 from jaxgmm._rules import DEFAULT_RULE, Rule, SigmaPoints, split_key
 
 T = TypeVar("T")
@@ -96,7 +96,7 @@ def _renyi_below_one(key: Array | None, p: GMM, q: GMM, alpha: float, beta: floa
 
 def _renyi_above_one(key: Array | None, p: GMM, q: GMM, alpha: float, rule: Rule, mesh: Mesh | None) -> Array:
     """The log-ratio enters less a constant near its mean, so that its exponential neither underflows nor overflows early."""
-    p, q = _centred(p, q)
+    p, q = centred(p, q)
     log_p, log_q = log_density(p), log_density(q)
     level = jax.lax.stop_gradient(expectation(None, p, lambda x: log_p(x) - log_q(x), SigmaPoints()))
     largest = 0.9 * math.log(float(jnp.finfo(level.dtype).max))
@@ -228,7 +228,7 @@ def f_divergence(
       Csiszar, Information-type measures of difference of probability distributions and indirect observations, Studia Sci. Math.
       Hungar. 2 (1967).
     """
-    p, q = _centred(p, q)
+    p, q = centred(p, q)
     log_p, log_q = log_density(p), log_density(q)
 
     def ratio(s: Array) -> Array:
@@ -244,7 +244,7 @@ def f_divergence(
 
 def _under_midpoint(key: Array | None, p: GMM, q: GMM, fn: Callable[[Array], T], rule: Rule, mesh: Mesh | None) -> T:
     """The expectation under (p + q) / 2 of a function of log p - log q."""
-    p, q = _centred(p, q)
+    p, q = centred(p, q)
     log_p, log_q = log_density(p), log_density(q)
     key_p, key_q = split_key(key)
     from_p = expectation(key_p, p, lambda x: fn(log_p(x) - log_q(x)), rule, mesh=mesh)

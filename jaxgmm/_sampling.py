@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxgmm._door import door
-from jaxgmm._expectation import _batch_length, _placement
+from jaxgmm._expectation import batch_length, placement
 from jaxgmm._gmm import GMM, translate
 
 
@@ -60,7 +60,7 @@ def sample(key: Array, gmm: GMM, num_samples: int) -> Array:
     """
     if key is None:
         raise ValueError("key is None, but sample draws at random: pass key=jax.random.key(0), say")
-    num_batches = math.ceil(num_samples / _batch_length(gmm))
+    num_batches = math.ceil(num_samples / batch_length(gmm))
     size = math.ceil(num_samples / num_batches)
     drawn = jax.lax.map(lambda key: _drawn(key, gmm, size), jax.random.split(key, num_batches))
     return _moving(*drawn, gmm).reshape(-1, gmm.num_dims)[:num_samples]
@@ -76,7 +76,7 @@ def _drawn(key: Array, gmm: GMM, n: int) -> tuple[Array, Array]:
 @jax.custom_jvp
 def _moving(component: Array, eps: Array, gmm: GMM) -> Array:
     """The points drawn, in batches (m, n, D); where they are differentiated, they move with the mixture."""
-    place = _placement(gmm)
+    place = placement(gmm)
     return jax.lax.map(lambda drawn: place(drawn[0], drawn[1][:, :, None]), (component, eps))
 
 

@@ -12,7 +12,7 @@ from conftest import PAIRS, assert_within, gmm, random_mixture
 
 import jaxgmm
 from jaxgmm._control import controlled_log_density, fitted_control
-from jaxgmm._expectation import _placement
+from jaxgmm._expectation import placement
 
 estimate = functools.partial(jaxgmm.estimate, num_replicates=64)
 
@@ -38,7 +38,7 @@ SINGLE = [reference.Mixture(np.ones(1), mean[None], np.diag(variances)[None]) fo
 
 def trusted(p: jaxgmm.GMM, q: jaxgmm.GMM) -> np.ndarray:
     integrand = controlled_log_density(p) - controlled_log_density(q)
-    return np.asarray((fitted_control(integrand, _placement(p), p.loc).coefficients != 0).any(1))
+    return np.asarray((fitted_control(integrand, placement(p), p.loc).coefficients != 0).any(1))
 
 
 @pytest.mark.parametrize("stretch", [0.0, 2.0, 8.0])
@@ -116,8 +116,8 @@ def test_its_mean_is_exact(covariance_type, key):
             whitened = np.linalg.solve(factor, np.column_stack([np.linalg.cholesky(p.covariances[k]), p.means[k] - q.loc[j]]))
             exact[k, j] = -3 * np.log(2 * np.pi) - np.log(np.diag(factor)).sum() - 0.5 * (whitened**2).sum()
     sampled = gmm(p)
-    control = fitted_control(integrand, _placement(sampled), sampled.loc)
+    control = fitted_control(integrand, placement(sampled), sampled.loc)
     np.testing.assert_allclose(jnp.where(control.coefficients == 0, 0, exact), control.coefficients, rtol=1e-12)
     nodes = jax.random.normal(key, (3, 6, 4))
-    features = integrand.fn(_placement(sampled)(jnp.arange(3), nodes))[1]
+    features = integrand.fn(placement(sampled)(jnp.arange(3), nodes))[1]
     assert control.at(jnp.arange(3), features).shape == (12,)

@@ -69,7 +69,7 @@ def medians(functions: dict[str, Callable[[], object]], rounds: int) -> dict[str
 
 def floor(p: GMM, q: GMM, n: int) -> Callable[[], jax.Array]:
     """The matrix products alone: placing n points, and whitening them by each component of both mixtures."""
-    block = _expectation._batch_length(p)
+    block = _expectation.batch_length(p)
     num_rows = (p.num_components + q.num_components) * p.num_dims
     rows = jnp.ones((num_rows if p.off_diag is not None else p.num_components + q.num_components, p.num_dims), jnp.float32)
     nodes = jnp.ones((-(-n // block), p.num_dims, block), jnp.float32)
@@ -165,19 +165,19 @@ def batch_lengths(n: int, rounds: int) -> None:
     for name, build in PAIRS.items():
         p, q = build()
         cells = [times_with_batches_of(length, p, q, n, rounds) for length in lengths]
-        used = _expectation._batch_length(p)
+        used = _expectation.batch_length(p)
         marks = ["*" if length == used else " " for length in lengths]
         print(f"{name:22s}" + "".join(cell + mark for cell, mark in zip(cells, marks, strict=True)), flush=True)
 
 
 def times_with_batches_of(length: int, p: GMM, q: GMM, n: int, rounds: int) -> str:
-    chosen, key = _expectation._batch_length, jax.random.key(0)
-    _expectation._batch_length = lambda gmm: length
+    chosen, key = _expectation.batch_length, jax.random.key(0)
+    _expectation.batch_length = lambda gmm: length
     jax.clear_caches()
     value = jax.jit(lambda key, p, q: jaxgmm.kl_divergence(key, p, q, jaxgmm.Sobol(n)))
     gradient = jax.jit(jax.grad(value, argnums=(1, 2)))
     times = medians({"value": lambda: value(key, p, q), "gradient": lambda: gradient(key, p, q)}, rounds)
-    _expectation._batch_length = chosen
+    _expectation.batch_length = chosen
     return f"{1e3 * times['value']:7.1f}{1e3 * times['gradient']:8.1f}"
 
 
