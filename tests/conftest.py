@@ -54,6 +54,13 @@ def random_mixture(seed: int, k: int, d: int, spread: float = 2.0) -> reference.
     )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def room_for_more_programs():
+    """A process may map only so many pieces of memory, and compiled programs are made of them: XLA crashes at the limit."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def key():
     return jax.random.key(20)

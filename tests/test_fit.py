@@ -101,6 +101,7 @@ def as_reference(q: GMM) -> reference.Mixture:
     return reference.Mixture(np.asarray(q.weights, float), np.asarray(q.means, float), factors @ factors.transpose(0, 2, 1))
 
 
+@pytest.mark.long
 def test_recovering_five_components(key, record_property):
     """The best of twenty random starts, all in one compiled call, is the target; so is a good share of the others."""
     target = GMM.random(jax.random.key(5), 5, 2, spread=3.0)
@@ -175,6 +176,7 @@ def test_minibatches_estimate_the_likelihood(key):
     assert jaxgmm.negative_log_likelihood(result.params, x) < whole - 0.2
 
 
+@pytest.mark.long
 def test_weights_alone_are_those_of_a_convex_solver(key):
     """Twelve fixed Gaussians in 32 dimensions; the oracle minimises -E_p log q over the simplex, on points of its own."""
     rng = np.random.default_rng(0)
@@ -247,7 +249,7 @@ def assert_equal(a, b):
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
-@pytest.mark.parametrize("optimizer", [ADAM, optax.lbfgs()], ids=["adam", "lbfgs"])
+@pytest.mark.parametrize("optimizer", [ADAM, pytest.param(optax.lbfgs(), marks=pytest.mark.long)], ids=["adam", "lbfgs"])
 @pytest.mark.parametrize("cut", [100, 137])
 def test_two_halves_are_the_whole_bit_for_bit(optimizer, cut, key):
     fit = functools.partial(jaxgmm.fit, fixed_key=optimizer is not ADAM, tol=0.0, window=170)
@@ -424,6 +426,7 @@ def test_bad_losses(call, error, message):
         call()
 
 
+@pytest.mark.long
 def test_many_posteriors_against_one_prior(key):
     """Down to one point for each divergence, all in one call, the mean is unbiased, in value and in the prior's gradient."""
     rng = np.random.default_rng(0)
