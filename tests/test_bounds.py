@@ -12,6 +12,8 @@ from test_closed_form import gradient_of, typed, unconstrained
 import jaxgmm
 from jaxgmm._bounds import _variational_bound
 
+pytestmark = pytest.mark.long
+
 APPROXIMATIONS = {
     "kl_variational": pair_reference.kl_variational,
     "kl_product": pair_reference.kl_product,
@@ -83,7 +85,6 @@ def test_against_dense_formulas(d, type_p, type_q):
         assert values["kl_bounds"][1] <= most + 1e-12
 
 
-@pytest.mark.long
 def test_gradients():
     """In every parameter, of every entry with a random cotangent, against differences of the dense formulas."""
     (_, p), (_, q) = typed(1, 2, 2, "diag"), typed(2, 2, 2, "diag")

@@ -14,6 +14,8 @@ import jaxgmm
 from jaxgmm._control import controlled_log_density, fitted_control
 from jaxgmm._expectation import placement
 
+pytestmark = pytest.mark.long
+
 estimate = functools.partial(jaxgmm.estimate, num_replicates=64)
 
 

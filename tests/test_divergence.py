@@ -234,6 +234,7 @@ def test_old_style_keys_are_keys():
     assert jaxgmm.kl_divergence(jax.random.PRNGKey(0), p, q) == jaxgmm.kl_divergence(jax.random.key(0), p, q)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("divergence", [jaxgmm.kl_divergence, jaxgmm.js_divergence, jaxgmm.jeffreys_divergence])
 def test_path_gradient(divergence, key):
     """As right as the default in every parameter; exactly 0 between a mixture and itself, where the default is not."""

@@ -14,6 +14,8 @@ from test_divergence import LEAVES, exact_gradient, unconstrained
 
 import jaxgmm
 
+pytestmark = pytest.mark.long
+
 estimate = functools.partial(jaxgmm.estimate, num_replicates=64)
 GAUSS_HERMITE = jaxgmm.GaussHermite(200)
 

@@ -14,6 +14,8 @@ from test_transforms import COMPILATIONS
 
 import jaxgmm
 
+pytestmark = pytest.mark.long
+
 RULE = jaxgmm.Sobol(256)
 
 
@@ -113,7 +115,6 @@ def test_gradients_and_jit(key):
     assert np.abs(gradient.logits).max() > 0.01
 
 
-@pytest.mark.long
 def test_memory_is_flat_in_the_number_of_pairs_and_points():
     """All pairs of 12 and of 48 mixtures, 16 times as many, with 512 and 8192 points each."""
     program = (

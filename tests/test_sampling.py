@@ -16,6 +16,8 @@ from scipy.special import logsumexp, ndtr
 import jaxgmm
 from jaxgmm._sampling import _keeping_quantiles_on_the_line
 
+pytestmark = pytest.mark.long
+
 LINE, PLANE = PAIRS["overlapping"][0], PAIRS["plane"][0]
 estimate = functools.partial(jaxgmm.estimate, num_replicates=64)
 
@@ -95,7 +97,6 @@ def test_gradients_in_every_parameter(p, key):
     assert np.abs(exact.logits).max() > 10 * result.standard_error.logits.max()
 
 
-@pytest.mark.long
 def test_hessian(key):
     p = gmm(LINE)
     exact = reference.central_differences_of_gradient(lambda v: exact_mean(unflat(v, p)), np.asarray(flat(p)))
@@ -152,7 +153,6 @@ def test_points_keep_their_quantiles(covariance_type, key):
             np.testing.assert_allclose(second[row, i], exact, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.long
 def test_forwards_is_backwards(key):
     """In the first and in the second derivative, and there through a loop as well, where JAX forgets rules for derivatives."""
     p = plane("diag")

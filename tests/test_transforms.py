@@ -80,13 +80,14 @@ def test_jit_and_vmap(name, key):
     assert_trees_close(mapped, stack(one_by_one), 1e-12)
 
 
-def each_with_one_type_and_the_others_long():
-    for index, name in enumerate(FUNCTIONS):
-        for turn, covariance_type in enumerate(TYPES):
-            yield pytest.param(name, covariance_type, marks=[pytest.mark.long] if (index + turn) % len(TYPES) else [])
+EACH_WITH_EACH_TYPE = [
+    pytest.param(name, covariance_type, marks=[pytest.mark.long] if (index + turn) % len(TYPES) else [])
+    for index, name in enumerate(FUNCTIONS)
+    for turn, covariance_type in enumerate(TYPES)
+]
 
 
-@pytest.mark.parametrize(("name", "covariance_type"), each_with_one_type_and_the_others_long())
+@pytest.mark.parametrize(("name", "covariance_type"), EACH_WITH_EACH_TYPE)
 def test_float32_stays_float32_and_gradients_are_finite(name, covariance_type, key):
     """With x64 enabled, in the value and in the gradient, which has the shapes of the parameters."""
     p, q = pair(covariance_type, 0, np.float32)
