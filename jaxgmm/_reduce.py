@@ -1,6 +1,7 @@
 """Fewer components: greedy merging, refined by a fit if asked for."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -67,8 +68,13 @@ def reduce(
         raise TypeError(f"refine must make a loss of gmm, as jaxgmm.forward_kl_loss does, got {refine!r}")
     if key is None:
         raise ValueError("key is None, but refine draws at random: pass key=jax.random.key(0), say")
-    optimizer = optimizer or optax.adam(optax.cosine_decay_schedule(0.03, num_steps), b2=0.9)
-    return fit(key, refine(gmm), merged, optimizer, num_steps).params
+    return fit(key, refine(gmm), merged, optimizer or _adam(num_steps), num_steps).params
+
+
+@functools.cache
+def _adam(num_steps: int) -> optax.GradientTransformation:
+    """The same object for the same number of steps, so that a second reduction compiles nothing."""
+    return optax.adam(optax.cosine_decay_schedule(0.03, num_steps), b2=0.9)
 
 
 def _merged(gmm: GMM, num_components: int) -> GMM:
