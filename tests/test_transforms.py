@@ -68,6 +68,7 @@ def assert_trees_close(a, b, rtol: float) -> None:
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=rtol, atol=rtol), a, b)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_jit_and_vmap(name, key):
     """Under jit, and over stacks of keys and of both mixtures, each function answers as it does one by one."""
