@@ -60,7 +60,7 @@ def forward_kl_loss(p: GMM, rule: Rule = FITTING_RULE) -> Objective:
       0.500
     """
     check_arguments({"p": p, "rule": rule})
-    return Objective(_forward_kl, p, (rule,))
+    return Objective(kl_divergence, p, (rule,))
 
 
 def reverse_kl_loss(p: GMM, rule: Rule = FITTING_RULE, *, path_gradient: bool = True) -> Objective:
@@ -113,7 +113,7 @@ def js_loss(p: GMM, rule: Rule = FITTING_RULE) -> Objective:
       0.337
     """
     check_arguments({"p": p, "rule": rule})
-    return Objective(_js, p, (rule,))
+    return Objective(js_divergence, p, (rule,))
 
 
 def jeffreys_loss(p: GMM, rule: Rule = FITTING_RULE) -> Objective:
@@ -137,7 +137,7 @@ def jeffreys_loss(p: GMM, rule: Rule = FITTING_RULE) -> Objective:
       1.000
     """
     check_arguments({"p": p, "rule": rule})
-    return Objective(_jeffreys, p, (rule,))
+    return Objective(jeffreys_divergence, p, (rule,))
 
 
 def likelihood_loss(x: ArrayLike, batch_size: int | None = None) -> Objective:
@@ -229,20 +229,8 @@ def negative_log_likelihood(gmm: GMM, x: ArrayLike) -> Array:
     return -log_density(gmm)(jnp.asarray(x)).mean()
 
 
-def _forward_kl(key: Array, p: GMM, q: GMM, rule: Rule) -> Array:
-    return kl_divergence(key, p, q, rule)
-
-
 def _reverse_kl(key: Array, p: GMM, q: GMM, rule: Rule, path_gradient: bool) -> Array:
     return kl_divergence(key, q, p, rule, path_gradient=path_gradient)
-
-
-def _js(key: Array, p: GMM, q: GMM, rule: Rule) -> Array:
-    return js_divergence(key, p, q, rule)
-
-
-def _jeffreys(key: Array, p: GMM, q: GMM, rule: Rule) -> Array:
-    return jeffreys_divergence(key, p, q, rule)
 
 
 def _likelihood(key: Array, x: Array, q: GMM, batch_size: int | None) -> Array:
