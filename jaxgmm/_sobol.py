@@ -2,10 +2,12 @@
 
 import functools
 import math
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from jax import Array
 from jax.typing import DTypeLike
 
@@ -13,13 +15,46 @@ from jax.typing import DTypeLike
 @functools.cache
 def directions_of(num_dims: int, num_bits: int) -> np.ndarray:
     """Direction numbers (num_bits, D) of the Sobol' sequence, the most significant bit first."""
-    from scipy.stats import qmc  # deferred: half a second that a user of MonteCarlo need not pay
+    table = Path(scipy.__file__).parent / "stats" / "_sobol_direction_numbers.npz"
+    # SciPy's own file, as importing scipy.stats takes half a second that a user would wait for.
+    return directions_from_table(table, num_dims)[:num_bits] if table.is_file() else directions_from_points(num_dims, num_bits)
+
+
+def directions_from_table(table: Path, num_dims: int) -> np.ndarray:
+    r"""Direction numbers (32, D) from the primitive polynomials, of degree d with coefficients a, and the first d numbers.
+
+    .. math:: m_i = 2 a_1 m_{i-1} \oplus \dots \oplus 2^d a_d m_{i-d} \oplus m_{i-d}
+
+    References:
+      Bratley and Fox, Algorithm 659: implementing Sobol's quasirandom sequence generator, ACM TOMS 14 (1988), eq. 2.
+    """
+    with np.load(table) as arrays:
+        polynomials, first = arrays["poly"], arrays["vinit"].T.astype(np.uint64)
+    if num_dims > len(polynomials):
+        raise ValueError(f"Sobol' sequences have at most {len(polynomials)} dimensions, got {num_dims}; use MonteCarlo")
+    polynomials = polynomials[:num_dims]
+    degree = np.floor(np.log2(polynomials)).astype(int)
+    numbers = np.zeros((32, num_dims), np.uint64)
+    numbers[: len(first)] = first[:, :num_dims]
+    numbers[:, 0] = 1
+    for i in range(1, 32):
+        unknown = np.flatnonzero((degree <= i) & (degree > 0))
+        total = numbers[i - degree[unknown], unknown]
+        for k in range(1, min(i, degree.max()) + 1):
+            has_term = (polynomials[unknown] >> np.maximum(degree[unknown] - k, 0) & 1 == 1) & (degree[unknown] >= k)
+            total ^= np.where(has_term, numbers[i - k, unknown] << np.uint64(k), np.uint64(0))
+        numbers[i, unknown] = total
+    return (numbers << np.arange(31, -1, -1, dtype=np.uint64)[:, None]).astype(np.uint32)
+
+
+def directions_from_points(num_dims: int, num_bits: int) -> np.ndarray:
+    """The same from SciPy's public generator: in Gray code order, points 2**b - 1 and 2**b differ by direction b."""
+    from scipy.stats import qmc
 
     if num_dims > qmc.Sobol.MAXDIM:
         raise ValueError(f"Sobol' sequences have at most {qmc.Sobol.MAXDIM} dimensions, got {num_dims}; use MonteCarlo")
     table = np.zeros((num_bits, num_dims), np.uint32)
     for bit in range(num_bits):
-        # In Gray code order, points 2**bit - 1 and 2**bit differ by the direction number of that bit.
         engine = qmc.Sobol(num_dims, scramble=False, bits=32)
         if bit:
             engine.fast_forward(2**bit - 1)
