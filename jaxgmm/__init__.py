@@ -41,6 +41,7 @@ from jaxgmm._fit import fit as fit
 from jaxgmm._gmm import GMM as GMM
 from jaxgmm._mixing import mixture_of as mixture_of
 from jaxgmm._mixing import stack as stack
+from jaxgmm._objectives import cross_entropy_loss as cross_entropy_loss
 from jaxgmm._objectives import forward_kl_loss as forward_kl_loss
 from jaxgmm._objectives import jeffreys_loss as jeffreys_loss
 from jaxgmm._objectives import js_loss as js_loss

@@ -147,14 +147,16 @@ def _beginning(key: Array, loss: Callable[[Array, T], Array], params: T, optimiz
     if not isinstance(value, jax.ShapeDtypeStruct) or value.shape or not jnp.issubdtype(value.dtype, jnp.floating):
         raise TypeError(f"loss must return a floating scalar, got {value}; average it, say with .mean()")
     state = optimizer.init(params)  # type: ignore[arg-type]
-    zero, no = jnp.zeros((), value.dtype), jnp.zeros((), bool)
-    nothing_yet = State(state, (params, state), jnp.zeros((), np.int32), zero, zero + jnp.inf)
-    start = FitResult(params, jnp.zeros(0, value.dtype), no, no, nothing_yet)
+    zero, infinity, no, count = jax.device_put(  # where jnp.zeros would compile a program each
+        (np.zeros((), value.dtype), np.full((), np.inf, value.dtype), np.zeros((), bool), np.zeros((), np.int32))
+    )
+    nothing_yet = State(state, (params, state), count, zero, infinity)
+    start = FitResult(params, jax.device_put(np.zeros(0, value.dtype)), no, no, nothing_yet)
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), start)  # as a weak type would compile the second chunk anew
 
 
 def _going_on(result: FitResult[T]) -> FitResult[T]:
-    no = jnp.zeros((), bool)
+    no = jax.device_put(np.zeros((), bool))
     return dataclasses.replace(result, converged=no, diverged=no)
 
 

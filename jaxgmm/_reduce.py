@@ -23,7 +23,7 @@ def reduce(
     *,
     refine: Callable[[GMM], Callable[[Array, GMM], Array]] | None = None,
     key: Array | None = None,
-    num_steps: int = 100,
+    num_steps: int = 60,
     optimizer: optax.GradientTransformation | None = None,
 ) -> GMM:
     r"""A mixture of fewer components that is close to this one.
@@ -38,7 +38,8 @@ def reduce(
     Args:
       gmm: the mixture.
       num_components: how many components to leave, at most.
-      refine: a loss to make of gmm and then to fit the result by, such as `forward_kl_loss`; None: merging alone.
+      refine: a loss to make of gmm and then to fit the result by, such as `cross_entropy_loss`, the cheapest, for the
+        forward KL; None: merging alone.
       key: a random key for refine.
       num_steps: the steps of refine.
       optimizer: of refine; None: ``optax.adam`` with a rate that falls from 0.03 to 0.
@@ -65,7 +66,7 @@ def reduce(
     if refine is None:
         return merged
     if not callable(refine):
-        raise TypeError(f"refine must make a loss of gmm, as jaxgmm.forward_kl_loss does, got {refine!r}")
+        raise TypeError(f"refine must make a loss of gmm, as jaxgmm.cross_entropy_loss does, got {refine!r}")
     if key is None:
         raise ValueError("key is None, but refine draws at random: pass key=jax.random.key(0), say")
     return fit(key, refine(gmm), merged, optimizer or _adam(num_steps), num_steps).params

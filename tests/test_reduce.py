@@ -112,7 +112,7 @@ def test_dtype_is_kept():
     [
         (lambda p: jaxgmm.reduce(3, 2), TypeError, "gmm must be a jaxgmm.GMM, got int"),
         (lambda p: jaxgmm.reduce(p, 0), ValueError, "num_components must be an integer of at least 1, got 0"),
-        (lambda p: jaxgmm.reduce(p, 2, refine=jaxgmm.forward_kl_loss), ValueError, "key is None, but refine draws"),
+        (lambda p: jaxgmm.reduce(p, 2, refine=jaxgmm.cross_entropy_loss), ValueError, "key is None, but refine draws"),
         (lambda p: jaxgmm.reduce(p, 2, refine=3, key=jax.random.key(0)), TypeError, "refine must make a loss"),
         (lambda p: jax.jit(lambda p: jaxgmm.reduce(p, 2))(p), TypeError, "gmm is traced, and reduce runs in NumPy"),
     ],
@@ -131,7 +131,7 @@ def test_refined_reduction_beats_merging_and_sampling_on_the_digits(covariance_t
     p = jaxgmm.from_sklearn(fitted, np.float32)
     usual = GaussianMixture(fewer, covariance_type=covariance_type, random_state=0).fit(fitted.sample(100_000)[0])
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        refined = jaxgmm.reduce(p, fewer, refine=jaxgmm.forward_kl_loss, key=jax.random.key(0))
+        refined = jaxgmm.reduce(p, fewer, refine=jaxgmm.cross_entropy_loss, key=jax.random.key(0))
     refined_kl, *others = (
         jaxgmm.estimate(jaxgmm.kl_divergence, jax.random.key(1), p, q, rule=jaxgmm.Sobol(2**14), num_replicates=8)
         for q in (refined, jaxgmm.reduce(p, fewer), jaxgmm.from_sklearn(usual, np.float32))

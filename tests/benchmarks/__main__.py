@@ -231,7 +231,7 @@ def reduced_digits(family: str, d: int, k: int, fewer: int):
     fitted = GaussianMixture(k, covariance_type=family, reg_covar=1e-2, random_state=0).fit(x / x.std(0))
     p, key = jaxgmm.from_sklearn(fitted), jax.random.key(0)
     ways = {
-        "refined": lambda: jaxgmm.reduce(p, fewer, refine=jaxgmm.forward_kl_loss, key=key),
+        "refined": lambda: jaxgmm.reduce(p, fewer, refine=jaxgmm.cross_entropy_loss, key=key),
         "merged": lambda: jaxgmm.reduce(p, fewer),
         "EM": lambda: jaxgmm.from_sklearn(
             GaussianMixture(fewer, covariance_type=family, random_state=0).fit(fitted.sample(100_000)[0])
