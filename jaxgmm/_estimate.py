@@ -90,7 +90,7 @@ def estimate(
       options: what else divergence takes by name, such as its ``mesh`` or ``path_gradient``.
 
     Returns:
-      An `Estimate`; its `converged` is False if max_points did not suffice.
+      An `Estimate`; its ``converged`` is False if max_points did not suffice.
 
     Raises:
       TypeError, ValueError: an argument is not usable; the rule draws nothing, so that replicates could not differ.
@@ -156,7 +156,7 @@ def _replicated(
     divergence: Divergence, key: Array, mixtures: tuple[GMM, ...], rule: Rule, num_replicates: int, options: dict[str, Any]
 ) -> Estimate:
     value, error = _mean_and_error(divergence, key, mixtures, rule, num_replicates, tuple(sorted(options.items())))
-    num_points = num_replicates * rule.n if hasattr(rule, "n") else None  # type: ignore[attr-defined]
+    num_points = num_replicates * rule.n if hasattr(rule, "n") else None  # pyright: ignore[reportAttributeAccessIssue]
     return Estimate(value, error, num_replicates, num_points, None)
 
 

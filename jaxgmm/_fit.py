@@ -82,7 +82,7 @@ def fit(
 
     Args:
       key: a random key.
-      loss: a function of (key, params) to a scalar, such as `forward_kl_loss(p)` or ``lambda key, q: kl_divergence(key, p, q)``.
+      loss: a function of (key, params) to a scalar: that of `forward_kl_loss`, or ``lambda key, q: kl_divergence(key, p, q)``.
       params: where to start, any pytree of floating arrays; or a `FitResult` to go on from, which with the same key equals the
         unbroken run bit for bit.
       optimizer: an optax optimiser.
@@ -146,7 +146,7 @@ def _beginning(key: Array, loss: Callable[[Array, T], Array], params: T, optimiz
     value = jax.eval_shape(loss, key, params)
     if not isinstance(value, jax.ShapeDtypeStruct) or value.shape or not jnp.issubdtype(value.dtype, jnp.floating):
         raise TypeError(f"loss must return a floating scalar, got {value}; average it, say with .mean()")
-    state = optimizer.init(params)  # type: ignore[arg-type]
+    state = optimizer.init(params)  # pyright: ignore[reportArgumentType]
     zero, infinity, no, count = jax.device_put(  # where jnp.zeros would compile a program each
         (np.zeros((), value.dtype), np.full((), np.inf, value.dtype), np.zeros((), bool), np.zeros((), np.int32))
     )
@@ -205,9 +205,9 @@ def _step(
         now.params,
         value=value,
         grad=gradient,
-        value_fn=objective,  # type: ignore[arg-type]
+        value_fn=objective,
     )
-    here, there = (now.params, now.state.optimizer), (optax.apply_updates(now.params, updates), state)  # type: ignore[arg-type]
+    here, there = (now.params, now.state.optimizer), (optax.apply_updates(now.params, updates), state)
     finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves((value, gradient))]).all()
     back = now.state.last_good
     (params, state), last_good = jax.tree.map(functools.partial(jnp.where, finite), (there, here), (back, back))

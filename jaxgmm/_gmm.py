@@ -140,7 +140,7 @@ class GMM:
     ) -> "GMM":
         """A mixture at random, to start a fit from or to try things on.
 
-        Its means are normal with standard deviation `spread` in each coordinate, its covariances are random with eigenvalues
+        Its means are normal with standard deviation ``spread`` in each coordinate, its covariances are random with eigenvalues
         about 1, and its logits are normal with standard deviation 1/2.
 
         Args:

@@ -24,7 +24,7 @@ def mixture_of(gmms: Sequence[GMM] | GMM, weights: ArrayLike | None = None) -> G
       weights: (n,), not negative, with sum 1 to within 1e-6; None: equal. Differentiable where positive.
 
     Returns:
-      The mixture of all their components in turn, in the least restricted type of all: "full" if any covariance has an
+      The mixture of all their components in turn, in the least restricted type of all, "full" if any covariance has an
       off-diagonal part, else "diag", or "spherical" if all are.
 
     Raises:

@@ -110,7 +110,7 @@ def check_number(name: str, value: Any) -> None:
 def checked_int(name: str, value: object, at_least: int = 1) -> int:
     """The integer, or an error if it is none or too small."""
     try:
-        number = operator.index(value)  # type: ignore[arg-type]
+        number = operator.index(value)  # pyright: ignore[reportArgumentType]
     except TypeError:
         raise TypeError(f"{name} must be an integer, got {value!r}; write {name}=10_000, say") from None
     if isinstance(value, bool) or number < at_least:

@@ -205,7 +205,7 @@ def scale_floor(min_scale: float) -> optax.GradientTransformation:
       min_scale: the least standard deviation of a coordinate given those before it, in the units of the data.
 
     Returns:
-      A `GradientTransformation`, for mixtures and for any pytree that holds some.
+      An ``optax.GradientTransformation``, for mixtures and for any pytree that holds some.
 
     Raises:
       ValueError: min_scale is not positive.

@@ -40,7 +40,7 @@ class Rule(Protocol):
     is_random: ClassVar[bool]
 
     def batches(self, key: Array | None, weights: Array, num_dims: int, length: int) -> tuple[int, Callable[[Array], Batch]]:
-        """The number of batches, and the function from the index of a batch to its nodes: about `length` of them.
+        """The number of batches, and the function from the index of a batch to its nodes: about ``length`` of them.
 
         The weights (K,) of the mixture may tell how many nodes a component deserves; nodes are of their dtype.
         """

@@ -10,6 +10,7 @@ from jax import Array
 from jaxgmm._door import door
 from jaxgmm._expectation import batch_length, placement
 from jaxgmm._gmm import GMM, translate
+from jaxgmm._moments import check_key
 
 
 @door("num_samples")
@@ -58,8 +59,7 @@ def sample(key: Array, gmm: GMM, num_samples: int) -> Array:
       Figurnov, Mohamed and Mnih, Implicit reparameterization gradients, NeurIPS (2018), arXiv 1805.08498.
       Graves, Stochastic backpropagation through mixture density distributions (2016), arXiv 1607.05690.
     """
-    if key is None:
-        raise ValueError("key is None, but sample draws at random: pass key=jax.random.key(0), say")
+    check_key(key, required=True)
     num_batches = math.ceil(num_samples / batch_length(gmm))
     size = math.ceil(num_samples / num_batches)
     drawn = jax.lax.map(lambda key: _drawn(key, gmm, size), jax.random.split(key, num_batches))

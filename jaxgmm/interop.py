@@ -45,7 +45,7 @@ def from_sklearn(mixture: Any, dtype: Any = None) -> GMM:
 
 
 def to_sklearn(gmm: GMM) -> "GaussianMixture":
-    """A scikit-learn GaussianMixture with these parameters, ready to `score_samples`, `predict` and `sample`.
+    """A scikit-learn GaussianMixture with these parameters, ready to ``score_samples``, ``predict`` and ``sample``.
 
     Args:
       gmm: the mixture.
@@ -73,7 +73,7 @@ def to_sklearn(gmm: GMM) -> "GaussianMixture":
     mixture.weights_ = weights / weights.sum()
     mixture.means_ = np.asarray(gmm.means, np.float64)
     mixture.covariances_, mixture.precisions_, mixture.precisions_cholesky_ = _in_shape(gmm.covariance_type, factors)
-    mixture.n_features_in_ = gmm.num_dims  # type: ignore[attr-defined]
+    mixture.n_features_in_ = gmm.num_dims  # pyright: ignore[reportAttributeAccessIssue]
     mixture.converged_, mixture.n_iter_, mixture.lower_bound_ = True, 0, np.nan
     return mixture
 

@@ -5,6 +5,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tomllib
 import types
 
 import pytest
@@ -39,6 +40,16 @@ def test_commands_are_those_of_ci():
     assert commands[:2] == ["pip install . && python -m jaxgmm", "pip install '.[test]' && python -m pytest"]
     lines = (ROOT / ".ci" / "run").read_text().splitlines()
     assert [line for line in lines if line in commands] == commands[:2]
+
+
+@pytest.mark.parametrize("block", blocks("sh"))
+def test_commands_are_of_this_project(block):
+    """Shell can read them, and the files and extras that they name are there."""
+    assert subprocess.run(["sh", "-n"], input=block, text=True, capture_output=True).stderr == ""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert {name for names in re.findall(r"\.\[(.*?)\]", block) for name in names.split(",")} <= set(extras)
+    for path in re.findall(r"(?:tests|\.ci)[/\w.]*", block):
+        assert (ROOT / path).exists(), path
 
 
 def test_no_other_language():

@@ -247,7 +247,7 @@ def test_arguments():
     for wrong, error in [(10.0, TypeError), ("10", TypeError), (0, ValueError), (-1, ValueError), (True, ValueError)]:
         with pytest.raises(error, match="num_samples must be an integer"):
             jaxgmm.sample(key, p, wrong)
-    with pytest.raises(ValueError, match="key is None, but sample draws at random"):
+    with pytest.raises(ValueError, match=r"key is None: pass jax\.random\.key\(0\), say"):
         jaxgmm.sample(None, p, 10)
     with pytest.raises(TypeError, match=r"gmm must be a jaxgmm.GMM, got int"):
         jaxgmm.sample(key, 3, 10)

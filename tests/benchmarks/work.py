@@ -1,0 +1,119 @@
+"""KL by jaxgmm against the classical recipe, and against the matrix products that it cannot do without."""
+
+import functools
+import pathlib
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from pairs import PAIRS
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
+from timing import medians
+
+import jaxgmm
+from jaxgmm import GMM, _expectation
+
+RTOL = 1e-3
+
+
+def recipe(p, q, n: int) -> np.ndarray:
+    """What people do: sample scikit-learn's mixture, score both, subtract; the terms of the mean."""
+    x, _ = p.sample(n)
+    return p.score_samples(x) - q.score_samples(x)
+
+
+def scipy_recipe(p, q, n: int) -> np.ndarray:
+    """The same with SciPy's densities, which lose no digits."""
+    x, _ = p.sample(n)
+
+    def log_density(m) -> np.ndarray:
+        parts = [multivariate_normal(mean, c).logpdf(x) for mean, c in zip(m.means_, dense(m), strict=True)]
+        return logsumexp(parts, b=m.weights_[:, None], axis=0)
+
+    return log_density(p) - log_density(q)
+
+
+def dense(m) -> np.ndarray:
+    return m.covariances_ if m.covariances_.ndim == 3 else np.stack([np.diag(v) for v in m.covariances_])
+
+
+def floor(p: GMM, q: GMM, n: int) -> Callable[[], jax.Array]:
+    """The matrix products alone: placing n points, and whitening them by each component of both mixtures."""
+    block = _expectation.batch_length(p)
+    num_rows = (p.num_components + q.num_components) * p.num_dims
+    rows = jnp.ones((num_rows if p.off_diag is not None else p.num_components + q.num_components, p.num_dims), jnp.float32)
+    nodes = jnp.ones((-(-n // block), p.num_dims, block), jnp.float32)
+
+    @jax.jit
+    def products(rows: jax.Array, nodes: jax.Array) -> jax.Array:
+        def body(total: jax.Array, x: jax.Array):
+            return total + jnp.matmul(rows, jnp.matmul(rows[: x.shape[0], :], x) if p.off_diag is not None else x)[0, 0], None
+
+        return jax.lax.scan(body, jnp.zeros(()), nodes)[0]
+
+    return lambda: products(rows, nodes)
+
+
+def measure(name: str, n: int, rounds: int) -> dict[str, float]:
+    p, q = PAIRS[name]()
+    seconds = times(p, q, n, rounds)
+    kl, error = value_and_error(p, q, jaxgmm.Sobol(n), num_replicates=int(np.clip(5 / seconds["sobol"], 32, 512)))
+    recipe_error = float(recipe(jaxgmm.to_sklearn(p), jaxgmm.to_sklearn(q), n).std() / np.sqrt(n))
+    return {
+        "KL": kl,
+        "se": error,
+        "recipe se": recipe_error,
+        "ms": 1e3 * seconds["sobol"],
+        "recipe ms": 1e3 * seconds["recipe"],
+        "MC speed": seconds["recipe"] / seconds["monte carlo"],
+        "work": seconds["recipe"] * recipe_error**2 / (seconds["sobol"] * error**2),
+        "scipy work": seconds["scipy"] * recipe_error**2 / (seconds["sobol"] * error**2),
+        "grad/value": seconds["gradient"] / seconds["sobol"],
+        "time/floor": seconds["sobol"] / seconds["floor"],
+        "cold s": cold_seconds(name),
+        "recipe s": import_seconds() + seconds["recipe"] * (recipe_error / (RTOL * abs(kl))) ** 2,
+    }
+
+
+def times(p: GMM, q: GMM, n: int, rounds: int) -> dict[str, float]:
+    """The median seconds of both recipes, of KL by two rules, of its value and gradient, and of the floor."""
+    key, sobol, monte_carlo = jax.random.key(0), jaxgmm.Sobol(n), jaxgmm.MonteCarlo(n)
+    sklearn_p, sklearn_q = jaxgmm.to_sklearn(p), jaxgmm.to_sklearn(q)
+    gradient = jax.jit(jax.value_and_grad(lambda key, p, q: jaxgmm.kl_divergence(key, p, q, sobol), argnums=(1, 2)))
+    calls = {
+        "recipe": lambda: recipe(sklearn_p, sklearn_q, n),
+        "scipy": lambda: scipy_recipe(sklearn_p, sklearn_q, n),
+        "monte carlo": lambda: jaxgmm.kl_divergence(key, p, q, monte_carlo),
+        "sobol": lambda: jaxgmm.kl_divergence(key, p, q, sobol),
+        "gradient": lambda: gradient(key, p, q),
+        "floor": floor(p, q, 2 ** (n - 1).bit_length()),
+    }
+    return medians(calls, rounds)
+
+
+def value_and_error(p: GMM, q: GMM, rule: jaxgmm.Rule, num_replicates: int) -> tuple[float, float]:
+    """KL, and the standard error of one run, of which float32 sees no less than 1e-7 of the value."""
+    result = jaxgmm.estimate(jaxgmm.kl_divergence, jax.random.key(0), p, q, rule=rule, num_replicates=num_replicates)
+    value = float(result.value)
+    return value, max(float(result.standard_error) * num_replicates**0.5, 1e-7 * abs(value))
+
+
+def cold_seconds(name: str) -> float:
+    """One estimate in a process of its own, from its start to its end."""
+    start = time.perf_counter()
+    program = str(pathlib.Path(__file__).with_name("cold.py"))
+    subprocess.run([sys.executable, program, name, str(RTOL)], check=True, capture_output=True)
+    return time.perf_counter() - start
+
+
+@functools.cache
+def import_seconds() -> float:
+    """What the recipe pays before it starts."""
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import sklearn.mixture"], check=True)
+    return time.perf_counter() - start

@@ -1,0 +1,134 @@
+"""What the package promises of its own text: imports point downwards and are public, functions and files are short."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+PACKAGE = ROOT / "jaxgmm"
+FILES = sorted(path for folder in ("jaxgmm", "tests", ".ci") for path in (ROOT / folder).rglob("*.py"))
+
+# Each module imports only from the lines above its own.
+LAYERS = """
+    _moments _linalg _deal _sobol
+    _start _rules _fit
+    _gmm
+    _door _rotation
+    _density _pairs _mixing _estimate _reduce interop
+    _control _algebra _approximations _closed_form _transport
+    _expectation _bounds
+    _divergence _component_information _sampling
+    _f_divergence _objectives
+    _pairwise
+    __init__
+    __main__
+"""
+LEVELS = {module: level for level, line in enumerate(LAYERS.split("\n")) for module in line.split()}
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path for path in PACKAGE.rglob("*.py")
+}
+
+PRIVATE = ("interpreters", "lib")  # of jax, beside what begins with an underscore
+DEPENDENCIES = {"jax", "numpy", "optax", "scipy", "jaxgmm"}
+DEFERRED = ("sklearn", "matplotlib", "tqdm", "numpyro", "distrax", "pandas", "mpmath", "scipy.stats", "scipy.optimize")
+
+
+def parsed(path: pathlib.Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Every module that is imported in it, and every name from one, with dots: whether `a.b` is a module nobody knows."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"a relative import in line {node.lineno}: write out the package"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def modules_imported(tree: ast.AST) -> set[str]:
+    """The modules of the package among these, by their names in `LAYERS`."""
+    ours = [name.split(".")[1:] for name in imported(tree) if name.split(".")[0] == "jaxgmm"]
+    return {next((m for m in (".".join(parts), ".".join(parts[:-1])) if m in MODULES), "__init__") for parts in ours}
+
+
+def upwards(module: str, tree: ast.AST) -> list[str]:
+    return [other for other in sorted(modules_imported(tree)) if LEVELS[other] >= LEVELS[module]]
+
+
+def test_every_module_has_its_layer():
+    assert sorted(LEVELS) == sorted(MODULES), "add a new module to LAYERS, below all that imports it"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_downwards(module):
+    assert upwards(module, parsed(MODULES[module])) == []
+
+
+def private_imports(tree: ast.AST) -> set[str]:
+    """Modules of JAX that are not public, whether they are imported or reached through `jax`."""
+    reached = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    of_jax = {name for name in imported(tree) | reached if name.split(".")[0] in ("jax", "jaxlib")}
+    return {name for name in of_jax if any(is_private(part) for part in name.split(".")[1:])}
+
+
+def is_private(part: str) -> bool:
+    return part in PRIVATE or (part.startswith("_") and not part.startswith("__"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_private_names_of_jax(path):
+    assert private_imports(parsed(path)) == set()
+
+
+def num_lines(function: ast.FunctionDef) -> int:
+    """Of the body, its docstring not counted."""
+    body = function.body if ast.get_docstring(function) is None else function.body[1:]
+    return body[-1].end_lineno - body[0].lineno + 1 if body else 0
+
+
+def long_functions(tree: ast.AST) -> dict[str, int]:
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return {function.name: num_lines(function) for function in functions if num_lines(function) > 30}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_functions_and_files_are_short(path):
+    assert long_functions(parsed(path)) == {}
+    assert len(path.read_text().splitlines()) <= 300
+
+
+def imported_at_once(module: ast.Module) -> set[str]:
+    """The packages imported when the module is, which neither functions do nor what is there for types alone."""
+    at_once = [node for node in module.body if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))]
+    statements = [node for node in at_once if not isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    return {name.split(".")[0] for node in statements for name in imported(node)}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_extras_are_imported_on_demand(module):
+    assert imported_at_once(parsed(MODULES[module])) - set(sys.stdlib_module_names) <= DEPENDENCIES
+
+
+def test_importing_the_package_imports_little():
+    program = f"import sys, jaxgmm; print(*(name for name in {DEFERRED} if name in sys.modules))"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, cwd=ROOT, check=True)
+    assert result.stdout.split() == []
+
+
+def test_the_checks_themselves():
+    """Each sees what it is there for."""
+    assert upwards("_gmm", ast.parse("from jaxgmm import _door\nfrom jaxgmm._rules import Rule")) == ["_door"]
+    assert upwards("_gmm", ast.parse("def f():\n  from jaxgmm import sample")) == ["__init__"]
+    assert private_imports(ast.parse("from jax._src import core")) == {"jax._src.core"}
+    assert private_imports(ast.parse("import jax\njax.interpreters.ad.defjvp\njax.__version__")) >= {"jax.interpreters"}
+    assert private_imports(ast.parse("from jax.core import Tracer\njax.numpy.zeros(1)")) == set()
+    assert long_functions(ast.parse('def f():\n  """Text."""\n' + "  x = 1\n" * 31)) == {"f": 31}
+    assert long_functions(ast.parse('def f():\n  """Text."""\n' + "  x = 1\n" * 30)) == {}
+    assert imported_at_once(ast.parse("import sklearn.mixture\ndef f():\n  import tqdm")) == {"sklearn"}
