@@ -61,6 +61,16 @@ def test_forward_kl_covers_the_mass():
     assert np.all(THREE.log_prob(THREE.means) - jaxgmm.log_prob(q, THREE.means) < 2.5)
 
 
+def test_cross_entropy_is_forward_kl_but_for_a_constant():
+    """Its value is that of quadrature, and at the minimum of the forward KL its gradient is zero as well; elsewhere it is not."""
+    loss = jaxgmm.cross_entropy_loss(gmm(THREE), jaxgmm.GaussHermite(24))
+    start, minimum = two(), fitted("forward").params
+    oracle = reference.cross_entropy(THREE, reference.from_unconstrained(*map(np.asarray, jax.tree.leaves(start))))
+    np.testing.assert_allclose(loss(None, start), oracle, rtol=1e-3)
+    assert largest(jax.grad(loss, argnums=1)(None, minimum)) < 1e-6
+    assert largest(jax.grad(loss, argnums=1)(None, start)) > 0.01
+
+
 def test_reverse_kl_seeks_modes():
     """KL(q || p) is least where q is p without one of its modes: then it is -log of the weight of the others."""
     q = fitted("reverse").params
