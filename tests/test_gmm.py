@@ -96,6 +96,7 @@ NAN[0, 0, 0] = np.nan
         (moments(weights=[0.5, np.nan, 0.5]), ValueError, "weights holds NaN or infinity"),
         (moments(weights=[-0.1, 0.6, 0.5]), ValueError, "weights must not be negative, but weights[0] is -0.1"),
         (moments(weights=[0.2, 0.5, 0.4]), ValueError, "the sum is 1.1; pass weights / weights.sum()"),
+        (moments(weights=[0.2, 0.5, 0.3 + 2e-6]), ValueError, "the sum is 1.000002; pass weights / weights.sum()"),
         (moments(weights=[0.5, 0.5]), ValueError, "weights has 2 components, but means of shape (3, 2) has 3"),
         (moments(weights=1.0), ValueError, "weights must have shape (K,) with K at least 1, got ()"),
         (moments(weights=[]), ValueError, "weights must have shape (K,) with K at least 1, got (0,)"),
@@ -122,6 +123,10 @@ NAN[0, 0, 0] = np.nan
 def test_bad_moments(arguments, error, message):
     with pytest.raises(error, match=re.escape(message)):
         jaxgmm.GMM.from_moments(**arguments)
+
+
+def test_weights_may_be_off_by_the_rounding_of_float32():
+    assert jaxgmm.GMM.from_moments(**moments(weights=[0.2, 0.5, 0.3 + 8e-7])).num_components == 3
 
 
 def test_traced_moments():

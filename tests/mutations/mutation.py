@@ -32,4 +32,5 @@ class Mutation:
         path = checkout / "jaxgmm" / self.file
         text = path.read_text()
         path.write_text(text.replace(self.old, self.new))
+        compile(path.read_text(), str(path), "exec")  # what is not Python would be caught by any test
         return text.count(self.old) == 1
