@@ -1,0 +1,46 @@
+"""Thousands of calls of every jitted public function in one process: `python tests/endurance.py [CALLS]`.
+
+It prints a line for each, and ends with an error if memory grows or a shape is compiled twice. That it ends at all is the point:
+on two cores, XLA can deadlock in programs that call LAPACK.
+"""
+
+import pathlib
+import sys
+import time
+
+import jax
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+from test_transforms import COMPILATIONS, FUNCTIONS, pair  # noqa: E402
+
+NOT_JITTED = ("expectation",)
+MAX_GROWTH = 20  # MB
+
+
+def resident() -> float:
+    """The memory of this process, in MB."""
+    status = pathlib.Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmRSS"))
+
+
+def endures(name: str, num_calls: int) -> bool:
+    """Whether so many calls compile nothing and keep nothing."""
+    p, q = pair("full", 1)
+    keys = list(jax.random.split(jax.random.key(0), num_calls))
+    fn = FUNCTIONS[name]
+    for key in keys[: num_calls // 10]:  # in which allocators come to rest
+        jax.block_until_ready(fn(key, p, q))
+    COMPILATIONS.clear()
+    before, start = resident(), time.perf_counter()
+    for key in keys:
+        jax.block_until_ready(fn(key, p, q))
+    seconds, growth = time.perf_counter() - start, resident() - before
+    print(f"{name:30s}{1e3 * seconds / num_calls:8.2f} ms{growth:8.1f} MB{len(COMPILATIONS):4d} compilations", flush=True)
+    return growth < MAX_GROWTH and not COMPILATIONS
+
+
+if __name__ == "__main__":
+    calls = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
+    failed = [name for name in FUNCTIONS if name not in NOT_JITTED and not endures(name, calls)]
+    sys.exit(f"not so: {', '.join(failed)}" if failed else 0)
