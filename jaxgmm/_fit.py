@@ -183,7 +183,7 @@ def _steps(
 
     def step(now: FitResult[T]) -> FitResult[T]:
         index = now.state.num_steps
-        objective = functools.partial(loss, key if fixed_key else jax.random.fold_in(key, index))
+        objective = functools.partial(loss, jax.random.clone(key) if fixed_key else jax.random.fold_in(key, index))
         value, params, optimizer_state, last_good, finite = _step(objective, now, optimizer)
         converged, *memory = _plateau(now.state, value, tol, window)
         losses = now.losses.at[index - start.state.num_steps].set(value)
@@ -228,7 +228,7 @@ def _in_one(steps: Callable[..., FitResult[T]], start: FitResult[T], num_steps: 
     result = steps(_with_room(start, num_steps), num_steps)
     taken = result.state.num_steps - start.state.num_steps
     last = jnp.where(result.diverged, jnp.inf, result.losses[jnp.maximum(taken - 1, 0)])
-    losses = jnp.where(jnp.arange(num_steps) < taken, result.losses, last.astype(result.losses.dtype))
+    losses = jnp.where(jnp.arange(num_steps, dtype=taken.dtype) < taken, result.losses, last.astype(result.losses.dtype))
     return dataclasses.replace(result, losses=jnp.concatenate([start.losses, losses]))
 
 

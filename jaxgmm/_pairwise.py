@@ -93,9 +93,11 @@ def pairwise(
 def _between(divergence: Callable[..., Any], key: Array | None, rule: Rule) -> Callable[[GMM, GMM], Any]:
     """The divergence as a function of two mixtures."""
     parameters = inspect.signature(divergence).parameters
-    leading = (key,) if "key" in parameters else ()
     named = {"rule": rule} if "rule" in parameters else {}
-    return lambda p, q: divergence(*leading, p, q, **named)
+    if "key" not in parameters:
+        return lambda p, q: divergence(p, q, **named)
+    # A clone tells JAX's search for keys used twice that all pairs share one on purpose.
+    return lambda p, q: divergence(None if key is None else jax.random.clone(key), p, q, **named)
 
 
 def _map_pairs(fn: Callable[[Array, Array], Any], i: np.ndarray, j: np.ndarray, batch_size: int) -> Any:
