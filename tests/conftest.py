@@ -10,6 +10,7 @@ import jaxgmm
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_debug_nans", True)
 
 PAIRS = {
     "overlapping": (
@@ -69,6 +70,19 @@ def as_optax_needs_it(request):
     else:
         with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
             yield
+
+
+@pytest.fixture
+def nan_is_meant():
+    with jax.debug_nans(False):
+        yield
+
+
+@pytest.fixture
+def each_key_is_used_once():
+    """For tests that do not themselves use one twice, to compare."""
+    with jax.debug_key_reuse(True):
+        yield
 
 
 @pytest.fixture

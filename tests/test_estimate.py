@@ -129,6 +129,7 @@ def test_a_tolerance_needs_concrete_arguments(key):
         jax.jit(lambda key: jaxgmm.estimate(jaxgmm.kl_divergence, key, P, Q, atol=1e-3))(key)
 
 
+@pytest.mark.usefixtures("nan_is_meant")
 def test_nan_is_not_an_answer(key):
     with pytest.raises(FloatingPointError, match="the estimate is not finite"):
         jaxgmm.estimate(lambda key, p, rule: jnp.log(-jnp.ones(())), key, P)

@@ -154,7 +154,7 @@ STACK = jax.tree.map(lambda *leaves: jnp.stack(leaves), GOOD, GOOD)
         (dataclasses.replace(GOOD, log_diag=jnp.zeros((2, 2))), ValueError, "p.log_diag must have shape (3, 2) or (1, 2)"),
         (dataclasses.replace(GOOD, loc=jnp.zeros((3, 0))), ValueError, "p.loc must have shape (K, D) with K and D at least 1"),
         (dataclasses.replace(GOOD, loc=jnp.zeros((3, 2), int)), TypeError, "p.loc must be floating, got int64"),
-        (dataclasses.replace(GOOD, loc=GOOD.loc * jnp.float32(np.nan)), ValueError, "p.loc holds NaN or infinity"),
+        (dataclasses.replace(GOOD, loc=np.full_like(GOOD.loc, np.nan)), ValueError, "p.loc holds NaN or infinity"),
         (dataclasses.replace(GOOD, logits=GOOD.logits * jnp.float32(np.inf)), ValueError, "p.logits holds NaN or infinity"),
     ],
 )

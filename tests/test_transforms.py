@@ -1,4 +1,4 @@
-"""What JAX promises of every public function: jit, vmap, grad, dtypes, and one compilation for a shape."""
+"""What JAX promises of every public function: jit, vmap, grad, dtypes, no key used twice, and one compilation for a shape."""
 
 import jax
 import jax.numpy as jnp
@@ -88,6 +88,7 @@ EACH_WITH_EACH_TYPE = [
 ]
 
 
+@pytest.mark.usefixtures("each_key_is_used_once")
 @pytest.mark.parametrize(("name", "covariance_type"), EACH_WITH_EACH_TYPE)
 def test_float32_stays_float32_and_gradients_are_finite(name, covariance_type, key):
     """With x64 enabled, in the value and in the gradient, which has the shapes of the parameters."""
@@ -112,18 +113,19 @@ jax.monitoring.register_event_duration_secs_listener(
 )
 
 
+@pytest.mark.usefixtures("each_key_is_used_once")
 @pytest.mark.parametrize("name", [name for name in FUNCTIONS if name != "expectation"])  # which is not jitted, and says so
 def test_one_compilation_for_a_shape(name):
     """New values, new keys and new Python objects of the same shapes compile nothing; the first call compiles one program."""
     jax.clear_caches()
     pairs = [pair("full", seed) for seed in range(3)]
     smaller = jax.tree.map(lambda leaf: leaf[:2], pairs[0][0])
-    keys = list(jax.random.split(jax.random.key(0), 3))
+    keys = list(jax.random.split(jax.random.key(0), 4))
     COMPILATIONS.clear()
     FUNCTIONS[name](keys[0], *pairs[0])
     assert len(COMPILATIONS) == 1
-    for key, (p, q) in zip(keys[1:], pairs[1:], strict=True):
+    for key, (p, q) in zip(keys[1:3], pairs[1:], strict=True):
         FUNCTIONS[name](key, p, q)
     assert len(COMPILATIONS) == 1
-    FUNCTIONS[name](keys[0], smaller, pairs[0][1])
+    FUNCTIONS[name](keys[3], smaller, pairs[0][1])
     assert len(COMPILATIONS) == 2  # the counter counts
