@@ -61,7 +61,13 @@ from jaxgmm._rules import SigmaPoints as SigmaPoints
 from jaxgmm._rules import Sobol as Sobol
 from jaxgmm._sampling import sample as sample
 from jaxgmm._transport import mixture_wasserstein as mixture_wasserstein
+from jaxgmm.interop import from_distribution as from_distribution
+from jaxgmm.interop import from_gmmx as from_gmmx
+from jaxgmm.interop import from_ott as from_ott
 from jaxgmm.interop import from_sklearn as from_sklearn
+from jaxgmm.interop import to_distrax as to_distrax
+from jaxgmm.interop import to_numpyro as to_numpyro
 from jaxgmm.interop import to_sklearn as to_sklearn
+from jaxgmm.interop import to_tfp as to_tfp
 
 __version__ = "0.1.0"
