@@ -1,4 +1,4 @@
-"""Gaussian mixtures of NumPyro, distrax and TensorFlow Probability, read by the names of their types, so that none is imported."""
+"""Gaussian mixtures of NumPyro, distrax and TensorFlow Probability, told by the names of their types: none is imported."""
 
 import functools
 from typing import Any
@@ -87,7 +87,7 @@ def _gaussians(distribution: Any) -> tuple[Any, Any, str]:
         return 0.0 if distribution.loc is None else distribution.loc, *_linear_map(distribution.scale)
     raise TypeError(
         "distribution must be a Gaussian or a mixture of Gaussians of NumPyro, distrax or TensorFlow Probability on JAX: Normal, "
-        "Independent(Normal, 1), MultivariateNormal with any kind of scale, or MixtureSameFamily or a general mixture of these; got "
+        "Independent(Normal, 1), MultivariateNormal with any scale, or MixtureSameFamily or a general mixture of these; got "
         f"{type(distribution).__module__}.{type(distribution).__name__}"
     )
 
@@ -129,8 +129,8 @@ def _check_one_mixture(weights: tuple[int, ...], loc: tuple[int, ...], scale: tu
     batch = np.broadcast_shapes(loc[: len(loc) - event], scale[: len(scale) - event - (form in ("tril", "root"))])
     if len(weights) != 1 or batch not in ((), (1,), weights):
         raise ValueError(
-            f"distribution is a batch, with weights of shape {weights} and Gaussians in a batch of shape {batch}: build and convert "
-            "each under jax.vmap; or, if a vector of Normals is meant to be one point, wrap it in Independent(..., 1)"
+            f"distribution is a batch, with weights of shape {weights} and Gaussians in a batch of shape {batch}: build and "
+            "convert each under jax.vmap; or, if a vector of Normals is meant to be one point, wrap it in Independent(..., 1)"
         )
 
 

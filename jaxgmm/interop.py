@@ -95,9 +95,9 @@ def _in_shape(covariance_type: str, factors: np.ndarray) -> tuple[np.ndarray, np
 def from_distribution(distribution: Any, dtype: DTypeLike | None = None) -> GMM:
     """The parameters of a mixture of Gaussians, or of one Gaussian, of NumPyro, distrax or TensorFlow Probability on JAX.
 
-    It may be traced: a loss that builds its distribution under `jax.jit` has its gradient in the distribution's parameters. There
-    give the distribution a `scale_tril`, as its library factors a covariance matrix by LAPACK, and XLA on CPU may hang on two
-    such factorisations in one program. In a weight that was given as the probability 0 the derivative is 0.
+    It may be traced: a loss that builds its distribution under `jax.jit` is differentiated in the distribution's own parameters.
+    There a `scale_tril` is better than a covariance matrix, which libraries factor by LAPACK at every step; several such calls
+    in one program have made XLA hang on CPU. In a weight that is given as the probability 0, the derivative is taken to be 0.
 
     Args:
       distribution: a ``MixtureSameFamily``, a ``MixtureGeneral`` of NumPyro or a ``Mixture`` of TensorFlow Probability, of

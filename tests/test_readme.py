@@ -17,10 +17,13 @@ README = (ROOT / "README.md").read_text()
 PUBLIC = {name: value for name, value in vars(jaxgmm).items() if name[0] != "_" and not isinstance(value, types.ModuleType)}
 
 
+# Of TensorFlow Probability and of OTT-JAX, when they are imported.
+IGNORED = ["-Wignore:jax.core.pytype_aval_mappings is deprecated:DeprecationWarning", "-Wignore:JAXopt is no:DeprecationWarning"]
+
+
 def run(program: str, *arguments: str) -> str:
-    result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program, *arguments], capture_output=True, text=True, timeout=200, cwd=ROOT
-    )
+    command = [sys.executable, "-W", "error", *IGNORED, "-c", program, *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=ROOT)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 
