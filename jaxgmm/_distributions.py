@@ -56,7 +56,7 @@ def _attribute(thing: Any, *names: str) -> Any:
 
 def _log_weights(categorical: Any) -> Array:
     """Logits as they were given, or the logarithm of probabilities."""
-    # NumPyro and distrax compute whichever of the two was not given, and so does the logarithm at 0 its NaN gradient.
+    # Libraries compute whichever was not given, but with a derivative of NaN at 0 (distrax), or 0 for what is negative (NumPyro).
     given = "CategoricalProbs" in _names(categorical)
     probs = categorical.probs if given else getattr(categorical, "_probs", None)
     if probs is None:
