@@ -76,7 +76,7 @@ def to_sklearn(gmm: GMM) -> "GaussianMixture":
     mixture.weights_ = weights / weights.sum()
     mixture.means_ = np.asarray(gmm.means, np.float64)
     mixture.covariances_, mixture.precisions_, mixture.precisions_cholesky_ = _in_shape(gmm.covariance_type, factors)
-    mixture.n_features_in_ = gmm.num_dims  # pyright: ignore[reportAttributeAccessIssue]
+    mixture.n_features_in_ = gmm.num_dims
     mixture.converged_, mixture.n_iter_, mixture.lower_bound_ = True, 0, np.nan
     return mixture
 
@@ -96,7 +96,7 @@ def from_distribution(distribution: Any, dtype: DTypeLike | None = None) -> GMM:
     """The parameters of a mixture of Gaussians, or of one Gaussian, of NumPyro, distrax or TensorFlow Probability on JAX.
 
     It may be traced: a loss that builds its distribution under `jax.jit` is differentiated in the distribution's own parameters.
-    There a `scale_tril` is better than a covariance matrix, which libraries factor by LAPACK at every step; several such calls
+    There a ``scale_tril`` is better than a covariance matrix, which libraries factor by LAPACK at every step; several such calls
     in one program have made XLA hang on CPU. In a weight that is given as the probability 0, the derivative is taken to be 0.
 
     Args:
@@ -235,7 +235,7 @@ def from_ott(mixture: Any, dtype: DTypeLike | None = None) -> GMM:
     """The parameters of a mixture of OTT-JAX, traced ones too.
 
     Args:
-      mixture: a GaussianMixture of `ott.tools.gaussian_mixture`.
+      mixture: a GaussianMixture of ``ott.tools.gaussian_mixture``.
       dtype: a floating dtype; None: that of the mixture.
 
     Returns:

@@ -1,11 +1,6 @@
-"""Mixtures of NumPyro, distrax, TensorFlow Probability, gmmx and OTT-JAX, against their own densities and SciPy's."""
+"""Mixtures of NumPyro, distrax and TensorFlow Probability, there and back, against their own densities and SciPy's."""
 
-import contextlib
 import functools
-import importlib
-import re
-import subprocess
-import sys
 import types
 
 import jax
@@ -13,69 +8,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
-from conftest import PAIRS, random_mixture
+from conftest import PAIRS
+from libraries import SILENCED, WRITERS, X, as_gmm, lenient, library, mixture_of, oracle, own_log_prob, parameters
 
 import jaxgmm
 
-MODULES = {
-    "numpyro": "numpyro.distributions",
-    "distrax": "distrax",
-    "tfp": "tensorflow_probability.substrates.jax.distributions",
-    "gmmx": "gmmx",
-    "ott": "ott.tools.gaussian_mixture.gaussian_mixture",
-}
-WRITERS = {"numpyro": jaxgmm.to_numpyro, "distrax": jaxgmm.to_distrax, "tfp": jaxgmm.to_tfp}
+pytestmark = SILENCED
+
 TYPES = ["full", "tied", "diag", "spherical"]
 EACH_OF_EACH_TYPE = [
     pytest.param(name, covariance_type, marks=[] if (name, covariance_type) == ("numpyro", "full") else [pytest.mark.long])
     for name in WRITERS
     for covariance_type in TYPES
 ]
-X = 2 * np.random.default_rng(1).normal(size=(7, 2))
-
-
-# At import, of TensorFlow Probability and of OTT-JAX.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:jax.core.pytype_aval_mappings is deprecated:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:JAXopt is no longer maintained:DeprecationWarning"),
-]
-
-
-def library(name: str) -> types.ModuleType:
-    return importlib.import_module(MODULES[name])
-
-
-@contextlib.contextmanager
-def lenient():
-    """None of the libraries can do without promotion."""
-    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
-        yield
-
-
-def own_log_prob(distribution, x):
-    with lenient():
-        return distribution.log_prob(x)
-
-
-def oracle(covariance_type: str) -> reference.Mixture:
-    full = random_mixture(5, 3, 2)
-    variances = np.diagonal(full.covariances, axis1=1, axis2=2)
-    covariances = {
-        "full": full.covariances,
-        "tied": np.broadcast_to(full.covariances[0], (3, 2, 2)),
-        "diag": np.stack([np.diag(v) for v in variances]),
-        "spherical": np.stack([v[0] * np.eye(2) for v in variances]),
-    }[covariance_type]
-    return reference.Mixture(full.weights, full.means, covariances)
-
-
-def parameters(covariance_type: str) -> types.SimpleNamespace:
-    m = oracle(covariance_type)
-    lower = np.linalg.cholesky(m.covariances)
-    upper = np.linalg.cholesky(m.covariances[:, ::-1, ::-1])[:, ::-1, ::-1]
-    sd = np.sqrt(np.diagonal(m.covariances, axis1=1, axis2=2))
-    return types.SimpleNamespace(weights=m.weights, loc=m.means, covariance=m.covariances, lower=lower, upper=upper, sd=sd)
-
 
 # Components as a user of each library may write them: (library, covariance type, components from the library and parameters).
 WRITTEN = {
@@ -99,11 +44,6 @@ WRITTEN = {
     "tfp diagonal of other sign": ("tfp", "diag", lambda d, m: d.MultivariateNormalDiag(m.loc, -m.sd)),
     "tfp wrapped": ("tfp", "spherical", lambda d, m: d.Independent(d.Normal(m.loc, m.sd[:, :1]), 1)),
 }
-
-
-def mixture_of(name: str, components, **weights):
-    """The library's mixture of the components."""
-    return library(name).MixtureSameFamily(library(name).Categorical(**weights), components)
 
 
 # Of a precision matrix in float32 NumPyro makes a factor in float64, where that is enabled.
@@ -136,13 +76,6 @@ def test_there_and_back(name, covariance_type):
     back = jaxgmm.from_distribution(distribution)
     np.testing.assert_allclose(jaxgmm.log_prob(back, X), m.log_prob(X), rtol=1e-11)
     assert back.covariance_type == ("diag" if (name, covariance_type) == ("distrax", "spherical") else covariance_type)
-
-
-def as_gmm(covariance_type: str, dtype=np.float64) -> jaxgmm.GMM:
-    m = oracle(covariance_type)
-    variances = np.diagonal(m.covariances, axis1=1, axis2=2)
-    covariances = {"full": m.covariances, "tied": m.covariances[0], "diag": variances, "spherical": variances[:, 0]}
-    return jaxgmm.GMM.from_moments(m.weights, m.means, covariances[covariance_type], covariance_type, dtype)
 
 
 @pytest.mark.long
@@ -278,148 +211,3 @@ def test_mixtures_of_distributions_given_one_by_one():
     ]
     given = tfd.Mixture(tfd.Categorical(probs=m.weights), parts)
     np.testing.assert_allclose(jaxgmm.log_prob(jaxgmm.from_distribution(given), X), truth, rtol=1e-11)
-
-
-UNUSABLE = {
-    "another distribution": ("numpyro", lambda d: d.StudentT(3.0), TypeError, "got numpyro.distributions.continuous.StudentT"),
-    "a mixture of others": (
-        "numpyro",
-        lambda d: mixture_of("numpyro", d.Laplace(np.zeros(2), 1.0), probs=np.full(2, 0.5)),
-        TypeError,
-        "got numpyro.distributions.continuous.Laplace",
-    ),
-    "independent over two dimensions": (
-        "numpyro",
-        lambda d: d.Normal(np.zeros((2, 2))).to_event(2),
-        TypeError,
-        "Independent(Normal, 1)",
-    ),
-    "a batch of numbers": (
-        "numpyro",
-        lambda d: d.Normal(np.zeros(3), 1.0),
-        ValueError,
-        "distribution is a batch, with weights of shape (1,) and Gaussians in a batch of shape (3,)",
-    ),
-    "a batch of Gaussians": ("numpyro", lambda d: d.MultivariateNormal(np.zeros((4, 2)), np.eye(2)), ValueError, "jax.vmap"),
-    "a batch of mixtures": (
-        "numpyro",
-        lambda d: mixture_of("numpyro", d.Normal(np.zeros((4, 3)), 1.0), probs=np.full((4, 3), 1 / 3)),
-        ValueError,
-        "with weights of shape (4, 3) and Gaussians in a batch of shape (4, 3)",
-    ),
-    "a batch of components": (
-        "numpyro",
-        lambda d: mixture_of("numpyro", d.Normal(np.zeros((4, 3, 2)), 1.0).to_event(1), probs=np.full(3, 1 / 3)),
-        ValueError,
-        "with weights of shape (3,) and Gaussians in a batch of shape (4, 3)",
-    ),
-    "indefinite": (
-        "numpyro",
-        lambda d: d.MultivariateNormal(np.zeros(2), np.array([[1.0, 2.0], [2.0, 1.0]]), validate_args=False),
-        ValueError,
-        "distribution.log_diag holds NaN or infinity",
-    ),
-    "scale of 0": (
-        "numpyro",
-        lambda d: d.Normal(0.0, 0.0, validate_args=False),
-        ValueError,
-        "every scale or covariance positive",
-    ),
-    "negative weight": (
-        "numpyro",
-        lambda d: mixture_of("numpyro", d.Normal(np.zeros(2), 1.0), probs=np.array([-0.5, 1.5]), validate_args=False),
-        ValueError,
-        "distribution.logits holds NaN or infinity",
-    ),
-}
-
-
-@pytest.mark.parametrize("what", UNUSABLE)
-def test_what_is_no_mixture_of_gaussians(what):
-    name, build, error, message = UNUSABLE[what]
-    distribution = build(library(name))
-    with pytest.raises(error, match=re.escape(message)):
-        jaxgmm.from_distribution(distribution)
-
-
-@pytest.mark.parametrize("reader", [jaxgmm.from_distribution, jaxgmm.from_gmmx, jaxgmm.from_ott])
-def test_what_is_of_no_library(reader):
-    with pytest.raises(TypeError, match=r"must be a .* got jaxgmm\._gmm\.GMM"):
-        reader(as_gmm("full"))
-
-
-@pytest.mark.parametrize("name", WRITERS)
-def test_without_the_library(name, monkeypatch):
-    monkeypatch.setitem(sys.modules, MODULES[name], None)
-    with pytest.raises(ImportError, match=re.escape(f"pip install 'jaxgmm[{name}]'")):
-        WRITERS[name](as_gmm("full"))
-
-
-@pytest.mark.parametrize("writer", WRITERS.values())
-def test_what_is_not_written(writer):
-    with pytest.raises(TypeError, match=r"gmm must be a jaxgmm\.GMM"):
-        writer(oracle("full"))
-
-
-def test_importing_jaxgmm_imports_none_of_them():
-    names = ["sklearn", "numpyro", "distrax", "tensorflow_probability", "gmmx", "ott"]
-    program = f"import jaxgmm, sys; print(*set({names}) & set(sys.modules))"
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=True)
-    assert result.stdout.strip() == ""
-
-
-@pytest.mark.parametrize("covariance_type", [pytest.param("full", marks=pytest.mark.long), "diag"])
-def test_from_gmmx(covariance_type):
-    """Which holds float32 alone."""
-    p = as_gmm(covariance_type, np.float32)
-    mixture = library("gmmx").GaussianMixtureModelJax.from_squeezed(p.means, p.covariances, p.weights, covariance_type)
-    back = jaxgmm.from_gmmx(mixture, dtype=np.float64)
-    assert back.covariance_type == covariance_type
-    np.testing.assert_allclose(jaxgmm.log_prob(back, X), oracle(covariance_type).log_prob(X), rtol=2e-5)
-    assert jaxgmm.from_gmmx(mixture).loc.dtype == np.float32
-    with lenient():
-        theirs = mixture.score_samples(jnp.asarray(X, np.float32)).ravel()
-    np.testing.assert_allclose(jaxgmm.log_prob(back, X), theirs, rtol=2e-4)
-
-
-@pytest.mark.long
-def test_gmmx_is_not_traced():
-    p = as_gmm("full", np.float32)
-    mixture = library("gmmx").GaussianMixtureModelJax.from_squeezed(p.means, p.covariances, p.weights)
-    with pytest.raises(TypeError, match="weights is traced"):
-        jax.jit(jaxgmm.from_gmmx)(mixture)
-
-
-def ott_mixture(dtype):
-    ott = library("ott")
-    m = parameters("full")
-    rows, columns = np.tril_indices(2)
-    triangles = np.where(np.eye(2, dtype=bool), np.log(np.abs(m.lower) + (m.lower == 0)), m.lower)[:, rows, columns]
-    logits = np.log(m.weights[:-1] / m.weights[-1])
-    weights = ott.probabilities.Probabilities(jnp.asarray(logits, dtype))
-    return ott.GaussianMixture(jnp.asarray(m.loc, dtype), jnp.asarray(triangles, dtype), weights)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_from_ott(dtype):
-    mixture = ott_mixture(dtype)
-    p = jax.jit(jaxgmm.from_ott)(mixture)
-    assert {leaf.dtype for leaf in jax.tree.leaves(p)} == {np.dtype(dtype)}
-    tolerance = {np.float64: 1e-11, np.float32: 2e-4}[dtype]
-    np.testing.assert_allclose(jaxgmm.log_prob(p, X.astype(dtype)), oracle("full").log_prob(X), rtol=tolerance)
-    assert jaxgmm.from_ott(mixture, dtype=np.float64).loc.dtype == np.float64
-    with lenient():
-        theirs = jax.jit(type(mixture).log_prob)(mixture, X.astype(dtype))
-    np.testing.assert_allclose(jaxgmm.log_prob(p, X.astype(dtype)), theirs, rtol=tolerance)
-
-
-@pytest.mark.long
-def test_ott_that_is_not_finite():
-    """As its own constructor makes it of a last weight of 0."""
-    mixture = ott_mixture(np.float64)
-    bad = type(mixture)(
-        mixture.loc, mixture.scale_params, type(mixture.component_weight_ob).from_probs(jnp.array([0.5, 0.5, 0.0]))
-    )
-    with pytest.raises(ValueError, match=r"mixture\.logits holds NaN or infinity"):
-        jaxgmm.from_ott(bad)

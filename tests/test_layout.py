@@ -17,8 +17,8 @@ LAYERS = """
     _start _rules _fit
     _gmm
     _door _rotation
-    _density _pairs _mixing _estimate _reduce interop
-    _control _algebra _approximations _closed_form _transport
+    _density _pairs _mixing _estimate _reduce _distributions
+    interop _control _algebra _approximations _closed_form _transport
     _expectation _bounds
     _divergence _component_information _sampling
     _f_divergence _objectives
@@ -33,7 +33,8 @@ MODULES = {
 
 PRIVATE = ("interpreters", "lib")  # of jax, beside what begins with an underscore
 DEPENDENCIES = {"jax", "numpy", "optax", "scipy", "jaxgmm"}
-DEFERRED = ("sklearn", "matplotlib", "tqdm", "numpyro", "distrax", "pandas", "mpmath", "scipy.stats", "scipy.optimize")
+EXTRAS = ("sklearn", "matplotlib", "tqdm", "numpyro", "distrax", "tensorflow_probability", "gmmx", "ott")
+DEFERRED = (*EXTRAS, "pandas", "mpmath", "scipy.stats", "scipy.optimize")
 
 
 def parsed(path: pathlib.Path) -> ast.Module:
