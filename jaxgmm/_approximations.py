@@ -143,7 +143,8 @@ def kl_moment_matched(p: GMM, q: GMM) -> Array:
 
 def mean_log_mixture(p: GMM, q: GMM, log_kernel: Array) -> Array:
     r""":math:`\sum_k \pi_k \log \sum_j \omega_j e^{c_{kj}}` for c (K_p, K_q), which all of these and most bounds are made of."""
-    return jnp.vdot(p.weights, jax.nn.logsumexp(jax.nn.log_softmax(q.logits)[None] + log_kernel, axis=1), precision=HIGHEST)
+    log_means = jax.nn.logsumexp(jax.nn.log_softmax(q.logits)[None] + log_kernel, axis=1)
+    return jnp.vdot(p.weights, jnp.where(p.weights > 0, log_means, 0), precision=HIGHEST)  # 0 log 0 is 0
 
 
 def moment_matched(gmm: GMM) -> GMM:

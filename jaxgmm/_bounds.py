@@ -141,7 +141,7 @@ def js_bounds(p: GMM, q: GMM) -> tuple[Array, Array]:
     low, high = jax.vmap(lambda logits: _entropy_bounds(dataclasses.replace(m, logits=logits), pairs))(parts)
     variational = jax.vmap(lambda log_weights: _variational_bound(log_weights, m.logits, pairs.kl))(parts)
     upper = jnp.minimum(jnp.minimum(high_m - low.mean(), variational.mean()), math.log(2))
-    return _ordered(jnp.maximum(low_m - high.mean(), 0), upper)
+    return _ordered(jnp.clip(low_m - high.mean(), 0, math.log(2)), upper)
 
 
 class _Pairs(NamedTuple):
@@ -175,9 +175,9 @@ def _variational_bound(log_pi: Array, log_omega: Array, kl: Array) -> Array:
     are, it is a bound at every step of its minimisation, and its gradient at the minimum is the one that holds them constant.
     """
     log_pi, log_omega = jnp.maximum(log_pi, -1e30), jnp.maximum(log_omega, -1e30)  # so that 0 log 0 is 0
-    log_phi, log_psi = _alternate(*jax.lax.stop_gradient((log_pi, log_omega, kl)))
-    log_ratio = log_pi[:, None] + log_phi - log_omega[None] - log_psi
-    return (jnp.exp(log_pi[:, None] + log_phi) * (log_ratio + kl)).sum()
+    log_phi, log_psi = _alternate(*jax.lax.stop_gradient((log_pi, log_omega, jnp.minimum(kl, 1e30))))
+    phi, log_ratio = jnp.exp(log_pi[:, None] + log_phi), log_pi[:, None] + log_phi - log_omega[None] - log_psi
+    return (phi * jnp.where(phi > 0, log_ratio + kl, 0)).sum()
 
 
 def _alternate(log_pi: Array, log_omega: Array, kl: Array) -> tuple[Array, Array]:

@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from jaxgmm._door import door
 from jaxgmm._gmm import GMM
 from jaxgmm._linalg import diagonal_matrices, pack_tril, tril_of
-from jaxgmm._pairs import component_overlaps, joined, joined_log_weights
+from jaxgmm._pairs import component_overlaps, joined, joined_log_weights, not_negative
 
 
 @door()
@@ -101,9 +101,7 @@ def cauchy_schwarz_divergence(p: GMM, q: GMM) -> Array:
       Kampa, Hasanbelliu and Principe, Closed-form Cauchy-Schwarz PDF divergence for mixture of Gaussians, IJCNN (2011).
     """
     log_pp, log_qq, log_pq = _log_products(p, q)
-    divergence = 0.5 * (log_pp + log_qq) - log_pq
-    # Rounding may put it below 0, where it has no meaning; its derivatives are right as they are.
-    return divergence + jax.lax.stop_gradient(jnp.maximum(-divergence, 0))
+    return not_negative(0.5 * (log_pp + log_qq) - log_pq)
 
 
 @door()

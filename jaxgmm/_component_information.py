@@ -50,7 +50,7 @@ def component_information(key: Array | None, p: GMM, rule: Rule = DEFAULT_RULE, 
         components = log_components(x.T)
         log_density = jax.nn.logsumexp(log_weights[:, None] + components, axis=0)
         gain = components - log_density[None]  # log r_k - log pi_k, which is finite without weight as well
-        return (jnp.exp(log_weights[:, None] + gain) * gain).sum(0)
+        return (jnp.exp(log_weights[:, None] + gain) * jnp.where(gain == -jnp.inf, jnp.zeros_like(gain), gain)).sum(0)
 
     return expectation(key, p, information, rule, mesh=mesh)
 

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from jaxgmm._control import Controlled, controlled_log_density, uncontrolled
 from jaxgmm._density import log_density
 from jaxgmm._door import door
-from jaxgmm._expectation import controlled_expectation
+from jaxgmm._expectation import at_most, controlled_expectation
 from jaxgmm._gmm import GMM, centred
 from jaxgmm._rules import DEFAULT_RULE, Rule, split_key
 
@@ -105,7 +105,7 @@ def js_divergence(
 
     from_p = controlled_expectation(key_p, p, half(log_p, log_q), rule, mesh)
     from_q = controlled_expectation(key_q, q, half(log_q, log_p), rule, mesh)
-    return 0.5 * from_p + 0.5 * from_q
+    return at_most(math.log(2), 0.5 * from_p + 0.5 * from_q)
 
 
 @door("rule", "path_gradient", "mesh")

@@ -121,6 +121,11 @@ def placement(gmm: GMM, turn: Array | None = None) -> Callable[[Array, Array], A
     return place
 
 
+def at_most(bound: float, value: Array) -> Array:
+    """A value that only rounding may put above its bound; its derivatives are right as they are."""
+    return value - jax.lax.stop_gradient(jnp.maximum(value - bound, 0))
+
+
 def _weighted_sum(weights: Array, values: Array) -> Array:
     """Weights (n,) and values (n, ...) -> their product (...)."""
     return jnp.einsum("n...,n->...", values, weights.astype(values.dtype), precision=HIGHEST)
@@ -195,11 +200,14 @@ def _loop(indices: Array, contribution: Callable[[Array], T]) -> T:
     body = jax.checkpoint(contribution, prevent_cse=False)  # a scan keeps the two passes apart already
     zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(body, indices[0]))
 
+    def error(new: Array, old: Array, term: Array) -> Array:
+        return jnp.where(jnp.isinf(new), jnp.zeros_like(new), (new - old) - term)  # an infinite sum stays infinite
+
     def add(carry: tuple[T, T], index: Array) -> tuple[tuple[T, T], None]:
         sums, errors = carry
         terms = jax.tree.map(operator.sub, body(index), errors)
         new_sums = jax.tree.map(operator.add, sums, terms)
-        return (new_sums, jax.tree.map(lambda new, old, term: (new - old) - term, new_sums, sums, terms)), None
+        return (new_sums, jax.tree.map(error, new_sums, sums, terms)), None
 
     return jax.lax.scan(add, (zeros, zeros), indices)[0][0]
 

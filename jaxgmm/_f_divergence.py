@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from jaxgmm._density import log_density
 from jaxgmm._divergence import kl_divergence
 from jaxgmm._door import door
-from jaxgmm._expectation import expectation
+from jaxgmm._expectation import at_most, expectation
 from jaxgmm._gmm import GMM, centred
 from jaxgmm._rules import DEFAULT_RULE, Rule, SigmaPoints, split_key
 
@@ -82,7 +82,7 @@ def _renyi_below_one(key: Array | None, p: GMM, q: GMM, alpha: float, beta: floa
         # p / m = 2 sigmoid(t) and q / m = 2 sigmoid(-t), with m the midpoint and t the log-ratio.
         bounded = jnp.minimum(-beta * log_ratio, 80)  # beyond which the sigmoid is 0 in any precision
         lack = -2 * beta * jnp.tanh(0.5 * log_ratio) - 2 * jax.nn.sigmoid(log_ratio) * jnp.expm1(bounded)
-        return lack, 2 * jnp.exp(alpha * log_ratio - jax.nn.softplus(log_ratio))
+        return lack, 2 * jnp.exp(-beta * jax.nn.softplus(log_ratio) - alpha * jax.nn.softplus(-log_ratio))
 
     lack, overlap = _under_midpoint(key, p, q, lack_and_overlap, rule, mesh)
     near, floor = (
@@ -100,9 +100,10 @@ def _renyi_above_one(key: Array | None, p: GMM, q: GMM, alpha: float, rule: Rule
     log_p, log_q = log_density(p), log_density(q)
     level = jax.lax.stop_gradient(expectation(None, p, lambda x: log_p(x) - log_q(x), SigmaPoints()))
     largest = 0.9 * math.log(float(jnp.finfo(level.dtype).max))
+    start = jnp.where(jnp.isinf(level), jnp.zeros_like(level), level)
 
     def excess(x: Array) -> Array:
-        return jnp.expm1(jnp.minimum((alpha - 1) * (log_p(x) - log_q(x) - level), largest))
+        return jnp.expm1(jnp.minimum((alpha - 1) * (log_p(x) - log_q(x) - start), largest))
 
     mean = expectation(key, p, excess, rule, mesh=mesh)
     return level + jnp.log1p(jnp.maximum(mean, -1 + jnp.finfo(mean.dtype).eps)) / (alpha - 1)
@@ -141,7 +142,7 @@ def hellinger_distance(key: Array | None, p: GMM, q: GMM, rule: Rule = DEFAULT_R
       Gibbs and Su, On choosing and bounding probability metrics, Int. Stat. Rev. 70 (2002), up to a factor of 2 in the square.
     """
     # With t the log-ratio, (sqrt p - sqrt q)^2 / (p + q) = 1 - sech(t / 2), which is a product that loses no digits near t = 0.
-    square = _under_midpoint(key, p, q, lambda t: jnp.tanh(t / 2) * jnp.tanh(t / 4), rule, mesh)
+    square = at_most(1, _under_midpoint(key, p, q, lambda t: jnp.tanh(t / 2) * jnp.tanh(t / 4), rule, mesh))
     positive = square > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, jnp.ones_like(square))), jnp.zeros_like(square))
 
@@ -179,7 +180,7 @@ def total_variation(key: Array | None, p: GMM, q: GMM, rule: Rule = DEFAULT_RULE
     References:
       Gibbs and Su, On choosing and bounding probability metrics, Int. Stat. Rev. 70 (2002).
     """
-    return _under_midpoint(key, p, q, lambda t: jnp.abs(jnp.tanh(t / 2)), rule, mesh)
+    return at_most(1, _under_midpoint(key, p, q, lambda t: jnp.abs(jnp.tanh(t / 2)), rule, mesh))
 
 
 @door("f", "log_ratio", "rule", "mesh")

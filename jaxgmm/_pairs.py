@@ -149,6 +149,11 @@ def component_entropy(p: GMM) -> Array:
     return log_det(p) + 0.5 * p.num_dims * math.log(2 * math.pi * math.e)
 
 
+def not_negative(value: Array) -> Array:
+    """What only rounding may put below 0, where it has no meaning; its derivatives are right as they are."""
+    return value + jax.lax.stop_gradient(jnp.maximum(-value, 0))
+
+
 def joined(p: GMM, q: GMM) -> GMM:
     """The mixture p / 2 + q / 2: the components of p, then those of q."""
     return mixed((p, q), jnp.full_like(p.loc, -math.log(2), shape=(2,)))
@@ -167,7 +172,7 @@ def _average(p: GMM, q: GMM) -> tuple[Array, Array]:
         log_p, log_q = _log_scale(p)[:, None], _log_scale(q)[None]
         log_average = jnp.logaddexp(2 * log_p, 2 * log_q) - math.log(2)
         mahalanobis = jnp.square(_offsets(p, q) * jnp.exp(-0.5 * log_average)).sum(-1)
-        return 0.5 * (log_average - log_p - log_q).sum(-1), mahalanobis
+        return not_negative(0.5 * (log_average - log_p - log_q).sum(-1)), mahalanobis
     return _map_rows(_average_row, p, q)
 
 
@@ -203,7 +208,8 @@ def _map_rows(between: Callable[[_Rows, _Rows], T], p: GMM, q: GMM) -> T:
 
 def _kl_row(p: _Rows, q: _Rows) -> Array:
     inverse = inv_tril(q.factor)
-    below = jnp.tril(jnp.matmul(inverse, p.factor, precision=HIGHEST), -1)
+    # W L_p without its diagonal, where W L_q = I has nothing; the difference keeps its digits where the two nearly agree.
+    below = jnp.tril(jnp.matmul(inverse, p.factor - q.factor, precision=HIGHEST), -1)
     spread = _expm1_less_linear(2 * (p.log_diag - q.log_diag)).sum(-1) + jnp.square(below).sum((1, 2))
     whitened = jnp.matmul(_row_offsets(p, q), inverse.mT, precision=HIGHEST)
     return 0.5 * (spread[:, None] + jnp.square(whitened).sum(2)).reshape(_row_shape(p, q))
@@ -212,7 +218,7 @@ def _kl_row(p: _Rows, q: _Rows) -> Array:
 def _average_row(p: _Rows, q: _Rows) -> tuple[Array, Array]:
     both = jnp.concatenate([p.factor, jnp.broadcast_to(q.factor, p.factor.shape)], axis=2)
     log_average, mahalanobis = log_det_and_mahalanobis(math.sqrt(0.5) * both, _row_offsets(p, q))
-    log_ratio = log_average - 0.5 * (p.log_diag + q.log_diag).sum(-1)
+    log_ratio = not_negative(log_average - 0.5 * (p.log_diag + q.log_diag).sum(-1))
     shape = _row_shape(p, q)
     return jnp.broadcast_to(log_ratio[:, None, None], shape), mahalanobis.reshape(shape)
 
@@ -242,5 +248,8 @@ def _offsets(p: GMM, q: GMM) -> Array:
 
 
 def _expm1_less_linear(x: Array) -> Array:
-    """e^x - 1 - x, which is not negative."""
-    return jnp.expm1(x) - x
+    """e^x - 1 - x, which is not negative; near 0, where digits would cancel, x^2 / 2 (1 + x / 3 (1 + x / 4 (1 + ...)))."""
+    near = jnp.abs(x) < 0.5
+    small = jnp.where(near, x, jnp.zeros_like(x))
+    series = functools.reduce(lambda series, n: 1 + small / n * series, range(16, 2, -1), jnp.ones_like(x))
+    return jnp.where(near, 0.5 * small * small * series, jnp.expm1(x) - x)

@@ -45,7 +45,7 @@ def reduce(
       optimizer: of refine; None: ``optax.adam`` with a rate that falls from 0.03 to 0.
 
     Returns:
-      The smaller mixture, of the dtype of gmm; without components of no weight.
+      The smaller mixture, of the dtype of gmm, without components of no weight; gmm itself if it has few enough already.
 
     Raises:
       TypeError, ValueError: an argument is not usable, gmm is traced, or refine is given without a key.
@@ -80,10 +80,12 @@ def _adam(num_steps: int) -> optax.GradientTransformation:
 
 def _merged(gmm: GMM, num_components: int) -> GMM:
     """The greedy algorithm, in NumPy and float64."""
+    if gmm.num_components <= num_components:
+        return gmm
     weights = np.asarray(gmm.weights, np.float64)
     alive = np.flatnonzero(weights)
     if len(alive) <= num_components:
-        return gmm
+        return jax.tree.map(lambda leaf: leaf if len(leaf) == 1 else leaf[alive], gmm)
     family = "full" if gmm.covariance_type == "tied" else gmm.covariance_type
     covariances = np.asarray(gmm.covariances, np.float64)
     covariances = (

@@ -99,6 +99,7 @@ def test_dead_components_go_and_few_enough_stay():
     p = jaxgmm.GMM.from_moments([0.5, 0.0, 0.5], [[0.0], [1.0], [2.0]], [[1.0]] * 3, "diag")
     assert jaxgmm.reduce(p, 3) is p
     assert jaxgmm.reduce(p, 1).num_components == 1
+    np.testing.assert_array_equal(jaxgmm.reduce(p, 2).means, [[0.0], [2.0]])
     np.testing.assert_allclose(jaxgmm.reduce(p, 1).covariances, [[2.0]])
 
 
