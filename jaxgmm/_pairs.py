@@ -208,8 +208,10 @@ def _map_rows(between: Callable[[_Rows, _Rows], T], p: GMM, q: GMM) -> T:
 
 def _kl_row(p: _Rows, q: _Rows) -> Array:
     inverse = inv_tril(q.factor)
-    # W L_p without its diagonal, where W L_q = I has nothing; the difference keeps its digits where the two nearly agree.
-    below = jnp.tril(jnp.matmul(inverse, p.factor - q.factor, precision=HIGHEST), -1)
+    # W L_p off its diagonal is W (L_p - L_q), as W L_q = I; a difference keeps its digits where the two nearly agree.
+    widened = jnp.exp(q.log_diag) * jnp.expm1(p.log_diag - q.log_diag)
+    change = jnp.tril(p.factor - q.factor, -1) + diagonal_matrices(widened)
+    below = jnp.tril(jnp.matmul(inverse, change, precision=HIGHEST), -1)
     spread = _expm1_less_linear(2 * (p.log_diag - q.log_diag)).sum(-1) + jnp.square(below).sum((1, 2))
     whitened = jnp.matmul(_row_offsets(p, q), inverse.mT, precision=HIGHEST)
     return 0.5 * (spread[:, None] + jnp.square(whitened).sum(2)).reshape(_row_shape(p, q))

@@ -1,0 +1,240 @@
+"""Hard shapes: many dimensions and components, condition numbers, rounding, overflow, and what is not a divergence."""
+
+import dataclasses
+import functools
+import math
+
+import hard_reference
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from conftest import assert_within
+from hard_reference import ONES, PAIRS, QUARTERS, cast, line, without_off_diagonal
+
+import jaxgmm
+from jaxgmm import GMM
+
+pytestmark = pytest.mark.long
+
+estimate = functools.partial(jaxgmm.estimate, num_replicates=64)
+DTYPES = [np.float64, np.float32]
+DERIVED = {"kl": jaxgmm.kl_divergence, "js": jaxgmm.js_divergence}
+
+
+SHARED_LINE = line([0.3, 0.7], [0, 1], [1, 0.5]), line([0.6, 0.4], [0.5, -1], [0.7, 1])
+
+
+def mixing_matrix(num_dims: int) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    a = 0.3 * np.tril(rng.normal(size=(num_dims, num_dims)), -1) / math.sqrt(num_dims)
+    return a + np.diag(np.exp(0.3 * rng.normal(size=num_dims)))
+
+
+def lifted(mixture: GMM, a: np.ndarray) -> GMM:
+    """The mixture of A (y, e) for y of one on the line and e standard normal: all divergences are those on the line."""
+    factors = jnp.repeat(a[None], mixture.num_components, 0)
+    factors = factors.at[:, :, 0].multiply(jnp.exp(mixture.log_diag))
+    rows, columns = np.tril_indices(len(a), -1)
+    log_diag = jnp.log(jnp.diagonal(factors, axis1=1, axis2=2))
+    return GMM(mixture.logits, mixture.loc * a[None, :, 0], log_diag, factors[:, rows, columns])
+
+
+@pytest.mark.parametrize(("num_dims", "diagonal"), [(1, False), (16, False), (512, False), (512, True)])
+@pytest.mark.parametrize("integral", DERIVED)
+def test_many_dimensions(integral, num_dims, diagonal, key):
+    """Two components each that differ along one direction, seen through a triangle: the truth is that of the line."""
+    a = np.diag(np.diag(mixing_matrix(num_dims))) if diagonal else mixing_matrix(num_dims)
+    pair = tuple(lifted(mixture, a) for mixture in SHARED_LINE)
+    truth = hard_reference.integrals(*SHARED_LINE)[integral]
+    log_densities = num_dims * 0.5 * math.log(2 * math.pi * math.e) + abs(np.log(np.diag(a)).sum())
+    for dtype in DTYPES:
+        p, q = cast(dtype, *(without_off_diagonal(*pair) if diagonal else pair))
+        result = jaxgmm.estimate(DERIVED[integral], key, p, q, rule=jaxgmm.Sobol(2**11), num_replicates=16)
+        promised = 0 if dtype == np.float64 else 2e-7 * (2 + 2 * log_densities)
+        assert abs(result.value - truth) < 6.5 * result.standard_error + promised  # Student's t with 15 degrees of freedom
+        assert 6.5 * result.standard_error < 3e-3
+
+
+def test_gradient_in_many_dimensions(key):
+    """In every parameter of the mixtures on the line, through the chain rule for the triangles of those in 16 dimensions."""
+    a = jnp.asarray(mixing_matrix(16))
+
+    def gradient(key, p, q, rule):
+        def value(steps):
+            return jaxgmm.kl_divergence(key, *(lifted(m, a) for m in hard_reference.moved(p, q, steps)), rule)
+
+        return jax.grad(value)(jnp.zeros((6, 2)))
+
+    exact, _ = hard_reference.derivatives("kl", *SHARED_LINE)
+    assert_within(estimate(gradient, key, *SHARED_LINE, rule=jaxgmm.Sobol(2**12)), exact, catches=0.01)
+
+
+def ill_conditioned(num_dims: int, condition_number: float, dtype) -> tuple[GMM, GMM]:
+    """Two single Gaussians whose common directions have variances from 1 to 1 / condition_number."""
+    rng = np.random.default_rng(num_dims)
+    turn = np.linalg.qr(rng.normal(size=(num_dims, num_dims)))[0]
+    factor = np.linalg.qr((turn * np.geomspace(1, condition_number**-0.5, num_dims)).T)[1].T
+    factor = factor * np.sign(np.diag(factor))
+    other = factor @ (np.eye(num_dims) + 0.3 / num_dims * np.tril(rng.normal(size=(num_dims, num_dims))))
+    rows, columns = np.tril_indices(num_dims, -1)
+
+    def single(factor, mean):
+        leaves = np.zeros(1), mean[None], np.log(np.diag(factor))[None], factor[None, rows, columns]
+        return GMM(*(jnp.asarray(leaf, dtype) for leaf in leaves))
+
+    return single(factor, np.zeros(num_dims)), single(other, factor @ np.full(num_dims, 0.5))
+
+
+@pytest.mark.parametrize("num_dims", [2, 16])
+def test_condition_numbers(num_dims, key):
+    """To 1e12 in float64, where a digit is lost for every ten of the square root; to 1e4 in float32."""
+    for dtype, condition_number, precision in (
+        (np.float64, 1e4, 1e-12),
+        (np.float64, 1e12, 1e-9),
+        (np.float32, 1e4, 1e-5),
+    ):
+        p, q = ill_conditioned(num_dims, condition_number, dtype)
+        exact = hard_reference.exact_gaussian_kl(p, q)
+        for value in (
+            jaxgmm.gaussian_kl(p, q)[0, 0],
+            jaxgmm.kl_divergence(None, p, q, jaxgmm.SigmaPoints()),
+            jaxgmm.kl_moment_matched(p, q),
+        ):
+            np.testing.assert_allclose(value, exact, rtol=precision)
+        # The gradient in the mean of q is that of |L_q^-1 (mu - mu_q)|^2 / 2, and its Hessian that inverse's square.
+        factor = np.asarray(q.scale_tril[0], np.float64)
+        step = np.linalg.solve(factor, np.asarray(q.loc[0] - p.loc[0], np.float64))
+        gradient = jax.grad(lambda q, p=p: jaxgmm.kl_divergence(None, p, q, jaxgmm.SigmaPoints()))(q).loc[0]
+        np.testing.assert_allclose(factor.T @ np.asarray(gradient, np.float64), step, rtol=100 * precision)
+
+
+def test_a_thousand_components(key):
+    """On the line, against the trapezoidal rule."""
+    rng = np.random.default_rng(0)
+
+    def many() -> GMM:
+        return line(rng.dirichlet(np.ones(1000)), rng.uniform(-50, 50, 1000), rng.uniform(0.1, 0.3, 1000))
+
+    p, q = many(), many()
+    x = np.arange(-60, 60, 0.02)
+    log_p, log_q = (np.asarray(hard_reference.log_density(m, x, 0.0)) for m in (p, q))
+    log_m = np.logaddexp(log_p, log_q) - math.log(2)
+    kl = 0.02 * np.exp(log_p) @ (log_p - log_q)
+    js = 0.01 * (np.exp(log_p) @ (log_p - log_m) + np.exp(log_q) @ (log_q - log_m))
+    for divergence, truth in ((jaxgmm.kl_divergence, kl), (jaxgmm.js_divergence, js)):
+        result = jaxgmm.estimate(divergence, key, p, q, num_replicates=16)
+        assert abs(result.value - truth) < 6.5 * result.standard_error < 0.02 * truth
+    lower, upper = jaxgmm.kl_bounds(*without_off_diagonal(p, q))
+    assert 0 <= lower <= kl <= upper
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_far_apart_is_not_beyond(dtype, key):
+    """Rounding of a sum over the points puts no bounded divergence above its bound, whatever the weights."""
+    log_2 = jnp.asarray(math.log(2), dtype)
+
+    @functools.partial(jax.jit, static_argnames="rule")
+    def values(p, q, rule):
+        functions = (jaxgmm.js_divergence, jaxgmm.total_variation, jaxgmm.hellinger_distance)
+        return [fn(key, p, q, rule) for fn in functions]
+
+    for k in (1, 4, 7):
+        p = GMM(*(jnp.zeros(shape, dtype) for shape in (k, (k, 1), (k, 1))), None)
+        q = dataclasses.replace(p, loc=p.loc + 1e4)
+        for rule in (jaxgmm.Sobol(2**14), jaxgmm.MonteCarlo(10_000)):
+            js, total_variation, hellinger = values(p, q, rule)
+            assert 0.99999 * log_2 < js <= log_2
+            assert 0.99999 < total_variation <= 1
+            assert 0.99999 < hellinger <= 1
+
+
+@pytest.mark.parametrize("diagonal", [False, True])
+def test_components_that_nearly_coincide(diagonal):
+    """The exact divergence of single Gaussians keeps its digits down to 1e-16, and in float32; nothing falls below 0."""
+    start = GMM(jnp.zeros(1), jnp.zeros((1, 3)), jnp.asarray([[0.0, 0.3, -0.2]]), jnp.asarray([[0.5, -0.3, 0.2]]))
+    p = dataclasses.replace(start, off_diag=jnp.zeros((1, 3))) if diagonal else start
+    for step in (1.0, 0.1, 1e-3, 1e-5, 1e-8):
+        q = dataclasses.replace(p, log_diag=p.log_diag + step * jnp.asarray([[1.0, 2.0, -1.0]]), off_diag=p.off_diag * (1 - step))
+        for dtype, precision in ((np.float64, 1e-12), (np.float32, 3e-6)):
+            a, b = cast(dtype, p, q)
+            exact = hard_reference.exact_gaussian_kl(a, b)
+            a, b = without_off_diagonal(a, b) if diagonal else (a, b)
+            np.testing.assert_allclose(jaxgmm.gaussian_kl(a, b), [[exact]], rtol=precision, err_msg=f"{step}")
+            # To first order, the Bhattacharyya distance is a quarter of it.
+            assert 0 <= jaxgmm.bhattacharyya_distance(a, b)[0, 0] < 0.3 * exact + 2 * precision
+
+
+@pytest.mark.parametrize("diagonal", [False, True])
+def test_beyond_the_range_of_floats(diagonal, key):
+    """1e20 standard deviations apart, whose square float32 cannot hold: what is infinite there is inf, and the rest is right."""
+    p = GMM(jnp.zeros(1), jnp.zeros((1, 2)), jnp.full((1, 2), -30.0), None if diagonal else jnp.zeros((1, 1)))
+    (p,) = cast(np.float32, p)
+    q = dataclasses.replace(p, loc=p.loc + 1e7)
+
+    @jax.jit
+    def values(p, q):
+        infinite = (
+            *(fn(key, p, q) for fn in (jaxgmm.kl_divergence, jaxgmm.cross_entropy)),
+            *(fn(p, q) for fn in (jaxgmm.gaussian_kl, jaxgmm.bhattacharyya_distance, jaxgmm.kl_variational, jaxgmm.kl_matched)),
+            *(jaxgmm.kl_bounds(p, q)[1], jaxgmm.renyi_divergence(key, p, q, 2.0)),
+        )
+        log_2 = jaxgmm.js_divergence(key, p, q), *jaxgmm.js_bounds(p, q)
+        log_2 = *log_2, jaxgmm.component_information(key, jaxgmm.mixture_of([p, q]))
+        one = jaxgmm.total_variation(key, p, q), jaxgmm.hellinger_distance(key, p, q)
+        return infinite, log_2, one, jaxgmm.renyi_divergence(key, p, q, 0.5)
+
+    infinite, log_2, one, renyi = values(p, q)
+    assert all(np.isposinf(value).all() for value in infinite)
+    np.testing.assert_allclose(log_2, math.log(2), rtol=1e-5)
+    assert one == (1, 1)
+    assert renyi > 80  # which is what float32 holds of it
+    with pytest.raises(FloatingPointError, match="the estimate is not finite"):
+        jaxgmm.estimate(jaxgmm.kl_divergence, key, p, q)
+
+
+def test_algebra_of_tiny_weights_and_far_values():
+    """Conditional weights a million standard deviations away, and products of components of weight 1e-300."""
+    p = GMM.from_moments([1 - 1e-9, 1e-9], [[0.0, 0.0], [1.0, 5.0]], [[[1.0, 0.5], [0.5, 1.0]]] * 2)
+    for value in (0.5, 30.0, 1e6):
+        given = jaxgmm.condition(p, (0,), [value])
+        np.testing.assert_allclose(given.logits[1] - given.logits[0], math.log(1e-9 / (1 - 1e-9)) + value - 0.5, rtol=1e-9)
+        np.testing.assert_allclose(given.means[:, 0], [0.5 * value, 5 + 0.5 * (value - 1)], rtol=1e-12)
+    p = line([1, 1e-300], [0, 50], [1, 1e-6])
+    q = line([0, 1], [0, 50], [1, 1e-6])
+    both, log_normaliser = jaxgmm.product(p, q)
+    np.testing.assert_allclose(log_normaliser, math.log(1e-300 / (2e-6 * math.sqrt(math.pi))), rtol=1e-12)
+    np.testing.assert_allclose(both.weights, [0, 0, 0, 1], atol=1e-12)
+    np.testing.assert_allclose(both.means[3], [50], rtol=1e-15)
+
+
+def test_samples_of_narrow_components_have_right_derivatives(key):
+    """Of the mean, in the logits: pi_k (mu_k - mean), with scales from 1e-6 to 1."""
+    p = PAIRS["needles in both"][0]
+    slopes = jax.vmap(lambda key: jax.grad(lambda p: jaxgmm.sample(key, p, 4096).mean())(p).logits)(jax.random.split(key, 64))
+    exact = p.weights * (p.loc[:, 0] - p.weights @ p.loc[:, 0])
+    error = slopes.std(0, ddof=1) / 8
+    assert np.all(np.abs(slopes.mean(0) - exact) < 5 * error)
+    assert np.all(5 * error < 0.02)
+
+
+@pytest.mark.parametrize("loss", [jaxgmm.forward_kl_loss, jaxgmm.reverse_kl_loss, jaxgmm.js_loss])
+def test_fits_with_dead_and_doubled_components(loss, key):
+    """What is dead stays dead and what is doubled stays finite, and the loss falls all the same."""
+    target, optimizer = PAIRS["duplicates"][1], optax.adam(3e-2)
+    for start in (line([0.5, 0, 0.5, 0], [0, 9, 4, 1], ONES), line(QUARTERS, [3, 3, 3, 3], ONES)):
+        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # which optax needs
+            result = jaxgmm.fit(key, loss(target, jaxgmm.Sobol(512)), start, optimizer, 100)
+        assert not result.diverged
+        assert result.losses[-1] < 0.2 * result.losses[0]
+        np.testing.assert_array_equal(result.params.weights == 0, start.weights == 0)
+
+
+def test_reduction_of_narrow_and_doubled_components():
+    """Copies are merged for nothing, and a needle of weight 1e-300 is merged away without a trace."""
+    r = jaxgmm.reduce(line([0.3, 0.3, 0.3, 0.1], [0, 0, 0, 5], [1e-6, 1e-6, 1e-6, 1]), 2)
+    np.testing.assert_allclose(np.sort(np.exp(r.log_diag), axis=0), [[1e-6], [1]], rtol=1e-12)
+    np.testing.assert_allclose(r.weights @ r.means, [0.5], rtol=1e-12)
+    r = jaxgmm.reduce(line([1, 1e-300, 0], [0, 3, 5], [1, 1e-6, 1]), 1)
+    np.testing.assert_allclose([r.means[0, 0], r.log_diag[0, 0]], [0, 0], atol=1e-14)
