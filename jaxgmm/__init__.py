@@ -69,5 +69,7 @@ from jaxgmm.interop import to_distrax as to_distrax
 from jaxgmm.interop import to_numpyro as to_numpyro
 from jaxgmm.interop import to_sklearn as to_sklearn
 from jaxgmm.interop import to_tfp as to_tfp
+from jaxgmm.io import load as load
+from jaxgmm.io import save as save
 
 __version__ = "0.1.0"

@@ -1,6 +1,7 @@
 """The strictest flags that JAX has, and the pairs of mixtures that tests share."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
@@ -38,6 +39,7 @@ PAIRS = {
         reference.mixture([0.5, 0.5], [[6, -0.5], [4, 2]], [[[1.2, 0], [0, 0.7]], [[0.9, 0.5], [0.5, 1.5]]]),
     ),
 }
+POINTS = np.random.default_rng(0).normal(size=(40, 2)).round(6)
 
 
 def gmm(mixture: reference.Mixture, dtype=np.float64) -> jaxgmm.GMM:
@@ -86,8 +88,32 @@ def each_key_is_used_once():
 
 
 @pytest.fixture
+def saved_files(tmp_path, monkeypatch):
+    """A folder of mixtures and of points, to work in."""
+    monkeypatch.chdir(tmp_path)
+    overlapping = PAIRS["overlapping"]
+    jaxgmm.save("a.npz", gmm(overlapping[0]))
+    jaxgmm.save("b.npz", gmm(overlapping[1], np.float32))
+    jaxgmm.save("plane.npz", gmm(PAIRS["plane"][0]))
+    jaxgmm.save("stack.npz", jaxgmm.stack([gmm(mixture) for mixture in overlapping]))
+    jaxgmm.save("tree.npz", [np.ones(2)])
+    np.save("x.npy", POINTS)
+
+
+@pytest.fixture
 def key():
     return jax.random.key(20)
+
+
+def assert_same(a, b) -> None:
+    """The same structure, types, dtypes and bits."""
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            x, y = jax.random.key_data(x), jax.random.key_data(y)
+        assert type(x) is type(y)
+        assert (np.asarray(x).dtype, np.shape(x)) == (np.asarray(y).dtype, np.shape(y))
+        assert np.asarray(x).tobytes() == np.asarray(y).tobytes()
 
 
 def assert_within(estimate: jaxgmm.Estimate, truth, catches: float) -> None:
