@@ -13,17 +13,19 @@ FILES = sorted(path for folder in ("jaxgmm", "tests", ".ci") for path in (ROOT /
 
 # Each module imports only from the lines above its own.
 LAYERS = """
-    _moments _linalg _deal _sobol
+    _moments _linalg _deal _sobol _table
     _start _rules _fit
     _gmm
     _door _rotation
-    _density _pairs _mixing _estimate _reduce _distributions
+    _density _pairs _mixing _estimate _reduce _distributions io
     interop _control _algebra _approximations _closed_form _transport
     _expectation _bounds
     _divergence _component_information _sampling
     _f_divergence _objectives
     _pairwise
     __init__
+    _example _measures
+    _cli
     __main__
 """
 LEVELS = {module: level for level, line in enumerate(LAYERS.split("\n")) for module in line.split()}

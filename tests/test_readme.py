@@ -1,6 +1,7 @@
 """Every block of the README and every example in a docstring runs, as a user runs it: default flags, warnings as errors."""
 
 import inspect
+import os
 import pathlib
 import re
 import subprocess
@@ -19,11 +20,13 @@ PUBLIC = {name: value for name, value in vars(jaxgmm).items() if name[0] != "_" 
 
 # Of TensorFlow Probability and of OTT-JAX, when they are imported.
 IGNORED = ["-Wignore:jax.core.pytype_aval_mappings is deprecated:DeprecationWarning", "-Wignore:JAXopt is no:DeprecationWarning"]
+PYTHON = [sys.executable, *IGNORED, "-c"]
 
 
-def run(program: str, *arguments: str) -> str:
-    command = [sys.executable, "-W", "error", *IGNORED, "-c", program, *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=ROOT)
+def run(command: list[str], folder: pathlib.Path) -> str:
+    """What it prints, run in that folder with this checkout's package."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
+    result = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=folder, env=environment)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 
@@ -32,10 +35,16 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
-def test_python_blocks():
+def test_python_blocks_and_then_the_command_line(tmp_path):
+    """In one folder, as the commands read the files that the blocks have written."""
     assert len(blocks("python")) >= 5
-    final_loss = float(run("\n".join([*blocks("python"), "print(smooth.losses[-1])"])).split()[-1])
-    assert abs(final_loss) < 0.01
+    program = "\n".join([*blocks("python"), "print(smooth.losses[-1])"])
+    assert abs(float(run([*PYTHON, program], tmp_path).split()[-1])) < 0.01
+    commands = [block for block in blocks("sh") if block.startswith("jaxgmm ")]
+    assert commands
+    module = f'set -e\njaxgmm() {{ "{sys.executable}" -m jaxgmm "$@"; }}\n'  # the script may be that of another checkout
+    output = run(["sh", "-c", module + "\n".join(commands)], tmp_path)
+    assert re.search(r"^KL\(A \|\| B\) +\S+ \+- \S+ nats$", output, re.MULTILINE)
 
 
 def test_commands_are_those_of_ci():
@@ -89,4 +98,4 @@ for name in sys.argv[1:]:
     assert not failed
 print(attempted)
 """
-    assert int(run(program, *MODULES)) > 30
+    assert int(run([*PYTHON, program, *MODULES], ROOT)) > 30

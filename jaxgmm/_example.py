@@ -1,0 +1,81 @@
+"""The main job on two built-in mixtures, in plain text: `jaxgmm` or `python -m jaxgmm`, without more."""
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import jaxgmm
+from jaxgmm import GMM, Estimate, Sobol
+
+NUM_STEPS = 300
+
+
+def example_mixtures() -> tuple[GMM, GMM]:
+    """Three components against two, in the plane."""
+    p = GMM.from_moments(
+        weights=[0.5, 0.3, 0.2],
+        means=[[0.0, 0.0], [3.0, 1.0], [-1.0, 3.0]],
+        covariances=[[[1.0, 0.6], [0.6, 1.0]], [[0.5, -0.2], [-0.2, 0.8]], [[1.5, 0.0], [0.0, 0.3]]],
+    )
+    q = GMM.from_moments(
+        weights=[0.6, 0.4],
+        means=[[0.5, 0.5], [2.0, 2.0]],
+        covariances=[[[1.5, 0.3], [0.3, 1.5]], [[2.0, 0.0], [0.0, 1.0]]],
+    )
+    return p, q
+
+
+def gaussian_pair() -> tuple[GMM, GMM, float]:
+    """One Gaussian each, and their exact KL, 1/2 (tr + m^T m - D + log det ratio), for diagonal covariances."""
+    means, variances = np.array([[0.0, 0.0], [1.0, -1.0]]), np.array([[1.0, 2.0], [2.0, 1.5]])
+    p, q = (GMM.from_moments([1.0], means[i : i + 1], variances[i : i + 1], "diag") for i in (0, 1))
+    ratio = variances[0] / variances[1]
+    return p, q, 0.5 * float(np.sum(ratio + (means[1] - means[0]) ** 2 / variances[1] - 1 - np.log(ratio)))
+
+
+def timed(fn: Callable[[], Any]) -> tuple[Any, str]:
+    """What fn returns, and how long it took the first time, which compiles, and the second."""
+    start = time.perf_counter()
+    result = jax.block_until_ready(fn())
+    middle = time.perf_counter()
+    jax.block_until_ready(fn())
+    return result, f"{middle - start:5.2f} s, again {1e3 * (time.perf_counter() - middle):4.0f} ms"
+
+
+def line(name: str, value: Estimate, duration: str) -> str:
+    return f"  {name:12s}{value.value:9.5f} +- {value.standard_error:.5f} nats    ({duration})"
+
+
+def main() -> None:
+    p, q = example_mixtures()
+    key = jax.random.key(0)
+    print(f"jaxgmm {jaxgmm.__version__}, JAX {jax.__version__} on {jax.devices()[0].platform}\n")
+
+    print(f"Two mixtures of {p.num_components} and {q.num_components} components in {p.num_dims} dimensions (+-: standard error)")
+    for name, divergence, pair in [
+        ("KL(p || q)", jaxgmm.kl_divergence, (p, q)),
+        ("KL(q || p)", jaxgmm.kl_divergence, (q, p)),
+        ("JS(p, q)", jaxgmm.js_divergence, (p, q)),
+    ]:
+        print(line(name, *timed(functools.partial(jaxgmm.estimate, divergence, key, *pair))))
+
+    a, b, exact = gaussian_pair()
+    result, duration = timed(lambda: jaxgmm.estimate(jaxgmm.kl_divergence, key, a, b))
+    print("\nOne Gaussian each, where a closed form exists")
+    print(line("KL(a || b)", result, duration))
+    print(f"  {'exact':12s}{exact:9.5f}    (off by {abs(result.value - exact) / result.standard_error:.1f} standard errors)")
+
+    fit = functools.partial(jaxgmm.fit, key, jaxgmm.forward_kl_loss(p, Sobol(1024)), q, optax.adam(3e-2), NUM_STEPS)
+    result, duration = timed(fit)
+    print(f"\nFit q to p: {NUM_STEPS} steps of optax.adam on KL(p || q), weights included    ({duration})")
+    for step in jnp.linspace(0, NUM_STEPS - 1, 6).astype(int).tolist():
+        print(f"  step {step:4d}  KL {result.losses[step]:8.5f}")
+    fitted = result.params
+    print(f"  weights of q: {np.asarray(q.weights).round(3)} -> {np.asarray(fitted.weights).round(3)}")
+    print(line("KL(p || q)", *timed(lambda: jaxgmm.estimate(jaxgmm.kl_divergence, key, p, fitted))))

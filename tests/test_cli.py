@@ -1,0 +1,209 @@
+"""The command line: right numbers, and one line for what is wrong."""
+
+import functools
+import importlib
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tomllib
+import warnings
+
+import jax
+import numpy as np
+import pytest
+import reference
+from conftest import PAIRS, gmm
+from sklearn.mixture import GaussianMixture
+
+import jaxgmm
+from jaxgmm import _cli, _measures
+
+ROOT = pathlib.Path(__file__).parents[1]
+A, B = PAIRS["overlapping"]
+pytestmark = pytest.mark.usefixtures("saved_files")
+
+
+def command(*arguments: str) -> int:
+    """Its exit status."""
+    try:
+        return _cli.main(list(arguments))
+    except SystemExit as stop:
+        return stop.code
+
+
+def results(capsys, *arguments: str) -> dict[str, dict]:
+    """The results of a command by their labels."""
+    assert command(*arguments, "--json") == 0
+    return {result["label"]: result for result in json.loads(capsys.readouterr().out)["results"]}
+
+
+def assert_right(result: dict, exact: float, rtol: float = 1e-3) -> None:
+    assert result["converged"] is True
+    assert result["n"] >= 16 * 2**10
+    assert result["standard_error"] <= rtol * abs(result["value"]) + 1e-2 * rtol
+    assert abs(result["value"] - exact) <= 5 * result["standard_error"] + 1e-7  # which float32 in the file is good for
+
+
+def test_compare_saved_mixtures(capsys):
+    found = results(capsys, "compare", "a.npz", "b.npz")
+    assert list(found) == ["KL(A || B)", "KL(B || A)", "JS(A, B)"]
+    for result, exact in zip(found.values(), (reference.kl(A, B), reference.kl(B, A), reference.js(A, B)), strict=True):
+        assert_right(result, exact)
+    assert command("compare", "a.npz", "b.npz") == 0
+    output = capsys.readouterr().out
+    assert output.startswith("A:   a.npz: 2 components (full) in 1 dimension\nB:   b.npz: 2 components (full) in 1 dimension\n")
+    for label, result in found.items():
+        assert re.search(rf"^{re.escape(label)} +{result['value']:.6g} \+- {result['standard_error']:.2g} nats$", output, re.M)
+
+
+@pytest.mark.long
+def test_every_measure(capsys):
+    found = results(capsys, "compare", "a.npz", "b.npz", "-d", ",".join(_measures.MEASURES))
+    kl, back, js = reference.kl(A, B), reference.kl(B, A), reference.js(A, B)
+
+    def densities(x):
+        return np.stack([np.exp(A.log_prob(x)), np.exp(B.log_prob(x))])
+
+    affinity = reference.quadrature(lambda x: np.sqrt(densities(x).prod(0)), A, B)
+    squared = reference.quadrature(lambda x: (densities(x)[0] - densities(x)[1]) ** 2, A, B)
+    overlap = reference.quadrature(lambda x: densities(x).prod(0), A, B)
+    squares = [reference.quadrature(lambda x, i=i: densities(x)[i] ** 2, A, B) for i in (0, 1)]
+    assert_right(found["Jeffreys(A, B)"], kl + back)
+    assert_right(found["Hellinger(A, B)"], np.sqrt(1 - affinity))
+    assert_right(found["TV(A, B)"], 0.5 * reference.quadrature(lambda x: np.abs(np.subtract(*densities(x))), A, B, refine=9))
+    assert found["L2(A, B)"]["value"] == pytest.approx(np.sqrt(squared), rel=1e-6)
+    assert found["Cauchy-Schwarz(A, B)"]["value"] == pytest.approx(-np.log(overlap / np.sqrt(np.prod(squares))), rel=1e-6)
+    for label, exact in [("KL bounds(A || B)", kl), ("KL bounds(B || A)", back), ("JS bounds(A, B)", js)]:
+        assert found[label]["lower"] < exact < found[label]["upper"]
+    assert {"MW2(A, B)", "KL variational(B || A)", "KL product(A || B)", "KL matched(A || B)"} < set(found)
+
+
+def test_compare_points(capsys):
+    """The fits are those of scikit-learn, whose oracle is SciPy's."""
+    rng = np.random.default_rng(1)
+    fits = []
+    for name, mixture in (("left.csv", A), ("right.csv", B)):
+        points = mixture.sample(rng, 300).round(6)
+        np.savetxt(name, points, header="height", comments="")
+        model = GaussianMixture(2, random_state=3, max_iter=1000).fit(points)
+        fits.append(reference.Mixture(model.weights_, model.means_, model.covariances_))
+    found = results(capsys, "compare", "left.csv", "right.csv", "-k", "2", "--seed", "3", "--rtol", "0.01")
+    assert_right(found["KL(A || B)"], reference.kl(*fits), 0.01)
+    assert_right(found["JS(A, B)"], reference.js(*fits), 0.01)
+
+
+def test_reduce(capsys):
+    """One component of the same moments."""
+    mean = A.weights @ A.means[:, 0]
+    variance = A.weights @ (A.covariances[:, 0, 0] + (A.means[:, 0] - mean) ** 2)
+    merged = reference.mixture([1.0], [mean], [variance])
+    assert_right(results(capsys, "reduce", "a.npz", "1", "-o", "one.npz")["KL(A || OUT)"], reference.kl(A, merged))
+    assert jaxgmm.load("one.npz").covariances[0, 0, 0] == pytest.approx(variance)
+
+
+@pytest.mark.long
+def test_reduce_and_refine(capsys):
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # as optax needs it
+        assert command("reduce", "b.npz", "1", "--refine", "-o", "refined") == 0
+    assert re.search(r"^OUT: refined: 1 component \(full\) in 1 dimension\nKL", capsys.readouterr().out, re.M)
+    assert jaxgmm.load("refined").loc.dtype == np.float32
+
+
+def test_without_sklearn(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.mixture", None)
+    assert command("compare", "x.npy", "x.npy", "-k", "2") == 2
+    assert "x.npy is a table of points, which scikit-learn fits: pip install 'jaxgmm[sklearn]'" in capsys.readouterr().err
+
+
+def test_what_is_said_beside_the_results(capsys, monkeypatch):
+    monkeypatch.setattr(_cli, "PATIENCE", 0.0)
+    monkeypatch.setattr(jaxgmm, "estimate", functools.partial(slow_estimate, jaxgmm.estimate))
+    assert command("compare", "a.npz", "b.npz", "-d", "js_divergence", "--rtol", "1e-9") == 0
+    captured = capsys.readouterr()
+    said = ["jaxgmm: computing JS(A, B) ...", "jaxgmm: JS(A, B): the error is above the tolerance even with 262144 points"]
+    assert captured.err.splitlines() == said
+    assert captured.out.splitlines()[2].startswith("JS(A, B)  ")
+
+
+def slow_estimate(estimate, *arguments, **options):
+    return estimate(*arguments, **{**options, "max_points": 1})
+
+
+def test_a_fit_to_points_that_has_not_converged(capsys, monkeypatch):
+    monkeypatch.setattr(GaussianMixture, "fit", unconverged(GaussianMixture.fit))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert command("compare", "x.npy", "plane.npz", "-k", "3", "-d", "l2") == 0
+    assert "jaxgmm: the fit to x.npy has not converged" in capsys.readouterr().err
+
+
+def unconverged(fit):
+    return lambda model, points: fit(model.set_params(max_iter=1, tol=0.0), points)
+
+
+def interrupt(*arguments, **options):
+    raise KeyboardInterrupt
+
+
+def interrupted_fit(*arguments, **options):
+    warnings.warn("fit was interrupted after 0 steps, whose result this is", RuntimeWarning, stacklevel=2)
+    return gmm(A)
+
+
+@pytest.mark.parametrize(("broken", "by"), [("estimate", interrupt), ("reduce", interrupt), ("reduce", interrupted_fit)])
+def test_interrupts(broken, by, capsys, monkeypatch):
+    monkeypatch.setattr(jaxgmm, broken, by)
+    monkeypatch.setattr(_cli, "PATIENCE", 1e3)
+    before = set(os.listdir())
+    arguments = ["compare", "a.npz", "b.npz"] if broken == "estimate" else ["reduce", "a.npz", "1", "-o", "one.npz"]
+    assert command(*arguments) == 130
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "jaxgmm: interrupted\n")
+    assert set(os.listdir()) == before
+
+
+def test_help_and_version(capsys):
+    for arguments, expected in [
+        (["--version"], f"jaxgmm {jaxgmm.__version__}\n"),
+        (["--help"], "compare   How far apart"),
+        (["compare", "--help"], "--covariance-type {full,tied,diag,spherical}"),
+        (["reduce", "--help"], "--refine"),
+    ]:
+        assert command(*arguments) == 0
+        assert expected in capsys.readouterr().out
+
+
+def test_the_console_script():
+    module, function = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]["jaxgmm"].split(":")
+    assert getattr(importlib.import_module(module), function) is _cli.run
+
+
+def start(*arguments: str) -> subprocess.Popen:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
+    command = [sys.executable, "-m", "jaxgmm", *arguments]
+    return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_as_a_process():
+    """Where JAX is as a user has it, without float64 until the command asks for it."""
+    process = start("compare", "a.npz", "b.npz", "-d", "l2", "--json")
+    output, errors = process.communicate(timeout=200)
+    assert (process.returncode, errors.replace("jaxgmm: computing L2(A, B) ...\n", "")) == (0, "")
+    with jax.enable_x64(True):
+        exact = float(jaxgmm.l2_distance(gmm(A), jax.tree.map(lambda leaf: leaf.astype(float), jaxgmm.load("b.npz"))))
+    assert json.loads(output)["results"][0]["value"] == pytest.approx(exact, rel=1e-12)
+
+
+@pytest.mark.long
+def test_a_process_that_is_interrupted():
+    process = start("compare", "a.npz", "b.npz", "--rtol", "1e-12")
+    assert process.stderr.readline() == "jaxgmm: computing KL(A || B) ...\n"
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=200)
+    assert (process.returncode, output) == (130, "")
+    assert errors.splitlines()[-1] == "jaxgmm: interrupted"
+    assert "Traceback" not in errors
