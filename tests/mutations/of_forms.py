@@ -166,7 +166,7 @@ FITTING = [
     Mutation(
         "one key for all steps",
         "_fit.py",
-        "key if fixed_key else jax.random.fold_in(key, index)",
+        "jax.random.clone(key) if fixed_key else jax.random.fold_in(key, index)",
         "key",
         "test_fit.py test_fit_targets.py test_fit_priors.py",
     ),
