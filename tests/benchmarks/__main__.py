@@ -5,6 +5,7 @@ turns, after compilation, and every ratio is of times in this run; "cold" is a w
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import pathlib
@@ -75,7 +76,8 @@ def main() -> None:
     if arguments.output:
         arguments.output.mkdir(parents=True, exist_ok=True)
         (arguments.output / "work.json").write_text(json.dumps({"machine": machine(), "pairs": rows}, indent=2))
-        plot(rows, arguments.output / "work.png")
+        if importlib.util.find_spec("matplotlib"):
+            plot(rows, arguments.output / "work.png")
 
 
 if __name__ == "__main__":
