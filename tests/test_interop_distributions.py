@@ -16,11 +16,6 @@ import jaxgmm
 pytestmark = SILENCED
 
 TYPES = ["full", "tied", "diag", "spherical"]
-EACH_OF_EACH_TYPE = [
-    pytest.param(name, covariance_type, marks=[] if (name, covariance_type) == ("numpyro", "full") else [pytest.mark.long])
-    for name in WRITERS
-    for covariance_type in TYPES
-]
 
 # Components as a user of each library may write them: (library, covariance type, components from the library and parameters).
 WRITTEN = {
@@ -66,7 +61,9 @@ def test_from_distribution(written, dtype):
     np.testing.assert_allclose(jaxgmm.log_prob(p, X.astype(dtype)), oracle(covariance_type).log_prob(X), rtol=tolerance)
 
 
-@pytest.mark.parametrize(("name", "covariance_type"), EACH_OF_EACH_TYPE)
+@pytest.mark.long
+@pytest.mark.parametrize("covariance_type", TYPES)
+@pytest.mark.parametrize("name", WRITERS)
 def test_there_and_back(name, covariance_type):
     """The library's own density of what is written is SciPy's, and what is read back has the same."""
     m = oracle(covariance_type)

@@ -79,8 +79,8 @@ INTEROP = [
     Mutation(
         "scikit-learn imported at once",
         "interop.py",
-        "import numpy as np\n",
-        "import numpy as np\nimport sklearn\n",
+        "import jax\nimport jax.numpy as jnp\n",
+        "import jax\nimport jax.numpy as jnp\nimport sklearn\n",
         "test_layout.py",
     ),
 ]
