@@ -1,5 +1,6 @@
 """Divergences between Gaussian mixtures, with error bars, and gradients that are right in every parameter."""
 
+from jaxgmm import plot as plot
 from jaxgmm._algebra import affine as affine
 from jaxgmm._algebra import condition as condition
 from jaxgmm._algebra import convolve as convolve

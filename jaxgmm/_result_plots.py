@@ -1,0 +1,174 @@
+"""Pictures of what comes out: losses, errors against points, and matrices."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jax import Array
+from numpy.typing import ArrayLike
+
+from jaxgmm import _drawing
+from jaxgmm._drawing import COLORS, MARKERS, style
+from jaxgmm._estimate import estimate
+from jaxgmm._fit import FitResult
+from jaxgmm._gmm import GMM
+from jaxgmm._moments import checked_int, finite_array
+from jaxgmm._rules import MonteCarlo, Rule, Sobol
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+RULES: Mapping[str, Callable[[int], Rule]] = {"Monte Carlo": MonteCarlo, "Sobol'": Sobol}
+SIZES = (2**8, 2**10, 2**12, 2**14, 2**16)
+
+
+def losses(result: FitResult, ax: "Axes | None" = None) -> "Axes":
+    """The loss at every step of a fit, pale, and its mean over the last fiftieth of the steps.
+
+    Args:
+      result: what `fit` returns; of a stack of results, as under `jax.vmap`, each of the losses, and
+        the mean of that which ends lowest.
+      ax: where to draw; None: on a new figure.
+
+    Returns:
+      The axes.
+
+    Raises:
+      ImportError: matplotlib is not installed.
+      TypeError: result is not a `FitResult`; ax is not Axes.
+
+    Example:
+      >>> import jax, jaxgmm, optax
+      >>> p = GMM.from_moments([1.0], [[1.0]], [1.0], "spherical")
+      >>> start = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
+      >>> result = jaxgmm.fit(jax.random.key(0), jaxgmm.forward_kl_loss(p), start, optax.adam(0.1), 50)
+      >>> print(losses(result).get_ylabel())
+      loss (nats)
+    """
+    if not isinstance(result, FitResult):
+        raise TypeError(f"result must be what jaxgmm.fit returns, got {type(result).__name__}")
+    ax = _drawing.axes(ax)
+    curves = np.atleast_2d(np.asarray(result.losses, float))
+    if not curves.size:
+        raise ValueError("result has no losses: its fit took no step")
+    for i, curve in enumerate(curves):
+        ax.plot(curve, color="0.7", linewidth=0.8, label="_" * (i > 0) + "each step")
+    best = curves[np.nan_to_num(curves[:, -1], nan=np.inf).argmin()]
+    window = max(1, best.size // 50)
+    means = np.convolve(best, np.full(window, 1 / window), "valid")
+    ax.plot(np.arange(window - 1, best.size), means, color=COLORS[0], linewidth=2, label=f"mean of {window} steps")
+    ax.set(xlabel="step", ylabel="loss (nats)")
+    ax.legend()
+    return ax
+
+
+def convergence(
+    divergence: Callable[..., Any],
+    key: Array,
+    p: GMM,
+    q: GMM | None = None,
+    rules: Mapping[str, Callable[[int], Rule]] = RULES,
+    sizes: Sequence[int] = SIZES,
+    ax: "Axes | None" = None,
+    *,
+    num_replicates: int = 16,
+    **options: Any,
+) -> "Axes":
+    """The standard error of one run against the number of points, for several rules, with two slopes to compare.
+
+    Args:
+      divergence: a function of (key, p, q, rule) to a scalar, such as `kl_divergence`; or of (key, p, rule).
+      key: a random key.
+      p: a mixture.
+      q: the other one, for a divergence of two.
+      rules: from a name to a function of n that returns a rule.
+      sizes: the numbers of points n; each is a program to compile.
+      ax: where to draw; None: on a new figure.
+      num_replicates: how many runs each error is taken from; of 16, it is right to a fifth.
+      options: what else divergence takes by name.
+
+    Returns:
+      The axes, both logarithmic.
+
+    Raises:
+      ImportError: matplotlib is not installed.
+      TypeError, ValueError: an argument is not usable, or a rule draws nothing, so that it has no standard error.
+
+    Example:
+      >>> import jax, jaxgmm
+      >>> p = GMM.from_moments([0.5, 0.5], [[0.0], [2.0]], [1.0, 1.0], "spherical")
+      >>> q = GMM.from_moments([0.5, 0.5], [[0.0], [3.0]], [1.0, 2.0], "spherical")
+      >>> ax = convergence(jaxgmm.kl_divergence, jax.random.key(0), p, q, sizes=(64, 256))
+      >>> print([text.get_text() for text in ax.get_legend().get_texts()])
+      ['Monte Carlo', "Sobol'", '$n^{-1/2}$', '$n^{-1}$']
+    """
+    if not (isinstance(rules, Mapping) and rules):
+        raise TypeError(f"rules must map names to functions of n, such as {{'Sobol': jaxgmm.Sobol}}, got {rules!r}")
+    n = np.array([checked_int("sizes", size) for size in sizes], float)
+    mixtures, root = _drawing.given(p, q).values(), math.sqrt(num_replicates)
+    ax, largest = _drawing.axes(ax), 0.0
+    for i, (name, rule) in enumerate(rules.items()):
+        results = (estimate(divergence, key, *mixtures, rule=rule(int(m)), num_replicates=num_replicates, **options) for m in n)
+        errors = [root * float(result.standard_error) for result in results]
+        ax.loglog(n, errors, label=name, marker=MARKERS[i % len(MARKERS)], **style(i))
+        largest = max(largest, errors[0])
+    for exponent, label in ((-0.5, "$n^{-1/2}$"), (-1.0, "$n^{-1}$")):
+        ax.loglog(n, largest * (n / n[0]) ** exponent, color="0.6", linestyle=":", linewidth=-2 * exponent, label=label)
+    ax.set(xlabel="points $n$", ylabel="standard error of one run (nats)")
+    ax.legend()
+    return ax
+
+
+def pairwise(
+    matrix: ArrayLike,
+    labels: Sequence[str] | None = None,
+    ax: "Axes | None" = None,
+    *,
+    column_labels: Sequence[str] | None = None,
+    unit: str = "nats",
+) -> "Axes":
+    """A matrix of divergences, such as `jaxgmm.pairwise` returns, as a map with its values written in.
+
+    Args:
+      matrix: (N, M).
+      labels: the names of the rows, and of the columns where these are the same; None: numbers from 0.
+      ax: where to draw; None: on a new figure.
+      column_labels: the names of the columns, if others.
+      unit: what stands at the bar of colours; "" for a divergence that has none.
+
+    Returns:
+      The axes; a bar of colours stands beside them.
+
+    Raises:
+      ImportError: matplotlib is not installed.
+      TypeError, ValueError: matrix is not a matrix of finite numbers, or there is not one label for each row; ax is not Axes.
+
+    Example:
+      >>> ax = pairwise([[0.0, 0.25], [0.25, 0.0]], ["May", "June"])
+      >>> print([text.get_text() for text in ax.texts])
+      ['0', '0.25', '0.25', '0']
+    """
+    values = finite_array("matrix", matrix)
+    if values.ndim != 2 or not values.size:
+        raise ValueError(f"matrix must have shape (N, M), got {values.shape}")
+    rows = _checked_labels("labels", labels, len(values))
+    same = column_labels is None and values.shape[0] == values.shape[1]
+    columns = rows if same else _checked_labels("column_labels", column_labels, values.shape[1])
+    ax = _drawing.axes(ax)
+    image = ax.imshow(values, cmap="cividis")
+    size, middle = min(10.0, 110 / max(values.shape)), 0.45 * values.min() + 0.55 * values.max()
+    for (i, j), value in np.ndenumerate(values):
+        color = "white" if value <= middle else "black"
+        ax.text(j, i, f"{value:.2g}", ha="center", va="center", fontsize=size, color=color)
+    ax.set_xticks(range(len(columns)), columns)
+    ax.set_yticks(range(len(rows)), rows)
+    ax.figure.colorbar(image, ax=ax, label=unit)
+    return ax
+
+
+def _checked_labels(name: str, labels: Sequence[str] | None, count: int) -> list[str]:
+    names = [str(label) for label in (range(count) if labels is None else labels)]
+    if len(names) != count:
+        raise ValueError(f"{name} must be {count}, one for each row or column, got {len(names)}: {names}")
+    return names
