@@ -19,19 +19,24 @@ SHADES = ("#D9E8F2", "#A3C9E2", "#5C9FCB")  # of the first colour, from light to
 MASSES = (0.95, 0.8, 0.5)
 
 
-def axes(ax: Any) -> "Axes":
-    """Those given, or the axes of a new figure."""
+def check_axes(ax: Any) -> None:
+    """Raise on what is neither None nor axes, or where there is no matplotlib."""
     try:
         from matplotlib.axes import Axes
     except ImportError as error:
         raise ImportError("jaxgmm.plot needs matplotlib: pip install 'jaxgmm[plot]'") from error
-    if ax is None:
-        from matplotlib import pyplot  # only here, so that axes that are given leave its state alone
-
-        return pyplot.subplots(layout="constrained")[1]
-    if not isinstance(ax, Axes):
+    if not (ax is None or isinstance(ax, Axes)):
         raise TypeError(f"ax must be matplotlib Axes, got {type(ax).__name__}; leave it out for a new figure")
-    return ax
+
+
+def axes(ax: Any) -> "Axes":
+    """Those given, or the axes of a new figure."""
+    check_axes(ax)
+    if ax is not None:
+        return ax
+    from matplotlib import pyplot  # only here, so that axes that are given leave its state alone
+
+    return pyplot.subplots(layout="constrained")[1]
 
 
 def style(i: int) -> dict[str, Any]:
@@ -63,9 +68,10 @@ def nodes(gmms: list[GMM], dim: int = 0, reach: float = 4.0) -> np.ndarray:
     alive = [np.asarray(gmm.weights) > 0 for gmm in gmms]
     centres = np.concatenate([np.asarray(gmm.means, float)[some, dim] for gmm, some in zip(gmms, alive, strict=True)])
     scales = np.concatenate([_deviations(gmm)[some, dim] for gmm, some in zip(gmms, alive, strict=True)])
-    steps = np.linspace(-reach, reach, 2 * max(4, 100 // len(centres)) + 1)
-    own = np.sort(np.ravel(centres[:, None] + scales[:, None] * steps))
-    return np.unique(np.concatenate([own[:: 1 + len(own) // 400], np.linspace(own[0], own[-1], 201)]))
+    steps = np.linspace(-1.5 * reach, 1.5 * reach, 2 * max(6, 150 // len(centres)) + 1)
+    own = np.sort(np.ravel(centres[:, None] + scales[:, None] * steps))[:: 1 + steps.size * centres.size // 600]
+    low, high = (centres - reach * scales).min(), (centres + reach * scales).max()
+    return np.unique(np.concatenate([own[(low < own) & (own < high)], np.linspace(low, high, 201)]))
 
 
 def grid(gmms: list[GMM]) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from jaxgmm._gmm import GMM
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-JS_INTEGRAND = r"$\frac{1}{2} p \log\frac{p}{m} + \frac{1}{2} q \log\frac{q}{m}$"
+JS_INTEGRAND = r"$\frac{1}{2}\,[p \log(p/m) + q \log(q/m)]$"
 
 
 def densities(p: GMM, q: GMM | None = None, ax: "Axes | None" = None) -> "Axes":
@@ -202,10 +202,10 @@ def log_ratio(p: GMM, q: GMM, ax: "Axes | None" = None) -> "Axes":
       $x_2$
     """
     _drawing.check_dims(2, {"p": p, "q": q})
+    ax, (x, y) = _drawing.axes(ax), _drawing.grid([p, q])
     from matplotlib import colormaps
     from matplotlib.ticker import MaxNLocator
 
-    ax, (x, y) = _drawing.axes(ax), _drawing.grid([p, q])
     log_p, log_q = log_densities(p, x, y), log_densities(q, x, y)
     mass = np.exp(np.logaddexp(log_p, log_q)) * _drawing.cells(x, y)
     limit = float(_drawing.quantiles(np.abs(log_p - log_q), mass, (0.99,))[0]) or 1.0

@@ -48,10 +48,10 @@ def losses(result: FitResult, ax: "Axes | None" = None) -> "Axes":
     """
     if not isinstance(result, FitResult):
         raise TypeError(f"result must be what jaxgmm.fit returns, got {type(result).__name__}")
-    ax = _drawing.axes(ax)
     curves = np.atleast_2d(np.asarray(result.losses, float))
     if not curves.size:
         raise ValueError("result has no losses: its fit took no step")
+    ax = _drawing.axes(ax)
     for i, curve in enumerate(curves):
         ax.plot(curve, color="0.7", linewidth=0.8, label="_" * (i > 0) + "each step")
     best = curves[np.nan_to_num(curves[:, -1], nan=np.inf).argmin()]
@@ -99,22 +99,27 @@ def convergence(
       >>> import jax, jaxgmm
       >>> p = GMM.from_moments([0.5, 0.5], [[0.0], [2.0]], [1.0, 1.0], "spherical")
       >>> q = GMM.from_moments([0.5, 0.5], [[0.0], [3.0]], [1.0, 2.0], "spherical")
-      >>> ax = convergence(jaxgmm.kl_divergence, jax.random.key(0), p, q, sizes=(64, 256))
+      >>> rules = {"Sobol": jaxgmm.Sobol}
+      >>> ax = convergence(jaxgmm.kl_divergence, jax.random.key(0), p, q, rules, sizes=(64, 256))
       >>> print([text.get_text() for text in ax.get_legend().get_texts()])
-      ['Monte Carlo', "Sobol'", '$n^{-1/2}$', '$n^{-1}$']
+      ['Sobol', '$n^{-1/2}$', '$n^{-1}$']
     """
     if not (isinstance(rules, Mapping) and rules):
         raise TypeError(f"rules must map names to functions of n, such as {{'Sobol': jaxgmm.Sobol}}, got {rules!r}")
+    _drawing.check_axes(ax)
     n = np.array([checked_int("sizes", size) for size in sizes], float)
-    mixtures, root = _drawing.given(p, q).values(), math.sqrt(num_replicates)
-    ax, largest = _drawing.axes(ax), 0.0
-    for i, (name, rule) in enumerate(rules.items()):
-        results = (estimate(divergence, key, *mixtures, rule=rule(int(m)), num_replicates=num_replicates, **options) for m in n)
-        errors = [root * float(result.standard_error) for result in results]
-        ax.loglog(n, errors, label=name, marker=MARKERS[i % len(MARKERS)], **style(i))
-        largest = max(largest, errors[0])
+
+    def error(rule: Rule) -> float:
+        result = estimate(divergence, key, *_drawing.given(p, q).values(), rule=rule, num_replicates=num_replicates, **options)
+        return math.sqrt(num_replicates) * float(result.standard_error)
+
+    errors = [[error(rule(int(size))) for size in n] for rule in rules.values()]
+    ax = _drawing.axes(ax)
+    for i, name in enumerate(rules):
+        ax.loglog(n, errors[i], label=name, marker=MARKERS[i % len(MARKERS)], **style(i))
     for exponent, label in ((-0.5, "$n^{-1/2}$"), (-1.0, "$n^{-1}$")):
-        ax.loglog(n, largest * (n / n[0]) ** exponent, color="0.6", linestyle=":", linewidth=-2 * exponent, label=label)
+        guide = np.max(errors, axis=0)[0] * (n / n[0]) ** exponent
+        ax.loglog(n, guide, color="0.6", linestyle=":", linewidth=-2 * exponent, label=label)
     ax.set(xlabel="points $n$", ylabel="standard error of one run (nats)")
     ax.legend()
     return ax

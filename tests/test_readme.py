@@ -16,6 +16,7 @@ import jaxgmm
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 PUBLIC = {name: value for name, value in vars(jaxgmm).items() if name[0] != "_" and not isinstance(value, types.ModuleType)}
+PUBLIC |= {f"plot.{name}": value for name, value in vars(jaxgmm.plot).items() if name[0] != "_"}
 
 
 # Of TensorFlow Probability and of OTT-JAX, when they are imported.

@@ -1,0 +1,297 @@
+"""What is drawn is right, and nothing but the axes is touched."""
+
+import inspect
+import math
+import subprocess
+import sys
+
+import jax
+import matplotlib
+import numpy as np
+import pytest
+import reference
+from conftest import PAIRS, gmm
+from scipy.integrate import trapezoid
+
+import jaxgmm
+from jaxgmm import plot
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+
+LINE, PLANE = PAIRS["overlapping"], PAIRS["plane"]
+
+
+def noise(key, p, q, rule):
+    """As a divergence whose standard error is known: 1 / sqrt(n)."""
+    return jax.random.normal(key) / math.sqrt(rule.n)
+
+
+def fit_result(losses) -> jaxgmm.FitResult:
+    return jaxgmm.FitResult(None, np.asarray(losses), np.array(False), np.array(False), None)  # type: ignore[arg-type]
+
+
+PICTURES = {
+    "densities": lambda **kw: plot.densities(*map(gmm, LINE), **kw),
+    "integrand": lambda **kw: plot.integrand(*map(gmm, LINE), **kw),
+    "contours": lambda **kw: plot.contours(*map(gmm, PLANE), **kw),
+    "ellipses": lambda **kw: plot.ellipses(gmm(PLANE[0]), **kw),
+    "log_ratio": lambda **kw: plot.log_ratio(*map(gmm, PLANE), **kw),
+    "losses": lambda **kw: plot.losses(fit_result([3.0, 2.0, 1.0]), **kw),
+    "convergence": lambda **kw: plot.convergence(noise, jax.random.key(0), *map(gmm, LINE), sizes=(16, 64), **kw),
+    "pairwise": lambda **kw: plot.pairwise(np.eye(2), **kw),
+}
+
+
+@pytest.fixture
+def ax():
+    """Of a figure that pyplot does not know."""
+    return matplotlib.figure.Figure().add_subplot()
+
+
+@pytest.fixture(autouse=True)
+def no_figure_is_shown_or_leaked(monkeypatch):
+    monkeypatch.setattr(pyplot, "show", lambda *args, **kwargs: pytest.fail("a picture was shown"))
+    yield
+    assert pyplot.get_fignums() == []
+
+
+def test_every_picture_is_tried():
+    assert set(PICTURES) == {name for name, value in vars(plot).items() if inspect.isfunction(value)}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_axes_given_are_those_returned(name, ax, monkeypatch):
+    monkeypatch.setattr(pyplot, "subplots", lambda *args, **kwargs: pytest.fail("axes were given"))
+    monkeypatch.setattr(pyplot, "gca", lambda *args, **kwargs: pytest.fail("axes were given"))
+    assert PICTURES[name](ax=ax) is ax
+    assert ax.has_data()
+    ax.figure.canvas.draw()  # nothing warns
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_new_figure_otherwise(name):
+    drawn = PICTURES[name]()
+    assert pyplot.get_fignums() == [drawn.figure.number]
+    if name != "pairwise":
+        assert drawn.get_xlabel()
+        assert drawn.get_ylabel()
+    pyplot.close(drawn.figure)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_axes_are_checked(name):
+    with pytest.raises(TypeError, match="ax must be matplotlib Axes, got Figure"):
+        PICTURES[name](ax=matplotlib.figure.Figure())
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_without_matplotlib(name, monkeypatch):
+    for module in [module for module in sys.modules if module.split(".")[0] == "matplotlib"]:
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match=r"jaxgmm\[plot\]"):
+        PICTURES[name]()
+
+
+def test_matplotlib_is_imported_on_demand():
+    program = "import sys, jaxgmm; jaxgmm.plot.contours; print('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+@pytest.mark.parametrize("name", ["densities", "integrand", "contours", "ellipses", "log_ratio"])
+def test_dimensions_are_checked(name):
+    three = jaxgmm.GMM.from_moments([1.0], [[0.0, 0.0, 0.0]], [1.0], "spherical")
+    arguments = (three,) if name == "ellipses" else (three, three)
+    with pytest.raises(ValueError, match=r"has 3 dimensions, and this picture has \d: draw jaxgmm.marginal\("):
+        getattr(plot, name)(*arguments)
+
+
+def test_one_dimension_in_the_plane_is_refused():
+    with pytest.raises(ValueError, match=r"p has one dimension.*jaxgmm\.plot\.densities"):
+        plot.contours(gmm(LINE[0]))
+
+
+def test_densities(ax):
+    """Each line goes through the density of its own mixture, and covers nearly all of its mass."""
+    for line, mixture, name in zip(PICTURES["densities"](ax=ax).lines, LINE, "pq", strict=True):
+        x, y = line.get_data()
+        np.testing.assert_allclose(y, np.exp(mixture.log_prob(x[:, None])), rtol=1e-12)
+        np.testing.assert_allclose(trapezoid(y, x), 1, atol=1e-3)
+        assert line.get_label() == f"${name}$"
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["$p$", "$q$"]
+
+
+def test_a_narrow_component_is_not_missed(ax):
+    mixture = reference.mixture([0.9, 0.1], [0, 300], [1.0, 1e-6])
+    (line,) = plot.densities(gmm(mixture), ax=ax).lines
+    np.testing.assert_allclose(trapezoid(line.get_ydata(), line.get_xdata()), 1, atol=1e-3)
+    np.testing.assert_allclose(line.get_ydata().max(), 0.1 / math.sqrt(2 * math.pi * 1e-6), rtol=1e-6)
+
+
+def test_components_without_weight_are_left_out(ax):
+    mixture = reference.mixture([1.0, 0.0], [[0, 0], [1e6, 1e6]], [np.eye(2), np.eye(2)])
+    plot.contours(gmm(mixture), ax=ax)
+    plot.ellipses(gmm(mixture), ax=ax)
+    assert np.abs(ax.get_xlim()).max() < 5
+    assert len(ax.patches) == 2
+
+
+@pytest.mark.parametrize(("divergence", "truth"), [("kl", reference.kl), ("js", reference.js)])
+def test_integrand(divergence, truth, ax):
+    """Its values by SciPy's densities, and its area by quadrature."""
+    p, q = LINE
+    x, y = plot.integrand(gmm(p), gmm(q), divergence, ax=ax).lines[0].get_data()
+    log_p, log_q, log_m = (mixture.log_prob(x[:, None]) for mixture in (p, q, reference.midpoint(p, q)))
+    exact = {
+        "kl": np.exp(log_p) * (log_p - log_q),
+        "js": 0.5 * np.exp(log_p) * (log_p - log_m) + 0.5 * np.exp(log_q) * (log_q - log_m),
+    }[divergence]
+    np.testing.assert_allclose(y, exact, atol=1e-14)
+    np.testing.assert_allclose(trapezoid(y, x), truth(p, q), atol=1e-3)
+    assert "nats" in ax.get_ylabel()
+    assert len(ax.collections) == (2 if divergence == "kl" else 1)  # the integrand of JS is nowhere negative
+
+
+def test_divergence_is_checked():
+    with pytest.raises(ValueError, match="divergence must be 'kl' or 'js'"):
+        plot.integrand(*map(gmm, LINE), divergence="hellinger")
+
+
+def test_regions_of_one_normal(ax):
+    """Of two coordinates, the region that holds m is where the density is above 1 - m of its peak."""
+    covariance = np.array([[2.0, 0.7], [0.7, 0.5]])
+    plot.contours(gmm(reference.mixture([1.0], [[3, -1]], [covariance])), ax=ax)
+    peak = 1 / (2 * np.pi * np.sqrt(np.linalg.det(covariance)))
+    np.testing.assert_allclose(ax.collections[1].levels, peak * np.array([0.05, 0.2, 0.5]), rtol=0.05)
+
+
+def test_contours(ax):
+    """The lines are level sets of SciPy's density, and hold what they say of a sample."""
+    PICTURES["contours"](ax=ax)
+    _, lines_of_p, lines_of_q = ax.collections
+    for lines, mixture in [(lines_of_p, PLANE[0]), (lines_of_q, PLANE[1])]:
+        densities = np.exp(mixture.log_prob(mixture.sample(np.random.default_rng(0), 20_000)))
+        for level, path, mass in zip(lines.levels, lines.get_paths(), (0.95, 0.8, 0.5), strict=True):
+            np.testing.assert_allclose(np.exp(mixture.log_prob(path.vertices)), level, rtol=0.03)
+            error = math.sqrt(mass * (1 - mass) / 20_000)
+            assert abs(np.mean(densities >= level) - mass) < 5 * error + 0.004  # what lies beyond the grid
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["$p$", "$q$"]
+
+
+def test_ellipses(ax):
+    """Semi-axes are r times the roots of NumPy's eigenvalues, along its eigenvectors."""
+    mixture = PLANE[0]
+    plot.ellipses(gmm(mixture), ax=ax, linestyle=":")
+    expected = [(k, r) for k in range(2) for r in (1, 2)]
+    for (k, r), ellipse in zip(expected, ax.patches, strict=True):
+        values, vectors = np.linalg.eigh(mixture.covariances[k])
+        np.testing.assert_allclose(ellipse.center, mixture.means[k])
+        np.testing.assert_allclose(sorted((ellipse.width, ellipse.height)), 2 * r * np.sqrt(values), rtol=1e-12)
+        along = np.array([math.cos(math.radians(ellipse.angle)), math.sin(math.radians(ellipse.angle))])
+        longest = vectors[:, 1] if ellipse.width > ellipse.height else vectors[:, 0]
+        np.testing.assert_allclose(abs(along @ longest), 1, rtol=1e-12)
+        assert ellipse.get_linestyle() == ":"
+    assert ax.patches[2].get_linewidth() > ax.patches[0].get_linewidth()  # which weighs less
+
+
+def test_log_ratio(ax):
+    """Its lines are level sets of SciPy's log-ratio; colours are symmetric about 0, and end where the mass does."""
+    p, q = PLANE
+    PICTURES["log_ratio"](ax=ax)
+    field, lines = ax.collections
+    np.testing.assert_allclose(field.levels, -field.levels[::-1], atol=1e-12)
+    for level, path in zip(lines.levels, lines.get_paths(), strict=True):
+        np.testing.assert_allclose(p.log_prob(path.vertices) - q.log_prob(path.vertices), level, atol=0.05)
+    x = np.concatenate([mixture.sample(np.random.default_rng(1), 5_000) for mixture in (p, q)])
+    inside = np.mean(np.abs(p.log_prob(x) - q.log_prob(x)) <= field.levels.max())
+    assert 0.985 < inside < 1
+    assert "nats" in ax.figure.axes[1].get_ylabel()
+
+
+def test_log_ratio_of_equal_mixtures(ax):
+    p = gmm(PLANE[0])
+    np.testing.assert_allclose(plot.log_ratio(p, p, ax=ax).collections[0].levels[[0, -1]], [-1, 1])
+
+
+def test_losses(ax):
+    """Each loss, and the running mean."""
+    losses = np.random.default_rng(0).normal(size=200)
+    raw, mean = plot.losses(fit_result(losses), ax=ax).lines
+    np.testing.assert_array_equal(raw.get_ydata(), losses)
+    np.testing.assert_allclose(mean.get_ydata(), [losses[i - 3 : i + 1].mean() for i in mean.get_xdata()], rtol=1e-10, atol=1e-12)
+    assert mean.get_xdata()[-1] == 199
+
+
+def test_losses_of_a_stack(ax):
+    """The mean is that of the start that ends lowest, and not of one that diverged."""
+    drawn = plot.losses(fit_result([[3.0, 2.0], [3.0, 1.0], [0.0, np.nan], [0.0, np.inf]]), ax=ax)
+    np.testing.assert_array_equal(drawn.lines[-1].get_ydata(), [3.0, 1.0])
+    assert len(ax.get_legend().get_texts()) == 2
+
+
+def test_losses_are_checked():
+    with pytest.raises(TypeError, match=r"what jaxgmm\.fit returns, got list"):
+        plot.losses([1.0])
+    with pytest.raises(ValueError, match="took no step"):
+        plot.losses(fit_result([]))
+
+
+@pytest.mark.long
+def test_convergence(ax):
+    """Of noise with standard deviation 1 / sqrt(n), the error of one run is just that."""
+    rules = {"a": jaxgmm.MonteCarlo, "b": lambda n: jaxgmm.MonteCarlo(4 * n)}
+    p, q = map(gmm, LINE)
+    drawn = plot.convergence(noise, jax.random.key(1), p, q, rules, (16, 4096), ax, num_replicates=256)
+    a, b, half, one = drawn.lines
+    for line, divisor in [(a, 1), (b, 2)]:
+        np.testing.assert_array_equal(line.get_xdata(), [16, 4096])
+        np.testing.assert_allclose(line.get_ydata() * np.sqrt([16, 4096]) * divisor, 1, atol=5 / math.sqrt(2 * 255))
+    for guide, slope in [(half, -0.5), (one, -1)]:
+        np.testing.assert_allclose(np.diff(np.log(guide.get_ydata())) / math.log(256), slope)
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b", "$n^{-1/2}$", "$n^{-1}$"]
+
+
+@pytest.mark.long
+def test_convergence_of_one_mixture(ax):
+    plot.convergence(lambda key, p, rule: noise(key, p, p, rule), jax.random.key(1), gmm(LINE[0]), sizes=(16, 64), ax=ax)
+    assert len(ax.lines) == 4
+
+
+def test_convergence_is_checked():
+    p, q = map(gmm, LINE)
+    with pytest.raises(TypeError, match="rules must map names"):
+        plot.convergence(noise, jax.random.key(0), p, q, [jaxgmm.Sobol])
+    with pytest.raises(ValueError, match="draws nothing"):
+        plot.convergence(noise, jax.random.key(0), p, q, {"Gauss-Hermite": jaxgmm.GaussHermite}, (8,))
+
+
+def test_pairwise(ax):
+    """Every value stands at its own place, under its own names."""
+    matrix = np.array([[0.0, 0.123, 9.0], [1.0, 2.0, 3.0]])
+    plot.pairwise(matrix, ["a", "b"], ax, column_labels=["c", "d", "e"], unit="bits")
+    np.testing.assert_array_equal(ax.images[0].get_array(), matrix)
+    written = {text.get_position(): float(text.get_text()) for text in ax.texts}
+    assert written == {(j, i): float(f"{matrix[i, j]:.2g}") for i in range(2) for j in range(3)}
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["a", "b"]
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["c", "d", "e"]
+    assert ax.figure.axes[1].get_ylabel() == "bits"
+
+
+def test_values_are_readable_on_their_colours(ax):
+    """Black on light and white on dark: luminances that differ by more than 0.3."""
+    plot.pairwise(np.linspace(0, 1, 25).reshape(5, 5), ax=ax)
+    image = ax.images[0]
+    for text in ax.texts:
+        column, row = text.get_position()
+        luminance = np.array([0.299, 0.587, 0.114]) @ image.to_rgba(image.get_array())[row, column, :3]
+        assert abs(luminance - (text.get_color() == "white")) > 0.3
+
+
+def test_matrices_are_checked():
+    with pytest.raises(ValueError, match=r"matrix must have shape \(N, M\), got \(3,\)"):
+        plot.pairwise([1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match="labels must be 2"):
+        plot.pairwise(np.eye(2), ["a"])
+    with pytest.raises(ValueError, match="matrix holds NaN"):
+        plot.pairwise([[np.nan]])
