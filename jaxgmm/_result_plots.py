@@ -40,9 +40,7 @@ def losses(result: FitResult, ax: "Axes | None" = None) -> "Axes":
 
     Example:
       >>> import jax, jaxgmm, optax
-      >>> p = GMM.from_moments([1.0], [[1.0]], [1.0], "spherical")
-      >>> start = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
-      >>> result = jaxgmm.fit(jax.random.key(0), jaxgmm.forward_kl_loss(p), start, optax.adam(0.1), 50)
+      >>> result = jaxgmm.fit(jax.random.key(0), lambda key, x: (x - 1) ** 2, 0.0, optax.sgd(0.1), 50)
       >>> print(losses(result).get_ylabel())
       loss (nats)
     """
