@@ -18,9 +18,9 @@ LAYERS = """
     _gmm
     _door _rotation
     _density _pairs _mixing _estimate _reduce _distributions io
-    interop _control _algebra _approximations _closed_form _transport
-    _expectation _bounds
-    _divergence _component_information _sampling
+    interop _control _algebra _approximations _closed_form _transport plot._drawing
+    _expectation _bounds plot._mixtures plot._results
+    _divergence _component_information _sampling plot
     _f_divergence _objectives
     _pairwise
     __init__

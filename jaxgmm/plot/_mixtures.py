@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxgmm import _drawing
-from jaxgmm._drawing import COLORS, SHADES, log_densities, nodes, style
 from jaxgmm._gmm import GMM
+from jaxgmm.plot import _drawing
+from jaxgmm.plot._drawing import COLORS, SHADES, log_densities, nodes, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,8 +85,8 @@ def integrand(p: GMM, q: GMM, divergence: str = "kl", ax: "Axes | None" = None) 
     ax.plot(x, y, color="black", linewidth=1)
     ax.fill_between(x, y, where=y >= 0, interpolate=True, color=SHADES[1], label="adds")
     if (y < 0).any():
-        below = {"facecolor": "white", "edgecolor": COLORS[1], "hatch": "////", "linewidth": 0}
-        ax.fill_between(x, y, where=y <= 0, interpolate=True, label="takes away", **below)
+        hatched = ax.fill_between(x, y, where=y <= 0, interpolate=True, facecolor="white", label="takes away")
+        hatched.set(edgecolor=COLORS[1], hatch="////", linewidth=0)
         ax.legend()
     ax.set(xlabel="$x$", ylabel=f"{name} (nats per unit of $x$)")
     return ax
@@ -209,7 +209,7 @@ def log_ratio(p: GMM, q: GMM, ax: "Axes | None" = None) -> "Axes":
     log_p, log_q = log_densities(p, x, y), log_densities(q, x, y)
     mass = np.exp(np.logaddexp(log_p, log_q)) * _drawing.cells(x, y)
     limit = float(_drawing.quantiles(np.abs(log_p - log_q), mass, (0.99,))[0]) or 1.0
-    levels = MaxNLocator(8, symmetric=True).tick_values(-limit, limit)
+    levels = np.asarray(MaxNLocator(8, symmetric=True).tick_values(-limit, limit))
     shades = colormaps["RdBu"](np.linspace(0.15, 0.85, len(levels) + 1))  # short of the dark ends, where no line can be read
     field = ax.contourf(x, y, log_p - log_q, levels=levels, colors=shades, extend="both")
     lines = ax.contour(x, y, log_p - log_q, levels=levels, colors="black", linewidths=np.where(levels == 0, 2.0, 0.6))

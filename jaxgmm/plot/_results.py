@@ -8,13 +8,13 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike
 
-from jaxgmm import _drawing
-from jaxgmm._drawing import COLORS, MARKERS, style
 from jaxgmm._estimate import estimate
 from jaxgmm._fit import FitResult
 from jaxgmm._gmm import GMM
 from jaxgmm._moments import checked_int, finite_array
 from jaxgmm._rules import MonteCarlo, Rule, Sobol
+from jaxgmm.plot import _drawing
+from jaxgmm.plot._drawing import COLORS, MARKERS, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,11 +23,11 @@ RULES: Mapping[str, Callable[[int], Rule]] = {"Monte Carlo": MonteCarlo, "Sobol'
 SIZES = (2**8, 2**10, 2**12, 2**14, 2**16)
 
 
-def losses(result: FitResult, ax: "Axes | None" = None) -> "Axes":
+def losses(result: FitResult[Any], ax: "Axes | None" = None) -> "Axes":
     """The loss at every step of a fit, pale, and its mean over the last fiftieth of the steps.
 
     Args:
-      result: what `fit` returns; of a stack of results, as under `jax.vmap`, each of the losses, and
+      result: what `jaxgmm.fit` returns; of a stack of results, as under `jax.vmap`, each of the losses, and
         the mean of that which ends lowest.
       ax: where to draw; None: on a new figure.
 
@@ -36,7 +36,7 @@ def losses(result: FitResult, ax: "Axes | None" = None) -> "Axes":
 
     Raises:
       ImportError: matplotlib is not installed.
-      TypeError: result is not a `FitResult`; ax is not Axes.
+      TypeError: result is not a `jaxgmm.FitResult`; ax is not Axes.
 
     Example:
       >>> import jax, jaxgmm, optax
@@ -44,11 +44,7 @@ def losses(result: FitResult, ax: "Axes | None" = None) -> "Axes":
       >>> print(losses(result).get_ylabel())
       loss (nats)
     """
-    if not isinstance(result, FitResult):
-        raise TypeError(f"result must be what jaxgmm.fit returns, got {type(result).__name__}")
-    curves = np.atleast_2d(np.asarray(result.losses, float))
-    if not curves.size:
-        raise ValueError("result has no losses: its fit took no step")
+    curves = _checked_losses(result)
     ax = _drawing.axes(ax)
     for i, curve in enumerate(curves):
         ax.plot(curve, color="0.7", linewidth=0.8, label="_" * (i > 0) + "each step")
@@ -59,6 +55,16 @@ def losses(result: FitResult, ax: "Axes | None" = None) -> "Axes":
     ax.set(xlabel="step", ylabel="loss (nats)")
     ax.legend()
     return ax
+
+
+def _checked_losses(result: Any) -> np.ndarray:
+    """The losses (starts, steps)."""
+    if not isinstance(result, FitResult):
+        raise TypeError(f"result must be what jaxgmm.fit returns, got {type(result).__name__}")
+    losses = np.atleast_2d(np.asarray(result.losses, float))
+    if not losses.size:
+        raise ValueError("result has no losses: its fit took no step")
+    return losses
 
 
 def convergence(
@@ -76,7 +82,7 @@ def convergence(
     """The standard error of one run against the number of points, for several rules, with two slopes to compare.
 
     Args:
-      divergence: a function of (key, p, q, rule) to a scalar, such as `kl_divergence`; or of (key, p, rule).
+      divergence: a function of (key, p, q, rule) to a scalar, such as `jaxgmm.kl_divergence`; or of (key, p, rule).
       key: a random key.
       p: a mixture.
       q: the other one, for a divergence of two.
@@ -102,8 +108,7 @@ def convergence(
       >>> print([text.get_text() for text in ax.get_legend().get_texts()])
       ['Sobol', '$n^{-1/2}$', '$n^{-1}$']
     """
-    if not (isinstance(rules, Mapping) and rules):
-        raise TypeError(f"rules must map names to functions of n, such as {{'Sobol': jaxgmm.Sobol}}, got {rules!r}")
+    _check_rules(rules)
     _drawing.check_axes(ax)
     n = np.array([checked_int("sizes", size) for size in sizes], float)
 
@@ -121,6 +126,11 @@ def convergence(
     ax.set(xlabel="points $n$", ylabel="standard error of one run (nats)")
     ax.legend()
     return ax
+
+
+def _check_rules(rules: Any) -> None:
+    if not (isinstance(rules, Mapping) and rules):
+        raise TypeError(f"rules must map names to functions of n, such as {{'Sobol': jaxgmm.Sobol}}, got {rules!r}")
 
 
 def pairwise(

@@ -1,0 +1,13 @@
+"""Pictures of mixtures, divergences and fits, with matplotlib: `pip install 'jaxgmm[plot]'`.
+
+Each function draws on the axes that it is given, or on those of a new figure, and returns them; none shows or saves.
+"""
+
+from jaxgmm.plot._mixtures import contours as contours
+from jaxgmm.plot._mixtures import densities as densities
+from jaxgmm.plot._mixtures import ellipses as ellipses
+from jaxgmm.plot._mixtures import integrand as integrand
+from jaxgmm.plot._mixtures import log_ratio as log_ratio
+from jaxgmm.plot._results import convergence as convergence
+from jaxgmm.plot._results import losses as losses
+from jaxgmm.plot._results import pairwise as pairwise
