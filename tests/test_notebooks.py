@@ -67,7 +67,7 @@ BAD = {
     "raised an error": {"outputs": [nbformat.v4.new_output("error", ename="E", evalue="", traceback=[])]},
     "printed a warning": {"outputs": [nbformat.v4.new_output("stream", name="stderr", text="UserWarning")]},
     "shows a path of one machine": {"outputs": [nbformat.v4.new_output("stream", text="see /home/someone/x.py")]},
-    "has metadata that change": {"metadata": {"execution": "today"}},
+    "has metadata that change": {"metadata": {"execution": {"shell.execute_reply": "today"}}},
     "has identifiers of cells that change": {"id": "a1b2"},
     "does not look for JAXGMM_QUICK first": {},
 }
