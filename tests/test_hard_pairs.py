@@ -1,6 +1,5 @@
 """Pairs that a careful user would try to break it with: nearly equal, far, narrow, ill-conditioned, large, dead and doubled."""
 
-import dataclasses
 import functools
 import math
 
@@ -10,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import assert_within
-from hard_reference import ONES, PAIRS, QUARTERS, cast, line, without_off_diagonal
+from hard_reference import PAIRS, cast, line, without_off_diagonal
 
 import jaxgmm
 from jaxgmm import GMM
