@@ -70,9 +70,10 @@ UNUSABLE = {
 @pytest.mark.parametrize("what", UNUSABLE)
 def test_what_is_no_mixture_of_gaussians(what):
     name, build, error, message = UNUSABLE[what]
-    distribution = build(library(name))
-    with pytest.raises(error, match=re.escape(message)):
-        jaxgmm.from_distribution(distribution)
+    with jax.debug_nans(False):  # which the library makes of what is negative or indefinite
+        distribution = build(library(name))
+        with pytest.raises(error, match=re.escape(message)):
+            jaxgmm.from_distribution(distribution)
 
 
 @pytest.mark.parametrize("reader", [jaxgmm.from_distribution, jaxgmm.from_gmmx, jaxgmm.from_ott])
