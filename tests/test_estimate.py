@@ -66,6 +66,13 @@ def test_run_to_a_tolerance(tolerance, key):
     assert abs(result.value - TRUTH) < 5 * result.standard_error
 
 
+def test_a_tolerance_just_below_what_is_there(key):
+    """It does not stop at three times the tolerance."""
+    run = functools.partial(jaxgmm.estimate, jaxgmm.kl_divergence, key, P, Q, rule=jaxgmm.Sobol(64))
+    atol = float(run().standard_error) / 3
+    assert run(atol=atol).standard_error <= atol
+
+
 def test_a_tolerance_that_is_not_reached(key):
     result = jaxgmm.estimate(jaxgmm.kl_divergence, key, P, Q, rule=jaxgmm.MonteCarlo(64), atol=1e-9, max_points=2**14)
     assert result.converged is False
