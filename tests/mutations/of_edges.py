@@ -1,4 +1,4 @@
-"""Ways to break what leads to other libraries."""
+"""Ways to break what leads to other libraries, to files and to the command line."""
 
 from mutation import Mutation
 
@@ -85,4 +85,35 @@ INTEROP = [
     ),
 ]
 
-OF_EDGES = DISTRIBUTIONS + INTEROP
+FILES = [
+    Mutation(
+        "a file written in its place",
+        "io.py",
+        'with open(temporary, "xb") as file:',
+        'with open(path, "wb") as file:',
+        "test_io.py -k 'crash or disk'",
+    ),
+    Mutation("litter", "io.py", "os.unlink(temporary)", "pass", "test_io.py -k 'crash or disk'"),
+    Mutation("permissions lost", "io.py", "shutil.copymode(path, temporary)", "pass", "test_io.py -k permissions"),
+    Mutation("a pipe replaced", "io.py", "and not os.path.isfile(path)", "and os.path.isdir(path)", "test_io.py -k pipe"),
+    Mutation("bombs let in", "io.py", "member.compress_type != zipfile.ZIP_STORED or", "False and", "test_io_damage.py -k bad"),
+    Mutation("objects let in", "io.py", "if dtype.hasobject or", "if", "test_io_damage.py -k bad"),
+    Mutation("newer files read", "io.py", 'self["version"] > VERSION', "False", "test_io_damage.py -k bad"),
+    Mutation("another structure read", "io.py", "if structure != expected:", "if False:", "test_io.py -k not_like"),
+    Mutation(
+        "an empty axis taken at its word", "io.py", "expected not in (0, got)", "expected != got", "test_io_runs.py -k goes_on"
+    ),
+    Mutation(
+        "both ways the same way", "_cli.py", "dict(reversed(mixtures.items()))", "mixtures", "test_cli.py -k saved_mixtures"
+    ),
+    Mutation(
+        "an interrupted fit taken for done",
+        "_cli.py",
+        'filterwarnings("error", "fit',
+        'filterwarnings("ignore", "fit',
+        "test_cli.py",
+    ),
+    Mutation("a first line of numbers lost", "_table.py", "not any(_is_number", "not all(_is_number", "test_cli_input.py"),
+]
+
+OF_EDGES = DISTRIBUTIONS + INTEROP + FILES
