@@ -28,6 +28,6 @@ myst_heading_anchors = 3
 default_role = "py:obj"
 nitpicky = True
 nitpick_ignore_regex = [
-    (r"py:.*", r"(jax|numpy|np|optax|sklearn|matplotlib|collections|functools|os)\..*"),
-    (r"py:class", r"jaxgmm(\.\w+)*\._?[A-Z]\w*|GaussianMixture|Axes"),  # of annotations, which may name what is private
+    (r"py:obj", r"(jax|numpy|np|optax|sklearn|functools)\..*"),
+    (r"py:class", r"[a-z]\w*\..*|[A-Z]\w*"),  # in annotations, which may also name what is private
 ]
