@@ -91,6 +91,7 @@ def _add_compare(commands: Any) -> None:
         metavar="NAMES",
         help=f"which, with commas between (default: %(default)s): {', '.join(_measures.MEASURES)}",
     )
+    compare.add_argument("--plot", metavar="PICTURE", help="a file for a picture of both, a .png or .pdf, say")
     _add_common(compare)
 
 
@@ -149,6 +150,9 @@ def _compare(arguments: argparse.Namespace) -> None:
     if mixtures["A"].num_dims != mixtures["B"].num_dims:
         each = ", ".join(f"{paths[name]} has {gmm.num_dims}" for name, gmm in mixtures.items())
         raise ValueError(f"both must live in one space, but their dimensions differ: {each}")
+    if arguments.plot is not None:
+        with _announced("drawing"):
+            _draw(arguments.plot, mixtures, " and ".join(paths.values()))
     key = jax.random.key(arguments.seed)
     results = [result for name in arguments.divergence for result in _results(name, key, mixtures, arguments.rtol)]
     _print(arguments, {name: _about(paths[name], gmm) for name, gmm in mixtures.items()}, results)
@@ -163,6 +167,24 @@ def _reduce(arguments: argparse.Namespace) -> None:
     jaxgmm.save(arguments.out, smaller)
     results = [_result("kl", key, {"A": gmm, "OUT": smaller}, arguments.rtol)]
     _print(arguments, {"A": _about(arguments.a, gmm), "OUT": _about(arguments.out, smaller)}, results)
+
+
+def _draw(path: str, mixtures: dict[str, GMM], title: str) -> None:
+    """The densities on the line, or their regions in the plane of the first two coordinates."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("--plot needs matplotlib: pip install 'jaxgmm[plot]'") from error
+    a, b = mixtures.values()
+    figure = Figure(layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title, parse_math=False)
+    if a.num_dims > 2:
+        _say(f"{path} shows the first two of {a.num_dims} coordinates")
+        a, b = (jaxgmm.marginal(gmm, (0, 1)) for gmm in (a, b))
+    picture = jaxgmm.plot.densities if a.num_dims == 1 else jaxgmm.plot.contours
+    picture(a, b, ax=axes)
+    figure.savefig(path)
 
 
 def _loaded(path: str) -> GMM:

@@ -119,6 +119,38 @@ def test_without_sklearn(capsys, monkeypatch):
     assert "x.npy is a table of points, which scikit-learn fits: pip install 'jaxgmm[sklearn]'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("num_dims", [1, 2, 3])
+def test_a_picture(num_dims, capsys, monkeypatch):
+    """Of the right kind, of the first two coordinates if there are more; what is drawn on it is the matter of the pictures."""
+    drawn = []
+    for name in ("densities", "contours"):
+        monkeypatch.setattr(jaxgmm.plot, name, functools.partial(note, drawn, name, getattr(jaxgmm.plot, name)))
+    for name in ("p$.npz", "q$.npz"):
+        means = np.arange(num_dims)[None, :]
+        jaxgmm.save(name, jaxgmm.GMM.from_moments([1.0], means, np.ones((1, num_dims)), "diag"))
+    assert command("compare", "p$.npz", "q$.npz", "-d", "l2", "--plot", "picture.png") == 0
+    assert pathlib.Path("picture.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert drawn == [("densities" if num_dims == 1 else "contours", min(num_dims, 2), "p$.npz and q$.npz")]
+    said = "jaxgmm: picture.png shows the first two of 3 coordinates"
+    assert (said in capsys.readouterr().err.splitlines()) == (num_dims == 3)
+
+
+def note(drawn, name, picture, a, b, ax):
+    np.testing.assert_array_equal(a.means, [np.arange(a.num_dims)])
+    drawn.append((name, b.num_dims, ax.get_title()))
+    return picture(a, b, ax=ax)
+
+
+def test_pictures_that_cannot_be(capsys, monkeypatch):
+    monkeypatch.setattr(_cli, "PATIENCE", 1e3)
+    for path, message in [("picture.txt", "Format 'txt' is not supported"), ("none/p.png", "none/p.png: No such file")]:
+        assert command("compare", "a.npz", "b.npz", "--plot", path) == 2
+        assert message in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert command("compare", "a.npz", "b.npz", "--plot", "picture.png") == 2
+    assert capsys.readouterr() == ("", "jaxgmm: --plot needs matplotlib: pip install 'jaxgmm[plot]'\n")
+
+
 def test_what_is_said_beside_the_results(capsys, monkeypatch):
     monkeypatch.setattr(_cli, "PATIENCE", 0.0)
     monkeypatch.setattr(jaxgmm, "estimate", functools.partial(slow_estimate, jaxgmm.estimate))
