@@ -82,7 +82,7 @@ def component_log_prob(gmm: GMM, x: ArrayLike) -> Array:
       ['-0.9189', '-8.9189']
     """
     x = jnp.asarray(x)
-    return component_log_densities(gmm)(_columns(x)).T.reshape(*x.shape[:-1], -1)
+    return component_log_densities(gmm)(_columns(x)).T.reshape(*x.shape[:-1], gmm.num_components)
 
 
 @door()
@@ -105,7 +105,7 @@ def responsibilities(gmm: GMM, x: ArrayLike) -> Array:
       [[0.5 0.5]]
     """
     weighted, x = _weighted_log_densities(gmm), jnp.asarray(x)
-    return jax.nn.softmax(weighted(_columns(x)), axis=0).T.reshape(*x.shape[:-1], -1)
+    return jax.nn.softmax(weighted(_columns(x)), axis=0).T.reshape(*x.shape[:-1], gmm.num_components)
 
 
 def _columns(x: Array) -> Array:

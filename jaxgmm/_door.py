@@ -13,9 +13,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.core import Tracer
+from jax.sharding import Mesh
 
 from jaxgmm._gmm import GMM, unstacked
-from jaxgmm._moments import check_key, check_positive, checked_int, checked_weights, finite_array
+from jaxgmm._moments import (
+    check_flag,
+    check_key,
+    check_number,
+    check_positive,
+    check_static,
+    checked_int,
+    checked_weights,
+    finite_array,
+)
 from jaxgmm._rules import Rule
 
 P = ParamSpec("P")
@@ -26,9 +36,10 @@ def door(*static: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Jit a public function with those arguments static, and check what it is given before it is traced.
 
     Arguments are known by their names: p, q and gmm are mixtures of one dimension, and gmms and others sequences or stacks of
-    such; x is points, key a key, rule a rule; num_samples and batch_size are positive integers, alpha and bandwidth positive
-    numbers; f is a function; weights are those of gmms; dims are coordinates of gmm and values what is given for them; matrix and
-    shift are an affine map of its points; divergence is a function of two mixtures.
+    such; x is points, key a key, rule a rule, mesh devices; num_samples and batch_size are positive integers, alpha and bandwidth
+    positive numbers; f and fn are functions; weights are those of gmms; dims are coordinates of gmm and values what is given for
+    them; matrix and shift are an affine map of its points; divergence is a function of two mixtures; path_gradient, log_ratio and
+    symmetric are True or False.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -38,6 +49,8 @@ def door(*static: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         @functools.wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
             bound = signature.bind(*args, **kwargs)
+            for name in static:
+                check_static(name, bound.arguments.get(name))
             check_arguments(bound.arguments)
             return compiled(*bound.args, **bound.kwargs)
 
@@ -52,24 +65,14 @@ def check_arguments(arguments: dict[str, Any]) -> None:
     for name, mixture in mixtures.items():
         check_mixture(name, mixture)
     _check_one_space({name: mixture.num_dims for name, mixture in mixtures.items()})
-    sequences = {name: value for name, value in arguments.items() if name in ("gmms", "others") and value is not None}
+    sequences = {name: value for name, value in arguments.items() if name == "gmms" or (name == "others" and value is not None)}
     _check_one_space({name: dims for sequence in sequences.items() for name, dims in checked_sequence(*sequence).items()})
-    if "key" in arguments:
-        check_key(arguments["key"])
-    if "rule" in arguments:
-        _check_rule(arguments["rule"])
-    if "divergence" in arguments:
-        _check_divergence(arguments["divergence"])
-    if "batch_size" in arguments:
-        arguments["batch_size"] = checked_int("batch_size", arguments["batch_size"])
-    if "bandwidth" in arguments:
-        check_positive("bandwidth", arguments["bandwidth"])
-    if "num_samples" in arguments:
-        arguments["num_samples"] = checked_int("num_samples", arguments["num_samples"])
-    if "alpha" in arguments:
-        arguments["alpha"] = _positive_float("alpha", arguments["alpha"])
-    if "f" in arguments and not callable(arguments["f"]):
-        raise TypeError(f"f must be a function of the ratio of the densities, got {arguments['f']!r}")
+    for name, check in CHECKS.items():
+        if name in arguments:
+            check(name, arguments[name])
+    for name, checked in CHECKED.items():
+        if name in arguments:
+            arguments[name] = checked(name, arguments[name])
     if "x" in arguments:
         arguments["x"] = _checked_points(arguments["x"], *mixtures.items())
     if arguments.get("weights") is not None:
@@ -105,8 +108,9 @@ def _check_one_space(dims: dict[str, int]) -> None:
 def check_mixture(name: str, gmm: Any) -> None:
     """Raise unless it is a GMM of the right shapes, with finite leaves where these are concrete."""
     if not isinstance(gmm, GMM):
+        kind = "a traced array" if isinstance(gmm, Tracer) else type(gmm).__name__
         raise TypeError(
-            f"{name} must be a jaxgmm.GMM, got {type(gmm).__name__}; "
+            f"{name} must be a jaxgmm.GMM, got {kind}; "
             "build one with GMM.from_moments, or jaxgmm.from_sklearn for a scikit-learn mixture"
         )
     _check_shapes(name, gmm)
@@ -119,6 +123,8 @@ def check_mixture(name: str, gmm: Any) -> None:
             values = np.where(values == -np.inf, 0, values) if values.max() > -np.inf else values
         if not np.isfinite(values).all():
             raise ValueError(f"{name}.{field.name} holds NaN or infinity, so no density is defined: {values}")
+        if field.name == "log_diag" and (np.abs(values) > math.log(float(jnp.finfo(values.dtype).max))).any():
+            raise ValueError(f"{name}.log_diag is beyond the logarithms of {values.dtype}: {values}; take other units of x")
 
 
 def _check_shapes(name: str, gmm: GMM) -> None:
@@ -141,29 +147,43 @@ def _check_shapes(name: str, gmm: GMM) -> None:
             raise TypeError(f"{name}.{field} must be floating, got {jnp.result_type(leaf)}; use GMM.from_moments, which converts")
 
 
-def _check_rule(rule: Any) -> None:
+def _check_rule(name: str, rule: Any) -> None:
+    check_static(name, rule)
     if isinstance(rule, type) or not isinstance(rule, Rule):
-        raise TypeError(f"rule must be a rule such as jaxgmm.Sobol(2**14) or jaxgmm.MonteCarlo(10_000), got {rule!r}")
+        raise TypeError(f"{name} must be a rule such as jaxgmm.Sobol(2**14) or jaxgmm.MonteCarlo(10_000), got {rule!r}")
 
 
-def _check_divergence(divergence: Any) -> None:
+def _check_divergence(name: str, divergence: Any) -> None:
     if not callable(divergence):
-        raise TypeError(f"divergence must be a function of two mixtures, such as jaxgmm.js_divergence, got {divergence!r}")
+        raise TypeError(f"{name} must be a function of two mixtures, such as jaxgmm.js_divergence, got {divergence!r}")
     bound = getattr(divergence, "keywords", {})  # of a functools.partial
     if "rule" in bound or "key" in bound:
-        raise ValueError("divergence has a key or a rule bound by functools.partial: pass both beside it")
+        raise ValueError(f"{name} has a key or a rule bound by functools.partial: pass both beside it")
+
+
+def _check_function(name: str, function: Any) -> None:
+    check_static(name, function)
+    if not callable(function):
+        of = {"f": "the ratio of the densities", "fn": "points (n, D)"}[name]
+        raise TypeError(f"{name} must be a function of {of}, got {function!r}")
+
+
+def _check_mesh(name: str, mesh: Any) -> None:
+    check_static(name, mesh)
+    if not isinstance(mesh, Mesh | None):
+        raise TypeError(f"{name} must be a jax.sharding.Mesh of devices, or None, got {mesh!r}")
+
+
+def _check_symmetric(name: str, symmetric: Any) -> None:
+    if symmetric is not None:
+        check_flag(name, symmetric)
 
 
 def _positive_float(name: str, value: Any) -> float:
-    if isinstance(value, Tracer):
-        raise TypeError(f"{name} is traced, but it must be a static number: close over it, or name it in static_argnames")
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {value!r}; 0.5, say") from None
-    if not 0 < number < math.inf:
+    check_number(name, value)
+    if not 0 < value < math.inf:
         raise ValueError(f"{name} must be positive and finite, got {value!r}")
-    return number
+    return float(value)
 
 
 def _checked_points(x: Any, mixture: tuple[str, GMM]) -> Array | np.ndarray:
@@ -205,6 +225,7 @@ def _check_coordinates(arguments: dict[str, Any], gmm: GMM) -> None:
 
 
 def _checked_dims(dims: Any, num_dims: int) -> tuple[int, ...]:
+    check_static("dims", dims)
     try:
         given = tuple(operator.index(dim) for dim in dims)
     except TypeError:
@@ -224,3 +245,22 @@ def _checked_array(name: str, value: Any, shape: tuple[int | None, ...], dtype: 
         expected = str(shape).replace("None", "D'")
         raise ValueError(f"{name} must have shape {expected}, got {array.shape}")
     return array
+
+
+CHECKS: dict[str, Callable[[str, Any], None]] = {
+    "key": lambda name, key: check_key(key),
+    "rule": _check_rule,
+    "mesh": _check_mesh,
+    "divergence": _check_divergence,
+    "f": _check_function,
+    "fn": _check_function,
+    "bandwidth": check_positive,
+    "path_gradient": check_flag,
+    "log_ratio": check_flag,
+    "symmetric": _check_symmetric,
+}
+CHECKED: dict[str, Callable[[str, Any], Any]] = {
+    "batch_size": checked_int,
+    "num_samples": checked_int,
+    "alpha": _positive_float,
+}

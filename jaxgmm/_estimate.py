@@ -13,7 +13,7 @@ from jax.core import Tracer
 
 from jaxgmm._door import check_arguments, check_mixture
 from jaxgmm._gmm import GMM
-from jaxgmm._moments import checked_int
+from jaxgmm._moments import check_number, check_static, checked_int
 from jaxgmm._rules import DEFAULT_RULE, Rule
 
 Divergence = Callable[..., Any]
@@ -50,6 +50,7 @@ class Estimate:
         """
         from scipy.special import stdtrit  # deferred: not needed for the estimate itself
 
+        check_number("level", level)
         if not 0 < level < 1:
             raise ValueError(f"level must lie between 0 and 1, got {level!r}; 0.95, say")
         quantile = float(stdtrit(self.num_replicates - 1, 0.5 + level / 2))
@@ -114,12 +115,17 @@ def estimate(
     _check(divergence, key, mixtures, rule, num_replicates, atol, rtol, max_points)
     if atol is None and rtol is None:
         return _checked_finite(_replicated(divergence, key, mixtures, rule, num_replicates, options))
-    if not hasattr(rule, "n") or any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((key, mixtures))):
-        raise TypeError(
-            f"atol and rtol double the n of the rule until the error is small, so they need concrete arguments, outside "
-            f"jax.jit, and a rule with an n; got {rule}"
-        )
+    _check_may_be_doubled(key, mixtures, rule)
     return _to_tolerance(divergence, key, mixtures, rule, num_replicates, atol or 0.0, rtol or 0.0, max_points, options)
+
+
+def _check_may_be_doubled(key: Any, mixtures: tuple[Any, ...], rule: Any) -> None:
+    why = "as atol and rtol double the n of the rule until the error is small"
+    if not hasattr(rule, "n"):
+        raise TypeError(f"rule must have an n, {why}; got {rule!r}")
+    for name, value in (("key", key), *zip("pq", mixtures, strict=False)):
+        if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
+            raise TypeError(f"{name} must be concrete, outside jax.jit, {why}; or leave these out")
 
 
 def _to_tolerance(
@@ -197,6 +203,7 @@ def _check(
     rtol: Any,
     max_points: int,
 ) -> None:
+    check_static("divergence", divergence)
     if not callable(divergence):
         raise TypeError(f"divergence must be a function of (key, *mixtures, rule), got {divergence!r}; jaxgmm.kl_divergence, say")
     if key is None:
@@ -208,11 +215,10 @@ def _check(
         check_mixture(name, mixture)
     if checked_int("num_replicates", num_replicates) < 2:
         raise ValueError(f"num_replicates must be at least 2 for a standard error, got {num_replicates}")
-    checked_int("max_points", max_points)
+    checked_int("max_points", max_points, at_most=2**63)
     for name, tolerance in (("atol", atol), ("rtol", rtol)):
         if tolerance is None:
             continue
-        if not isinstance(tolerance, float | int | np.floating):
-            raise TypeError(f"{name} must be a number, got {tolerance!r}; 1e-3, say")
+        check_number(name, tolerance)
         if not (tolerance > 0 and math.isfinite(tolerance)):
             raise ValueError(f"{name} must be positive and finite, got {tolerance!r}; leave it out for a fixed number of points")

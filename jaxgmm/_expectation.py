@@ -58,7 +58,7 @@ def expectation(
       >>> print(expectation(jax.random.key(0), p, lambda x: x).round(2))
       [3.]
     """
-    check_arguments({"key": key, "gmm": gmm, "rule": rule})
+    check_arguments({"key": key, "gmm": gmm, "fn": fn, "rule": rule, "mesh": mesh})
     weights = gmm.weights
     num_batches, batch = rule.batches(key, jax.lax.stop_gradient(weights), gmm.num_dims, batch_length(gmm))
     place = placement(gmm)

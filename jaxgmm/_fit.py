@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -14,7 +15,7 @@ from jax import Array
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from jaxgmm._moments import check_key, check_number, checked_int
+from jaxgmm._moments import check_flag, check_key, check_number, check_static, checked_int, is_floating
 
 T = TypeVar("T")
 
@@ -119,9 +120,10 @@ def fit(
       approximation, in Handbook of Simulation Optimization (2015), for the fixed key.
     """
     _check(key, loss, params, optimizer, num_steps, tol, window, progress)
+    check_flag("fixed_key", fixed_key)
     start = _going_on(params) if isinstance(params, FitResult) else _beginning(key, loss, params, optimizer)
     loss = jax.tree_util.Partial(loss) if jax.tree_util.all_leaves([loss]) else loss
-    steps = functools.partial(_steps, loss, key, -jnp.inf if tol is None else tol, window, optimizer, fixed_key)
+    steps = functools.partial(_steps, loss, key, -math.inf if tol is None else float(tol), window, optimizer, fixed_key)
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((key, loss, start))):
         return _in_one(steps, start, num_steps)
     result, report = start, _reporter(progress, num_steps)
@@ -275,17 +277,19 @@ def _reporter(progress: bool | Callable[[FitResult[T]], Any], num_steps: int) ->
 def _check(key: Any, loss: Any, params: Any, optimizer: Any, num_steps: Any, tol: Any, window: Any, progress: Any) -> None:
     check_key(key, required=True)
     if not callable(loss):
+        check_static("loss", loss)
         raise TypeError(f"loss must be a function of (key, params), got {loss!r}; jaxgmm.forward_kl_loss(p), say")
+    check_static("optimizer", optimizer)
     if not isinstance(optimizer, optax.GradientTransformation):
         raise TypeError(f"optimizer must be an optax optimiser such as optax.adam(1e-2), got {optimizer!r}")
     checked_int("num_steps", num_steps, at_least=0)
     checked_int("window", window)
-    if not (isinstance(progress, bool) or callable(progress)):
-        raise TypeError(f"progress must be True, False or a function of the result so far, got {progress!r}")
+    if not callable(progress):
+        check_flag("progress", progress)
     if tol is not None:
         check_number("tol", tol)
-        if tol < 0:
-            raise ValueError(f"tol must not be negative, got {tol!r}; leave it out to take all steps")
+        if not 0 <= tol < math.inf:
+            raise ValueError(f"tol must be finite and not negative, got {tol!r}; leave it out to take all steps")
     _check_params(params)
 
 
@@ -293,8 +297,6 @@ def _check_params(params: Any) -> None:
     leaves = jax.tree.leaves(params)
     if not leaves:
         raise ValueError(f"params has no array leaves, so there is nothing to fit: {params!r}")
-    if isinstance(params, FitResult):
-        return
-    for leaf in leaves:
-        if isinstance(leaf, str | bytes) or not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
+    for leaf in [] if isinstance(params, FitResult) else leaves:
+        if not is_floating(getattr(leaf, "dtype", type(leaf))):
             raise TypeError(f"params must be made of floating arrays, but has a leaf {leaf!r}; let the loss hold what is fixed")

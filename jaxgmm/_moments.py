@@ -20,9 +20,18 @@ def floating_dtype(dtype: DTypeLike | None, *values: ArrayLike) -> DTypeLike:
         floating = [d for d in given if jnp.issubdtype(d, jnp.floating)]
         widest = np.result_type(*floating) if floating else np.float64
         return jnp.result_type(float) if widest == np.float64 else widest  # float64 only where JAX has it enabled
-    if not jnp.issubdtype(dtype, jnp.floating):
+    check_static("dtype", dtype)
+    if not is_floating(dtype):
         raise TypeError(f"dtype must be a floating dtype, got {dtype!r}; leave it out for the default")
     return dtype
+
+
+def is_floating(dtype: Any) -> bool:
+    """Whether it is a floating dtype, or the type of such a number."""
+    try:
+        return jnp.issubdtype(jnp.dtype(dtype), jnp.floating)
+    except (TypeError, ValueError):  # it is no dtype at all
+        return False
 
 
 def finite_array(name: str, value: Any, dtype: DTypeLike = np.float64) -> np.ndarray:
@@ -31,16 +40,21 @@ def finite_array(name: str, value: Any, dtype: DTypeLike = np.float64) -> np.nda
             f"{name} is traced, and GMM.from_moments runs in NumPy: call it outside jax.jit, or build "
             "GMM(logits, loc, log_diag, off_diag) from unconstrained arrays"
         )
-    try:
-        given = np.asarray(value)
-    except ValueError:  # rows of different length
-        given = np.asarray(None)
+    given = _as_array(value)
     if given.dtype.kind not in "biuf" and not jnp.issubdtype(given.dtype, jnp.floating):
         raise TypeError(f"{name} must be an array of real numbers, got {value!r}")
     array = given.astype(dtype)
     if not np.isfinite(array).all():
         raise ValueError(f"{name} holds NaN or infinity: {value!r}")
     return array
+
+
+def _as_array(value: Any) -> np.ndarray:
+    """The array, or one of an object where there is none."""
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError):  # rows of different length, a random key
+        return np.asarray(None)
 
 
 def checked_weights(weights: np.ndarray) -> np.ndarray:
@@ -92,7 +106,7 @@ def check_key(key: Any, required: bool = False) -> None:
 
 def check_positive(name: str, value: Any) -> None:
     """Raise on what is not one positive, finite number; a traced one passes."""
-    number = value if isinstance(value, Tracer) else np.asarray(value)
+    number = value if isinstance(value, Tracer) else _as_array(value)
     if not (jnp.issubdtype(number.dtype, jnp.floating) or jnp.issubdtype(number.dtype, jnp.integer)):
         raise TypeError(f"{name} must be a number, got {value!r}; 1.0, say")
     if number.ndim:
@@ -101,25 +115,49 @@ def check_positive(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be positive and finite, got {value!r}")
 
 
+def check_static(name: str, value: Any) -> None:
+    """Raise on what is traced, where a program is made for each value."""
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
+        raise TypeError(f"{name} is traced, but it must be static: close over it, or name it in the static_argnames of jax.jit")
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Raise on what is neither True nor False."""
+    check_static(name, value)
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+
+
 def check_number(name: str, value: Any) -> None:
     """Raise on what is not a real number."""
+    check_static(name, value)
     if isinstance(value, bool) or not isinstance(value, float | int | np.floating | np.integer):
-        raise TypeError(f"{name} must be a number, got {value!r}")
+        raise TypeError(f"{name} must be a number, got {value!r}; 0.5, say")
 
 
-def checked_int(name: str, value: object, at_least: int = 1) -> int:
-    """The integer, or an error if it is none or too small."""
+def check_concrete(name: str, value: Any, function: str) -> None:
+    """Raise on what is traced where a function runs in NumPy."""
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
+        raise TypeError(f"{name} is traced, and {function} runs in NumPy: call it outside jax.jit")
+
+
+def checked_int(name: str, value: object, at_least: int = 1, at_most: int = 2**31 - 1) -> int:
+    """The integer, or an error if it is none, too small or too large."""
+    check_static(name, value)
     try:
         number = operator.index(value)  # pyright: ignore[reportArgumentType]
     except TypeError:
         raise TypeError(f"{name} must be an integer, got {value!r}; write {name}=10_000, say") from None
     if isinstance(value, bool) or number < at_least:
         raise ValueError(f"{name} must be an integer of at least {at_least}, got {value!r}")
+    if number > at_most:
+        raise ValueError(f"{name} must be at most {at_most}, got {value!r}")
     return number
 
 
 def check_covariance_type(covariance_type: Any) -> None:
-    if covariance_type not in COVARIANCE_TYPES:
+    check_static("covariance_type", covariance_type)
+    if not isinstance(covariance_type, str) or covariance_type not in COVARIANCE_TYPES:
         raise ValueError(f"covariance_type must be one of {', '.join(COVARIANCE_TYPES)}, got {covariance_type!r}")
 
 

@@ -17,7 +17,7 @@ from jaxgmm._density import log_density
 from jaxgmm._divergence import cross_entropy, jeffreys_divergence, js_divergence, kl_divergence
 from jaxgmm._door import check_arguments, door
 from jaxgmm._gmm import GMM
-from jaxgmm._moments import check_positive, checked_data, checked_int
+from jaxgmm._moments import check_positive, check_static, checked_data, checked_int
 from jaxgmm._rules import Rule, Sobol
 
 FITTING_RULE = Sobol(2**12)
@@ -115,7 +115,7 @@ def reverse_kl_loss(p: GMM, rule: Rule = FITTING_RULE, *, path_gradient: bool = 
     References:
       Roeder, Wu and Duvenaud, Sticking the landing, NeurIPS (2017), for the path gradient.
     """
-    check_arguments({"p": p, "rule": rule})
+    check_arguments({"p": p, "rule": rule, "path_gradient": path_gradient})
     return Objective(_reverse_kl, p, (rule, path_gradient))
 
 
@@ -208,7 +208,7 @@ def scale_floor(min_scale: float) -> optax.GradientTransformation:
       An ``optax.GradientTransformation``, for mixtures and for any pytree that holds some.
 
     Raises:
-      ValueError: min_scale is not positive.
+      TypeError, ValueError: min_scale is not a positive number.
 
     Example:
       >>> import jax, jaxgmm, optax
@@ -218,6 +218,7 @@ def scale_floor(min_scale: float) -> optax.GradientTransformation:
       >>> print(f"{result.params.scale_tril[0, 0, 0]:.2f}")  # it would be 0
       0.50
     """
+    check_static("min_scale", min_scale)
     check_positive("min_scale", min_scale)
     lowest = math.log(min_scale)
 
@@ -246,14 +247,17 @@ def negative_log_likelihood(gmm: GMM, x: ArrayLike) -> Array:
       A scalar, in nats for a point; scikit-learn's ``score`` with the other sign.
 
     Raises:
-      TypeError, ValueError: gmm is not a mixture, x has another dimension, or either holds NaN or infinity.
+      TypeError, ValueError: gmm is not a mixture, x has another dimension or no points, or either holds NaN or infinity.
 
     Example:
       >>> p = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
       >>> print(f"{negative_log_likelihood(p, [[-1.0], [1.0]]):.3f}")
       1.419
     """
-    return -log_density(gmm)(jnp.asarray(x)).mean()
+    x = jnp.asarray(x)
+    if not x.size:
+        raise ValueError(f"x of shape {x.shape} has no points, so there is no mean")
+    return -log_density(gmm)(x).mean()
 
 
 def _reverse_kl(key: Array, p: GMM, q: GMM, rule: Rule, path_gradient: bool) -> Array:

@@ -5,16 +5,14 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 import optax
 from jax import Array
-from jax.core import Tracer
 
 from jaxgmm._door import check_arguments
 from jaxgmm._fit import fit
 from jaxgmm._gmm import GMM
-from jaxgmm._moments import checked_int
+from jaxgmm._moments import check_concrete, check_static, checked_int
 
 
 def reduce(
@@ -60,16 +58,17 @@ def reduce(
       Runnalls, Kullback-Leibler approach to Gaussian mixture reduction, IEEE Trans. Aerosp. Electron. Syst. 43 (2007), eq. 21.
     """
     check_arguments({"gmm": gmm, "key": key})
-    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(gmm)):
-        raise TypeError("gmm is traced, and reduce runs in NumPy: call it outside jax.jit")
-    merged = _merged(gmm, checked_int("num_components", num_components))
+    num_components, num_steps = checked_int("num_components", num_components), checked_int("num_steps", num_steps, at_least=0)
+    if refine is not None and not callable(refine):
+        check_static("refine", refine)
+        raise TypeError(f"refine must make a loss of gmm, as jaxgmm.cross_entropy_loss does, got {refine!r}")
+    check_concrete("gmm", gmm.weights, "reduce")  # which under jax.jit are traced although gmm is not
+    merged = _merged(gmm, num_components)
     if refine is None:
         return merged
-    if not callable(refine):
-        raise TypeError(f"refine must make a loss of gmm, as jaxgmm.cross_entropy_loss does, got {refine!r}")
     if key is None:
         raise ValueError("key is None, but refine draws at random: pass key=jax.random.key(0), say")
-    return fit(key, refine(gmm), merged, optimizer or _adam(num_steps), num_steps).params
+    return fit(key, refine(gmm), merged, _adam(num_steps) if optimizer is None else optimizer, num_steps).params
 
 
 @functools.cache

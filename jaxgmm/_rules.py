@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 
 from jaxgmm._deal import Slots, ceil_log2
-from jaxgmm._moments import checked_int
+from jaxgmm._moments import check_flag, checked_int
 from jaxgmm._sobol import net, normal_from_bits, scrambled
 
 
@@ -62,8 +62,8 @@ class MonteCarlo:
       antithetic: whether each node comes with its mirror image, which removes the variance of odd functions.
 
     Raises:
-      TypeError: n is not an integer.
-      ValueError: n is less than 1.
+      TypeError: n is not an integer, or antithetic is not a bool.
+      ValueError: n is less than 1, or too large.
 
     Example:
       >>> MonteCarlo(10_000)
@@ -79,6 +79,7 @@ class MonteCarlo:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n", checked_int("n", self.n))
+        check_flag("antithetic", self.antithetic)
 
     def batches(self, key: Array | None, weights: Array, num_dims: int, length: int) -> tuple[int, Callable[[Array], Batch]]:
         root = _require_key(self, key)
@@ -127,7 +128,7 @@ class Sobol:
     is_random: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "n", checked_int("n", self.n))
+        object.__setattr__(self, "n", checked_int("n", self.n, at_most=2**64))
         if self.n > 2**32:
             raise ValueError(f"n must be at most 2**32 for Sobol' points, got {self.n}; use MonteCarlo")
 

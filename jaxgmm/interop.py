@@ -12,6 +12,7 @@ from jax.typing import DTypeLike
 from jaxgmm import _distributions
 from jaxgmm._door import check_mixture
 from jaxgmm._gmm import GMM, factor_rows
+from jaxgmm._moments import check_concrete, check_static
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
@@ -38,6 +39,7 @@ def from_sklearn(mixture: Any, dtype: DTypeLike | None = None) -> GMM:
       >>> from_sklearn(fitted).num_components
       2
     """
+    check_static("mixture", mixture)
     if not hasattr(mixture, "covariance_type"):
         raise TypeError(f"mixture must be a fitted scikit-learn GaussianMixture, got {type(mixture).__name__}")
     fields = ("weights_", "means_", "covariances_")
@@ -69,6 +71,7 @@ def to_sklearn(gmm: GMM) -> "GaussianMixture":
       [-1.6118]
     """
     check_mixture("gmm", gmm)
+    check_concrete("gmm", gmm.weights, "to_sklearn")
     sklearn_mixture = _imported("sklearn.mixture", "to_sklearn", "scikit-learn", "sklearn")
     weights = np.asarray(gmm.weights, np.float64)
     factors = np.asarray(gmm.scale_tril, np.float64)
