@@ -19,10 +19,10 @@ from jaxgmm._gmm import GMM, unstacked
 from jaxgmm._moments import (
     check_flag,
     check_key,
-    check_number,
     check_positive,
     check_static,
     checked_int,
+    checked_number,
     checked_weights,
     finite_array,
 )
@@ -180,10 +180,10 @@ def _check_symmetric(name: str, symmetric: Any) -> None:
 
 
 def _positive_float(name: str, value: Any) -> float:
-    check_number(name, value)
-    if not 0 < value < math.inf:
+    number = checked_number(name, value)
+    if not 0 < number < math.inf:
         raise ValueError(f"{name} must be positive and finite, got {value!r}")
-    return float(value)
+    return number
 
 
 def _checked_points(x: Any, mixture: tuple[str, GMM]) -> Array | np.ndarray:

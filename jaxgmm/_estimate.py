@@ -13,7 +13,7 @@ from jax.core import Tracer
 
 from jaxgmm._door import check_arguments, check_mixture
 from jaxgmm._gmm import GMM
-from jaxgmm._moments import check_number, check_static, checked_int
+from jaxgmm._moments import check_static, checked_int, checked_number
 from jaxgmm._rules import DEFAULT_RULE, Rule
 
 Divergence = Callable[..., Any]
@@ -50,8 +50,7 @@ class Estimate:
         """
         from scipy.special import stdtrit  # deferred: not needed for the estimate itself
 
-        check_number("level", level)
-        if not 0 < level < 1:
+        if not 0 < checked_number("level", level) < 1:
             raise ValueError(f"level must lie between 0 and 1, got {level!r}; 0.95, say")
         quantile = float(stdtrit(self.num_replicates - 1, 0.5 + level / 2))
         ends = (lambda v, s: v - quantile * s), (lambda v, s: v + quantile * s)
@@ -219,6 +218,5 @@ def _check(
     for name, tolerance in (("atol", atol), ("rtol", rtol)):
         if tolerance is None:
             continue
-        check_number(name, tolerance)
-        if not (tolerance > 0 and math.isfinite(tolerance)):
+        if not 0 < checked_number(name, tolerance) < math.inf:
             raise ValueError(f"{name} must be positive and finite, got {tolerance!r}; leave it out for a fixed number of points")

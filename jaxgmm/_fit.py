@@ -15,7 +15,7 @@ from jax import Array
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from jaxgmm._moments import check_flag, check_key, check_number, check_static, checked_int, is_floating
+from jaxgmm._moments import check_flag, check_key, check_static, checked_int, checked_number, is_floating
 
 T = TypeVar("T")
 
@@ -253,16 +253,14 @@ def _announced(result: FitResult[T]) -> FitResult[T]:
 
 
 def _reporter(progress: bool | Callable[[FitResult[T]], Any], num_steps: int) -> Callable[[FitResult[T]], Any]:
-    if progress is False:
+    if not progress:
         return lambda result: None
     if callable(progress):
         return progress
     try:
         from tqdm.auto import tqdm
     except ImportError as error:
-        raise ImportError(
-            "progress=True needs tqdm: pip install 'jaxgmm[progress]', or pass a function of the result so far"
-        ) from error
+        raise ImportError("progress=True needs tqdm: pip install 'jaxgmm[progress]', or pass a function of the result") from error
     bar = tqdm(total=num_steps, unit="step")
 
     def report(result: FitResult[T]) -> None:
@@ -286,10 +284,8 @@ def _check(key: Any, loss: Any, params: Any, optimizer: Any, num_steps: Any, tol
     checked_int("window", window)
     if not callable(progress):
         check_flag("progress", progress)
-    if tol is not None:
-        check_number("tol", tol)
-        if not 0 <= tol < math.inf:
-            raise ValueError(f"tol must be finite and not negative, got {tol!r}; leave it out to take all steps")
+    if tol is not None and not 0 <= checked_number("tol", tol) < math.inf:
+        raise ValueError(f"tol must be finite and not negative, got {tol!r}; leave it out to take all steps")
     _check_params(params)
 
 

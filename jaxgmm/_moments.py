@@ -128,11 +128,12 @@ def check_flag(name: str, value: Any) -> None:
         raise TypeError(f"{name} must be True or False, got {value!r}")
 
 
-def check_number(name: str, value: Any) -> None:
-    """Raise on what is not a real number."""
+def checked_number(name: str, value: Any) -> float:
+    """The real number, or an error if it is none."""
     check_static(name, value)
     if isinstance(value, bool) or not isinstance(value, float | int | np.floating | np.integer):
         raise TypeError(f"{name} must be a number, got {value!r}; 0.5, say")
+    return float(value)
 
 
 def check_concrete(name: str, value: Any, function: str) -> None:
