@@ -152,7 +152,7 @@ def _compare(arguments: argparse.Namespace) -> None:
         raise ValueError(f"both must live in one space, but their dimensions differ: {each}")
     if arguments.plot is not None:
         with _announced("drawing"):
-            _draw(arguments.plot, mixtures, " and ".join(paths.values()))
+            _draw(arguments.plot, mixtures, "p: {A}, q: {B}".format(**paths))
     key = jax.random.key(arguments.seed)
     results = [result for name in arguments.divergence for result in _results(name, key, mixtures, arguments.rtol)]
     _print(arguments, {name: _about(paths[name], gmm) for name, gmm in mixtures.items()}, results)

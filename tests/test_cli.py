@@ -130,7 +130,7 @@ def test_a_picture(num_dims, capsys, monkeypatch):
         jaxgmm.save(name, jaxgmm.GMM.from_moments([1.0], means, np.ones((1, num_dims)), "diag"))
     assert command("compare", "p$.npz", "q$.npz", "-d", "l2", "--plot", "picture.png") == 0
     assert pathlib.Path("picture.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-    assert drawn == [("densities" if num_dims == 1 else "contours", min(num_dims, 2), "p$.npz and q$.npz")]
+    assert drawn == [("densities" if num_dims == 1 else "contours", min(num_dims, 2), "p: p$.npz, q: q$.npz")]
     said = "jaxgmm: picture.png shows the first two of 3 coordinates"
     assert (said in capsys.readouterr().err.splitlines()) == (num_dims == 3)
 
