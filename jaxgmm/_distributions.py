@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 from jaxgmm._door import check_mixture
 from jaxgmm._gmm import GMM, mixed
 from jaxgmm._linalg import pack_tril, tril_of
-from jaxgmm._moments import floating_dtype
+from jaxgmm._moments import floating_dtype, kind
 
 LIBRARIES = ("numpyro.", "distrax.", "tensorflow_probability.substrates.jax.")
 
@@ -88,7 +88,7 @@ def _gaussians(distribution: Any) -> tuple[Any, Any, str]:
     raise TypeError(
         "distribution must be a Gaussian or a mixture of Gaussians of NumPyro, distrax or TensorFlow Probability on JAX: Normal, "
         "Independent(Normal, 1), MultivariateNormal with any scale, or MixtureSameFamily or a general mixture of these; got "
-        f"{type(distribution).__module__}.{type(distribution).__name__}"
+        f"{kind(distribution, type(distribution).__module__)}"
     )
 
 

@@ -25,6 +25,7 @@ from jaxgmm._moments import (
     checked_number,
     checked_weights,
     finite_array,
+    kind,
 )
 from jaxgmm._rules import Rule
 
@@ -90,7 +91,7 @@ def checked_sequence(name: str, gmms: Any) -> dict[str, int]:
             raise ValueError(f"the leaves of {name} are stacks of different lengths: {jax.tree.map(np.shape, gmms)}")
         gmms = unstacked(gmms)
     elif not isinstance(gmms, list | tuple):
-        raise TypeError(f"{name} must be a list of jaxgmm.GMM, or a stack of them, got {type(gmms).__name__}")
+        raise TypeError(f"{name} must be a list of jaxgmm.GMM, or a stack of them, got {kind(gmms)}")
     if not gmms:
         raise ValueError(f"{name} is empty: pass at least one mixture")
     for i, gmm in enumerate(gmms):
@@ -108,9 +109,8 @@ def _check_one_space(dims: dict[str, int]) -> None:
 def check_mixture(name: str, gmm: Any) -> None:
     """Raise unless it is a GMM of the right shapes, with finite leaves where these are concrete."""
     if not isinstance(gmm, GMM):
-        kind = "a traced array" if isinstance(gmm, Tracer) else type(gmm).__name__
         raise TypeError(
-            f"{name} must be a jaxgmm.GMM, got {kind}; "
+            f"{name} must be a jaxgmm.GMM, got {kind(gmm)}; "
             "build one with GMM.from_moments, or jaxgmm.from_sklearn for a scikit-learn mixture"
         )
     _check_shapes(name, gmm)

@@ -59,6 +59,7 @@ def expectation(
       [3.]
     """
     check_arguments({"key": key, "gmm": gmm, "fn": fn, "rule": rule, "mesh": mesh})
+    gmm = jax.tree.map(jnp.asarray, gmm)
     weights = gmm.weights
     num_batches, batch = rule.batches(key, jax.lax.stop_gradient(weights), gmm.num_dims, batch_length(gmm))
     place = placement(gmm)

@@ -227,6 +227,8 @@ def _plateau(state: State, value: Array, tol: ArrayLike, window: ArrayLike) -> t
 
 def _in_one(steps: Callable[..., FitResult[T]], start: FitResult[T], num_steps: int) -> FitResult[T]:
     """All steps in one loop, and a loss for each, so that it may be transformed."""
+    if num_steps == 0:
+        return start
     result = steps(_with_room(start, num_steps), num_steps)
     taken = result.state.num_steps - start.state.num_steps
     last = jnp.where(result.diverged, jnp.inf, result.losses[jnp.maximum(taken - 1, 0)])

@@ -121,6 +121,17 @@ def check_static(name: str, value: Any) -> None:
         raise TypeError(f"{name} is traced, but it must be static: close over it, or name it in the static_argnames of jax.jit")
 
 
+def kind(value: Any, module: str = "") -> str:
+    """What an error says of a value of a wrong type, after the module that it is from."""
+    return "a traced array" if isinstance(value, Tracer) else f"{module}.{type(value).__name__}".removeprefix(".")
+
+
+def check_text(name: str, value: Any) -> None:
+    """Raise on what is not a string."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, got {kind(value)}")
+
+
 def check_flag(name: str, value: Any) -> None:
     """Raise on what is neither True nor False."""
     check_static(name, value)

@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 from jaxgmm import _distributions
 from jaxgmm._door import check_mixture
 from jaxgmm._gmm import GMM, factor_rows
-from jaxgmm._moments import check_concrete, check_static
+from jaxgmm._moments import check_concrete, floating_dtype, kind
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
@@ -39,9 +39,8 @@ def from_sklearn(mixture: Any, dtype: DTypeLike | None = None) -> GMM:
       >>> from_sklearn(fitted).num_components
       2
     """
-    check_static("mixture", mixture)
     if not hasattr(mixture, "covariance_type"):
-        raise TypeError(f"mixture must be a fitted scikit-learn GaussianMixture, got {type(mixture).__name__}")
+        raise TypeError(f"mixture must be a fitted scikit-learn GaussianMixture, got {kind(mixture)}")
     fields = ("weights_", "means_", "covariances_")
     missing = [field for field in fields if not hasattr(mixture, field)]
     if missing:
@@ -259,14 +258,14 @@ def from_ott(mixture: Any, dtype: DTypeLike | None = None) -> GMM:
     rows, columns = np.tril_indices(loc.shape[-1])
     logits = jnp.append(logits, jnp.zeros_like(logits, shape=1))  # OTT leaves the last logit out, which is 0
     gmm = GMM(logits, loc, triangle[:, rows == columns], triangle[:, rows > columns])
-    gmm = jax.tree.map(lambda leaf: leaf.astype(dtype or leaf.dtype), gmm)
+    gmm = jax.tree.map(lambda leaf: leaf.astype(floating_dtype(dtype, loc)), gmm)
     check_mixture("mixture", gmm)
     return gmm
 
 
 def _check_type(mixture: Any, library: str, name: str) -> None:
     if not any(base.__name__ == name and base.__module__.split(".")[0] == library for base in type(mixture).__mro__):
-        raise TypeError(f"mixture must be a {name} of {library}, got {type(mixture).__module__}.{type(mixture).__name__}")
+        raise TypeError(f"mixture must be a {name} of {library}, got {kind(mixture, type(mixture).__module__)}")
 
 
 def _imported(module: str, function: str, library: str, extra: str) -> ModuleType:

@@ -17,6 +17,7 @@ from jax.core import Tracer
 
 from jaxgmm._door import check_mixture, checked_sequence
 from jaxgmm._gmm import GMM
+from jaxgmm._moments import kind
 
 T = TypeVar("T")
 Path = str | os.PathLike[str]
@@ -56,10 +57,10 @@ def save(path: Path, tree: Any) -> None:
       ...     print(np.load(pathlib.Path(folder, "p.npz"))["weights"])
       [0.5 0.5]
     """
-    leaves = _named_leaves(tree)
+    path, leaves = _decoded(path), _named_leaves(tree)
     about = {"format": FORMAT, "version": VERSION, "structure": _structure(leaves)}
     arrays = {name: _stored(leaf) for name, leaf in leaves.items()}
-    _write_whole(os.path.realpath(os.fsdecode(path)), {**about, **_moments(tree), **arrays})
+    _write_whole(os.path.realpath(path), {**about, **_moments(tree), **arrays})
 
 
 @overload
@@ -94,7 +95,7 @@ def load(path: Path, like: Any = None) -> Any:
       True
     """
     expected = None if like is None else _structure(_named_leaves(like))
-    path = os.fsdecode(path)
+    path = _decoded(path)
     with open(path, "rb") as file:
         try:
             archive = _Archive(file)
@@ -103,6 +104,13 @@ def load(path: Path, like: Any = None) -> Any:
             raise ValueError(f"{path} cannot be loaded: {error}") from error
         except Exception as error:  # whatever zipfile raises
             raise ValueError(f"{path} cannot be loaded: it is damaged ({error})") from error
+
+
+def _decoded(path: Any) -> str:
+    try:
+        return os.fsdecode(path)
+    except TypeError:
+        raise TypeError(f"path must be a string or a pathlib.Path, got {kind(path)}") from None
 
 
 class _Archive:

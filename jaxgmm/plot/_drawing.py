@@ -7,6 +7,7 @@ import numpy as np
 from jaxgmm._density import log_prob
 from jaxgmm._door import check_arguments
 from jaxgmm._gmm import GMM
+from jaxgmm._moments import kind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +27,7 @@ def check_axes(ax: Any) -> None:
     except ImportError as error:
         raise ImportError("jaxgmm.plot needs matplotlib: pip install 'jaxgmm[plot]'") from error
     if not (ax is None or isinstance(ax, Axes)):
-        raise TypeError(f"ax must be matplotlib Axes, got {type(ax).__name__}; leave it out for a new figure")
+        raise TypeError(f"ax must be matplotlib Axes, got {kind(ax)}; leave it out for a new figure")
 
 
 def axes(ax: Any) -> "Axes":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxgmm._gmm import GMM
+from jaxgmm._moments import check_text
 from jaxgmm.plot import _drawing
 from jaxgmm.plot._drawing import COLORS, SHADES, log_densities, nodes, style
 
@@ -74,6 +75,7 @@ def integrand(p: GMM, q: GMM, divergence: str = "kl", ax: "Axes | None" = None) 
       2.00
     """
     _drawing.check_dims(1, {"p": p, "q": q})
+    check_text("divergence", divergence)
     if divergence not in ("kl", "js"):
         raise ValueError(f"divergence must be 'kl' or 'js', got {divergence!r}")
     ax, x = _drawing.axes(ax), nodes([p, q])

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from jaxgmm._estimate import estimate
 from jaxgmm._fit import FitResult
 from jaxgmm._gmm import GMM
-from jaxgmm._moments import checked_int, finite_array
+from jaxgmm._moments import check_static, check_text, checked_int, finite_array, kind
 from jaxgmm._rules import MonteCarlo, Rule, Sobol
 from jaxgmm.plot import _drawing
 from jaxgmm.plot._drawing import COLORS, MARKERS, style
@@ -60,7 +60,7 @@ def losses(result: FitResult[Any], ax: "Axes | None" = None) -> "Axes":
 def _checked_losses(result: Any) -> np.ndarray:
     """The losses (starts, steps)."""
     if not isinstance(result, FitResult):
-        raise TypeError(f"result must be what jaxgmm.fit returns, got {type(result).__name__}")
+        raise TypeError(f"result must be what jaxgmm.fit returns, got {kind(result)}")
     losses = np.atleast_2d(np.asarray(result.losses, float))
     if not losses.size:
         raise ValueError("result has no losses: its fit took no step")
@@ -110,7 +110,7 @@ def convergence(
     """
     _check_rules(rules)
     _drawing.check_axes(ax)
-    n = np.array([checked_int("sizes", size) for size in sizes], float)
+    n = np.array(_checked_sizes(sizes), float)
 
     def error(rule: Rule) -> float:
         result = estimate(divergence, key, *_drawing.given(p, q).values(), rule=rule, num_replicates=num_replicates, **options)
@@ -128,7 +128,15 @@ def convergence(
     return ax
 
 
+def _checked_sizes(sizes: Any) -> list[int]:
+    check_static("sizes", sizes)
+    if not (isinstance(sizes, Sequence | np.ndarray) and len(sizes)):
+        raise TypeError(f"sizes must be a sequence of integers, such as (256, 1024), got {sizes!r}")
+    return [checked_int("sizes", size) for size in sizes]
+
+
 def _check_rules(rules: Any) -> None:
+    check_static("rules", rules)
     if not (isinstance(rules, Mapping) and rules):
         raise TypeError(f"rules must map names to functions of n, such as {{'Sobol': jaxgmm.Sobol}}, got {rules!r}")
 
@@ -168,6 +176,7 @@ def pairwise(
     rows = _checked_labels("labels", labels, len(values))
     same = column_labels is None and values.shape[0] == values.shape[1]
     columns = rows if same else _checked_labels("column_labels", column_labels, values.shape[1])
+    check_text("unit", unit)
     ax = _drawing.axes(ax)
     image = ax.imshow(values, cmap="cividis")
     size, middle = min(10.0, 110 / max(values.shape)), 0.45 * values.min() + 0.55 * values.max()
@@ -180,7 +189,9 @@ def pairwise(
     return ax
 
 
-def _checked_labels(name: str, labels: Sequence[str] | None, count: int) -> list[str]:
+def _checked_labels(name: str, labels: Any, count: int) -> list[str]:
+    if not isinstance(labels, Sequence | np.ndarray | None):
+        raise TypeError(f"{name} must be a sequence of strings, got {kind(labels)}")
     names = [str(label) for label in (range(count) if labels is None else labels)]
     if len(names) != count:
         raise ValueError(f"{name} must be {count}, one for each row or column, got {len(names)}: {names}")
