@@ -1,7 +1,6 @@
 """Pairs that a careful user would try to break it with: nearly equal, far, narrow, ill-conditioned, large, dead and doubled."""
 
 import functools
-import math
 
 import hard_reference
 import jax
@@ -33,10 +32,11 @@ DERIVED = {"kl": jaxgmm.kl_divergence, "js": jaxgmm.js_divergence}
 
 
 def narrowness(p: GMM, q: GMM) -> float:
-    """The least standard deviation of a component, in units of the largest distance of a mean from that of p."""
+    """The least standard deviation of a component, in units of the largest distance of a mean from that of p; 1 at most."""
     (p, q), centre = hard_reference.in_numpy(p, q), np.asarray(p.weights, float) @ np.asarray(p.loc, float)
     distance = max(np.abs(m.loc - centre).max() for m in (p, q))
-    return min(np.exp(m.log_diag).min() for m in (p, q)) / distance
+    scale = min(np.exp(m.log_diag).min() for m in (p, q))
+    return float(scale / max(scale, distance))
 
 
 def promised(truths: dict[str, float], name: str, p: GMM, q: GMM) -> float:
@@ -68,8 +68,9 @@ def test_values(integral, dtype, key):
         truth = truths[integral]
         result = estimate(SAMPLED[integral], key, p, q, rule=jaxgmm.Sobol(2**14 if integral in DERIVED else 2**12))
         beside = promised(truths, integral, p, q) + 5 / result.num_points  # which may not have been seen
-        assert abs(result.value - truth) <= 5 * result.standard_error + beside + 1e-11 * abs(truth), name
-        assert 5 * result.standard_error < 2e-3 * max(1, abs(truth)), name
+        bound = 5 * float(result.standard_error)
+        assert abs(float(result.value) - truth) <= bound + beside + 1e-11 * abs(truth), name
+        assert bound < 2e-3 * max(1, abs(truth)), name
 
 
 def test_a_divergence_of_1e_minus_8_is_resolved(key):
@@ -88,26 +89,40 @@ def test_gradients_and_hessians(integral, key):
     def value(steps, key, p, q, rule):
         return DERIVED[integral](key, *hard_reference.moved(p, q, steps), rule)
 
+    @functools.partial(jax.jit, static_argnames="rule")
     def gradient(key, p, q, rule):
         return jax.grad(value)(jnp.zeros((6, 4), p.loc.dtype), key, p, q, rule)
 
+    @functools.partial(jax.jit, static_argnames="rule")
     def hessian(key, p, q, rule):
         return jax.hessian(value)(jnp.zeros((6, 4), p.loc.dtype), key, p, q, rule)
 
     for name, (p, q) in PAIRS.items():
-        exact = hard_reference.derivatives(integral, p, q)
-        # Points of a wide component that meet a narrow one move its density by 1 / scale: seldom, but by that much.
-        narrow = min(1, narrowness(p, q)) < 1e-4
-        for derivative, truth, log_n, catches in ((gradient, exact[0], 12, 0.01), (hessian, exact[1], 10, 0.1)):
-            assert np.isfinite(truth).all(), name
-            result = estimate(derivative, key, p, q, rule=jaxgmm.Sobol(2**log_n))
-            assert_within(result, truth, catches=math.inf if narrow else catches * max(1, np.abs(truth).max()))
-            in_float32 = derivative(key, *cast(np.float32, p, q), jaxgmm.Sobol(2**10))
-            assert np.isfinite(in_float32).all(), name
+        scales = np.exp(np.concatenate([p.log_diag, q.log_diag]))
+        # Points of a wide component that meet a narrow one move its density by 1 / scale: so seldom, and by so much, that few
+        # replicates tell of it. In the logits no point moves, nor, for KL, in anything of q.
+        if scales.min() > 1e-4 * scales.max():
+            rows = [0, 1, 2, 3, 4, 5]
+        else:
+            rows = [0, 3, 4, 5] if integral == "kl" else [0, 3]
+        truths = hard_reference.derivatives(integral, p, q)
+        for derivative, truth, log_n, catches in ((gradient, truths[0], 12, 0.01), (hessian, truths[1], 10, 0.1)):
+            rule = jaxgmm.Sobol(2**log_n)
+            assert np.isfinite(derivative(key, *cast(np.float32, p, q), rule)).all(), name
+            result = estimate(derivative, key, p, q, rule=rule)
+            assert np.isfinite(result.value).all(), name
+            seen = {field: _of_rows(getattr(result, field), rows) for field in ("value", "standard_error")}
+            exact = _of_rows(truth, rows)
+            assert_within(dataclasses.replace(result, **seen), exact, catches=catches * max(1, np.abs(exact).max()))
 
 
-@pytest.mark.parametrize("diagonal", [False, True])
-@pytest.mark.parametrize("divergence", DERIVED.values())
+def _of_rows(derivative, rows: list[int]) -> np.ndarray:
+    """Those derivatives of first order (6, K), or of second (6, K, 6, K), that are in the steps of these rows alone."""
+    derivative = np.asarray(derivative)[rows]
+    return derivative if derivative.ndim == 2 else derivative[:, :, rows]
+
+
+@pytest.mark.parametrize(("divergence", "diagonal"), [(jaxgmm.kl_divergence, False), (jaxgmm.js_divergence, True)])
 def test_narrow_components_in_float32(divergence, diagonal, key):
     """At the same points, values and gradients are off from float64 by 1e-6 over the narrowness, as the README says."""
 
@@ -180,11 +195,12 @@ def test_everything_else(dtype, key):
         for function, value in result.items():
             assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(value)), f"{function} of {name}"
             assert function not in NOT_NEGATIVE or np.min(value) >= 0, f"{function} of {name}"
-        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient(p, q))), name
+        if dtype == np.float32:  # which overflows first
+            assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient(p, q))), name
         assert result["hellinger_distance"] <= 1
         assert result["total_variation"] <= 1
         slack = 20 * float(jnp.finfo(dtype).eps)
         for bounds, integral in (("kl_bounds", "kl"), ("js_bounds", "js"), ("entropy_bounds", "entropy")):
             (lower, upper), truth = result[bounds], truths[integral]
             within = slack * (1 + abs(truths["entropy"]) + abs(truths["cross_entropy"]))
-            assert lower - within <= truth <= upper + within, f"{bounds} of {name}"
+            assert float(lower) - within <= truth <= float(upper) + within, f"{bounds} of {name}"

@@ -41,20 +41,23 @@ def lifted(mixture: GMM, a: np.ndarray) -> GMM:
     return GMM(mixture.logits, mixture.loc * a[None, :, 0], log_diag, factors[:, rows, columns])
 
 
-@pytest.mark.parametrize(("num_dims", "diagonal"), [(1, False), (16, False), (512, False), (512, True)])
-@pytest.mark.parametrize("integral", DERIVED)
+@pytest.mark.parametrize(
+    ("integral", "num_dims", "diagonal"),
+    [("kl", 4, False), ("js", 16, False), ("kl", 512, False), ("kl", 512, True), ("js", 512, True)],
+)
 def test_many_dimensions(integral, num_dims, diagonal, key):
     """Two components each that differ along one direction, seen through a triangle: the truth is that of the line."""
     a = np.diag(np.diag(mixing_matrix(num_dims))) if diagonal else mixing_matrix(num_dims)
     pair = tuple(lifted(mixture, a) for mixture in SHARED_LINE)
     truth = hard_reference.integrals(*SHARED_LINE)[integral]
     log_densities = num_dims * 0.5 * math.log(2 * math.pi * math.e) + abs(np.log(np.diag(a)).sum())
-    for dtype in DTYPES:
+    for dtype in DTYPES if num_dims == 512 else DTYPES[:1]:
         p, q = cast(dtype, *(without_off_diagonal(*pair) if diagonal else pair))
         result = jaxgmm.estimate(DERIVED[integral], key, p, q, rule=jaxgmm.Sobol(2**11), num_replicates=16)
         promised = 0 if dtype == np.float64 else 2e-7 * (2 + 2 * log_densities)
-        assert abs(result.value - truth) < 6.5 * result.standard_error + promised  # Student's t with 15 degrees of freedom
-        assert 6.5 * result.standard_error < 3e-3
+        bound = 6.5 * float(result.standard_error)  # as Student's t with 15 degrees of freedom has wide tails
+        assert abs(float(result.value) - truth) < bound + promised
+        assert bound < 3e-3
 
 
 def test_gradient_in_many_dimensions(key):
@@ -88,7 +91,7 @@ def ill_conditioned(num_dims: int, condition_number: float, dtype) -> tuple[GMM,
 
 
 @pytest.mark.parametrize("num_dims", [2, 16])
-def test_condition_numbers(num_dims, key):
+def test_condition_numbers(num_dims):
     """To 1e12 in float64, where a digit is lost for every ten of the square root; to 1e4 in float32."""
     for dtype, condition_number, precision in (
         (np.float64, 1e4, 1e-12),
@@ -103,11 +106,16 @@ def test_condition_numbers(num_dims, key):
             jaxgmm.kl_moment_matched(p, q),
         ):
             np.testing.assert_allclose(value, exact, rtol=precision)
-        # The gradient in the mean of q is that of |L_q^-1 (mu - mu_q)|^2 / 2, and its Hessian that inverse's square.
-        factor = np.asarray(q.scale_tril[0], np.float64)
-        step = np.linalg.solve(factor, np.asarray(q.loc[0] - p.loc[0], np.float64))
-        gradient = jax.grad(lambda q, p=p: jaxgmm.kl_divergence(None, p, q, jaxgmm.SigmaPoints()))(q).loc[0]
-        np.testing.assert_allclose(factor.T @ np.asarray(gradient, np.float64), step, rtol=100 * precision)
+
+        # In the mean of q it is |W (mu_q - mu_p)|^2 / 2 with W = L_q^-1, whose gradient and Hessian, turned by L_q, are known.
+        def in_loc(loc, p=p, q=q):
+            return jaxgmm.kl_divergence(None, p, dataclasses.replace(q, loc=loc[None]), jaxgmm.SigmaPoints())
+
+        factor, loc = np.asarray(q.scale_tril[0], np.float64), q.loc[0]
+        gradient, hessian = (np.asarray(d(in_loc)(loc), np.float64) for d in (jax.grad, jax.hessian))
+        step = np.linalg.solve(factor, np.asarray(loc - p.loc[0], np.float64))
+        np.testing.assert_allclose(factor.T @ gradient, step, rtol=100 * precision)
+        np.testing.assert_allclose(factor.T @ hessian @ factor, np.eye(num_dims), rtol=0, atol=100 * precision)
 
 
 def test_a_thousand_components(key):
@@ -124,30 +132,27 @@ def test_a_thousand_components(key):
     kl = 0.02 * np.exp(log_p) @ (log_p - log_q)
     js = 0.01 * (np.exp(log_p) @ (log_p - log_m) + np.exp(log_q) @ (log_q - log_m))
     for divergence, truth in ((jaxgmm.kl_divergence, kl), (jaxgmm.js_divergence, js)):
-        result = jaxgmm.estimate(divergence, key, p, q, num_replicates=16)
+        result = jaxgmm.estimate(divergence, key, p, q, rule=jaxgmm.Sobol(2**13), num_replicates=16)
         assert abs(result.value - truth) < 6.5 * result.standard_error < 0.02 * truth
     lower, upper = jaxgmm.kl_bounds(*without_off_diagonal(p, q))
     assert 0 <= lower <= kl <= upper
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_far_apart_is_not_beyond(dtype, key):
-    """Rounding of a sum over the points puts no bounded divergence above its bound, whatever the weights."""
-    log_2 = jnp.asarray(math.log(2), dtype)
+def test_far_apart_is_not_beyond(key):
+    """Rounding of a sum over the points, in float32, puts no bounded divergence above its bound, whatever the weights."""
+    log_2 = jnp.float32(math.log(2))
 
     @functools.partial(jax.jit, static_argnames="rule")
     def values(p, q, rule):
         functions = (jaxgmm.js_divergence, jaxgmm.total_variation, jaxgmm.hellinger_distance)
         return [fn(key, p, q, rule) for fn in functions]
 
-    for k in (1, 4, 7):
-        p = GMM(*(jnp.zeros(shape, dtype) for shape in (k, (k, 1), (k, 1))), None)
-        q = dataclasses.replace(p, loc=p.loc + 1e4)
-        for rule in (jaxgmm.Sobol(2**14), jaxgmm.MonteCarlo(10_000)):
-            js, total_variation, hellinger = values(p, q, rule)
-            assert 0.99999 * log_2 < js <= log_2
-            assert 0.99999 < total_variation <= 1
-            assert 0.99999 < hellinger <= 1
+    for k, rule in ((1, jaxgmm.Sobol(2**14)), (7, jaxgmm.MonteCarlo(10_000))):
+        p = GMM(*(jnp.zeros(shape, np.float32) for shape in (k, (k, 1), (k, 1))), None)
+        js, total_variation, hellinger = values(p, dataclasses.replace(p, loc=p.loc + 1e4), rule)
+        assert 0.99999 * log_2 < js <= log_2
+        assert 0.99999 < total_variation <= 1
+        assert 0.99999 < hellinger <= 1
 
 
 @pytest.mark.parametrize("diagonal", [False, True])
@@ -166,10 +171,9 @@ def test_components_that_nearly_coincide(diagonal):
             assert 0 <= jaxgmm.bhattacharyya_distance(a, b)[0, 0] < 0.3 * exact + 2 * precision
 
 
-@pytest.mark.parametrize("diagonal", [False, True])
-def test_beyond_the_range_of_floats(diagonal, key):
+def test_beyond_the_range_of_floats(key):
     """1e20 standard deviations apart, whose square float32 cannot hold: what is infinite there is inf, and the rest is right."""
-    p = GMM(jnp.zeros(1), jnp.zeros((1, 2)), jnp.full((1, 2), -30.0), None if diagonal else jnp.zeros((1, 1)))
+    p = GMM(jnp.zeros(1), jnp.zeros((1, 2)), jnp.full((1, 2), -30.0), jnp.zeros((1, 1)))
     (p,) = cast(np.float32, p)
     q = dataclasses.replace(p, loc=p.loc + 1e7)
 
