@@ -116,7 +116,8 @@ def hellinger_distance(key: Array | None, p: GMM, q: GMM, rule: Rule = DEFAULT_R
     .. math:: H(p, q)^2 = \tfrac12 \int (\sqrt{p(x)} - \sqrt{q(x)})^2 dx = 1 - \int \sqrt{p(x) q(x)} dx
 
     Half of the points are drawn from each mixture, and the integrand is then between 0 and 1. It is exactly 0 at p = q, where it
-    has no derivative; 0 is returned for that. Its square is smooth there, and estimated without bias: fit with that.
+    has no derivative; 0 is returned for that. Its square is smooth there, and estimated without bias: fit with that. Only its
+    second derivatives at p = q itself are lost: 0 is returned for them, too.
 
     Args:
       key: a random key; p and q are sampled from two independent keys drawn from it.
