@@ -43,7 +43,7 @@ def lifted(mixture: GMM, a: np.ndarray) -> GMM:
 
 @pytest.mark.parametrize(
     ("integral", "num_dims", "diagonal"),
-    [("kl", 4, False), ("js", 16, False), ("kl", 512, False), ("kl", 512, True), ("js", 512, True)],
+    [("js", 16, False), ("kl", 512, False), ("kl", 512, True), ("js", 512, True)],
 )
 def test_many_dimensions(integral, num_dims, diagonal, key):
     """Two components each that differ along one direction, seen through a triangle: the truth is that of the line."""
@@ -90,15 +90,14 @@ def ill_conditioned(num_dims: int, condition_number: float, dtype) -> tuple[GMM,
     return single(factor, np.zeros(num_dims)), single(other, factor @ np.full(num_dims, 0.5))
 
 
-@pytest.mark.parametrize("num_dims", [2, 16])
-def test_condition_numbers(num_dims):
+def test_condition_numbers():
     """To 1e12 in float64, where a digit is lost for every ten of the square root; to 1e4 in float32."""
     for dtype, condition_number, precision in (
         (np.float64, 1e4, 1e-12),
         (np.float64, 1e12, 1e-9),
         (np.float32, 1e4, 1e-5),
     ):
-        p, q = ill_conditioned(num_dims, condition_number, dtype)
+        p, q = ill_conditioned(16, condition_number, dtype)
         exact = hard_reference.exact_gaussian_kl(p, q)
         for value in (
             jaxgmm.gaussian_kl(p, q)[0, 0],
@@ -133,7 +132,7 @@ def test_a_thousand_components(key):
     kl = 0.02 * np.exp(log_p) @ (log_p - log_q)
     js = 0.01 * (np.exp(log_p) @ (log_p - log_m) + np.exp(log_q) @ (log_q - log_m))
     for divergence, truth in ((jaxgmm.kl_divergence, kl), (jaxgmm.js_divergence, js)):
-        result = jaxgmm.estimate(divergence, key, p, q, rule=jaxgmm.Sobol(2**13), num_replicates=16)
+        result = jaxgmm.estimate(divergence, key, p, q, rule=jaxgmm.Sobol(2**12), num_replicates=16)
         assert abs(result.value - truth) < 6.5 * result.standard_error < 0.02 * truth
     lower, upper = jaxgmm.kl_bounds(*without_off_diagonal(p, q))
     assert 0 <= lower <= kl <= upper
@@ -156,10 +155,9 @@ def test_far_apart_is_not_beyond(key):
         assert 0.99999 < hellinger <= 1
 
 
-@pytest.mark.parametrize("diagonal", [False, True])
-def test_second_derivatives_where_mixtures_agree(diagonal, key):
+def test_second_derivatives_where_mixtures_agree(key):
     """At p = q they are the Fisher information: in the mean of one Gaussian its precision, or a quarter of it for JS."""
-    p = GMM(jnp.zeros(1), jnp.zeros((1, 2)), jnp.asarray([[0.0, 0.5]]), None if diagonal else jnp.asarray([[0.3]]))
+    p = GMM(jnp.zeros(1), jnp.zeros((1, 2)), jnp.asarray([[0.0, 0.5]]), jnp.asarray([[0.3]]))
     factor = np.asarray(p.scale_tril[0])
 
     def hessian(divergence):

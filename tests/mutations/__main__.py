@@ -15,6 +15,7 @@ import tempfile
 from mutation import Mutation
 from of_edges import OF_EDGES
 from of_forms import OF_FORMS
+from of_hard_pairs import OF_HARD_PAIRS
 from of_points import OF_POINTS
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -45,7 +46,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="mutations whose description contains this")
     parser.add_argument("--jobs", type=int, default=2, help="how many to judge side by side")
     arguments = parser.parse_args()
-    chosen = [mutation for mutation in OF_POINTS + OF_FORMS + OF_EDGES if arguments.only in mutation.description]
+    chosen = [mutation for mutation in OF_POINTS + OF_FORMS + OF_EDGES + OF_HARD_PAIRS if arguments.only in mutation.description]
     counts = dict.fromkeys(("caught", "survived", "broken"), 0)
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         for mutation, result in zip(chosen, pool.map(outcome, chosen), strict=True):

@@ -104,8 +104,8 @@ FAMILY = [
     Mutation(
         "information without responsibilities",
         "_component_information.py",
-        "+ gain) * gain).sum(0)",
-        "+ gain)).sum(0)",
+        "(jnp.exp(log_weights[:, None] + gain) * jnp",
+        "(jnp.exp(log_weights[:, None]) * jnp",
         "test_f_divergence.py",
     ),
     Mutation(

@@ -71,8 +71,8 @@ SAMPLED = [
     Mutation(
         "lose the rounding errors",
         "_expectation.py",
-        "(new - old) - term, new_sums",
-        "0 * term, new_sums",
+        "(new - old) - term)",
+        "0 * term)",
         "test_expectation.py -k million",
     ),
     Mutation(
@@ -100,18 +100,16 @@ SAMPLED = [
     Mutation(
         "forget the half in JS",
         "_divergence.py",
-        "return 0.5 * from_p + 0.5 * from_q",
-        "return from_p + from_q",
+        "0.5 * from_p + 0.5 * from_q",
+        "from_p + from_q",
         "test_divergence.py -k values",
     ),
-    Mutation(
-        "JS from p alone", "_divergence.py", "return 0.5 * from_p + 0.5 * from_q", "return from_p", "test_divergence.py -k values"
-    ),
+    Mutation("JS from p alone", "_divergence.py", "0.5 * from_p + 0.5 * from_q", "from_p", "test_divergence.py -k values"),
     Mutation(
         "log 2 outside of one half",
         "_divergence.py",
-        "math.log(2) - jax.nn.softplus",
-        "0.6 - jax.nn.softplus",
+        "jax.nn.softplus(t) - math.log(2)",
+        "jax.nn.softplus(t) - 0.6",
         "test_divergence.py",
     ),
     Mutation("Jeffreys, one way twice", "_divergence.py", "kl(key_q, q, p)", "kl(key_q, p, q)", "test_divergence.py -k values"),
