@@ -119,8 +119,8 @@ def fit(
       Kingma and Ba, Adam, ICLR (2015), for stochastic steps. Kim, Pasupathy and Henderson, A guide to sample average
       approximation, in Handbook of Simulation Optimization (2015), for the fixed key.
     """
-    _check(key, loss, params, optimizer, num_steps, tol, window, progress)
     check_flag("fixed_key", fixed_key)
+    _check(key, loss, params, optimizer, num_steps, tol, window, progress)
     start = _going_on(params) if isinstance(params, FitResult) else _beginning(key, loss, params, optimizer)
     loss = jax.tree_util.Partial(loss) if jax.tree_util.all_leaves([loss]) else loss
     steps = functools.partial(_steps, loss, key, -math.inf if tol is None else float(tol), window, optimizer, fixed_key)
@@ -284,17 +284,17 @@ def _check(key: Any, loss: Any, params: Any, optimizer: Any, num_steps: Any, tol
         raise TypeError(f"optimizer must be an optax optimiser such as optax.adam(1e-2), got {optimizer!r}")
     checked_int("num_steps", num_steps, at_least=0)
     checked_int("window", window)
-    if not callable(progress):
-        check_flag("progress", progress)
+    check_static("progress", progress)
+    if not (callable(progress) or isinstance(progress, bool | np.bool_)):
+        raise TypeError(f"progress must be True, False or a function of the result, got {progress!r}")
     if tol is not None and not 0 <= checked_number("tol", tol) < math.inf:
         raise ValueError(f"tol must be finite and not negative, got {tol!r}; leave it out to take all steps")
     _check_params(params)
 
 
 def _check_params(params: Any) -> None:
-    leaves = jax.tree.leaves(params)
-    if not leaves:
+    if not jax.tree.leaves(params):
         raise ValueError(f"params has no array leaves, so there is nothing to fit: {params!r}")
-    for leaf in [] if isinstance(params, FitResult) else leaves:
+    for leaf in [] if isinstance(params, FitResult) else jax.tree.leaves(params):
         if not is_floating(getattr(leaf, "dtype", type(leaf))):
             raise TypeError(f"params must be made of floating arrays, but has a leaf {leaf!r}; let the loss hold what is fixed")

@@ -185,7 +185,7 @@ def nothing(key, q):
         ({"optimizer": optax.adam}, TypeError, "optimizer must be an optax optimiser such as"),
         ({"key": None}, ValueError, "key is None"),
         ({"key": 0}, TypeError, "key must be a JAX random key, got 0"),
-        ({"tol": -1.0}, ValueError, "tol must not be negative, got -1.0"),
+        ({"tol": -1.0}, ValueError, "tol must be finite and not negative, got -1.0"),
         ({"tol": "small"}, TypeError, "tol must be a number, got 'small'"),
         ({"window": 0}, ValueError, "window must be an integer of at least 1, got 0"),
         ({"progress": 3}, TypeError, "progress must be True, False or a function"),
