@@ -50,7 +50,7 @@ def site(tmp_path_factory):
     out = tmp_path_factory.mktemp("site")
     result = build_docs(ROOT, out)
     assert result.returncode == 0, result.stderr
-    return {path.name: path.read_text() for path in out.glob("*.html")}
+    return {str(path.relative_to(out)): path.read_text() for path in out.rglob("*.html")}
 
 
 def test_the_site_documents_every_public_name(site):
@@ -64,7 +64,7 @@ def test_formulas_and_notebooks_are_rendered(site):
     assert any(formula.startswith(r"KL(p \| q) = E_p[") for formula in formulas)
     assert "mathjax" in text
     for notebook in (ROOT / "notebooks").glob("*.ipynb"):
-        assert f"{notebook.stem}.html" in site
+        assert f"notebooks/{notebook.stem}.html" in site
 
 
 @pytest.mark.parametrize(
