@@ -9,6 +9,7 @@ from jaxgmm._density import component_log_densities
 from jaxgmm._door import door
 from jaxgmm._expectation import expectation
 from jaxgmm._gmm import GMM, centred
+from jaxgmm._pairs import not_negative
 from jaxgmm._rules import DEFAULT_RULE, Rule
 
 
@@ -52,7 +53,7 @@ def component_information(key: Array | None, p: GMM, rule: Rule = DEFAULT_RULE, 
         gain = components - log_density[None]  # log r_k - log pi_k, which is finite without weight as well
         return (jnp.exp(log_weights[:, None] + gain) * jnp.where(gain == -jnp.inf, jnp.zeros_like(gain), gain)).sum(0)
 
-    return expectation(key, p, information, rule, mesh=mesh)
+    return not_negative(expectation(key, p, information, rule, mesh=mesh))
 
 
 @door("rule", "mesh")

