@@ -34,7 +34,7 @@ class Slots(NamedTuple):
         counts = _dealt(_deserved(jax.lax.stop_gradient(weights)), num_slots, in_powers_of_two)
         ends = jnp.cumsum(counts, dtype=np.int32)
         index = jnp.arange(num_slots, dtype=np.int32)
-        component = jnp.searchsorted(ends, index, side="right").astype(np.int32)
+        component = jnp.searchsorted(ends, index, side="right", method="compare_all").astype(np.int32)
         return cls(component, (index - (ends - counts)[component]).astype(np.uint32), counts, 2**for_batches)
 
     @property

@@ -148,7 +148,7 @@ def _beginning(key: Array, loss: Callable[[Array, T], Array], params: T, optimiz
     value = jax.eval_shape(loss, key, params)
     if not isinstance(value, jax.ShapeDtypeStruct) or value.shape or not jnp.issubdtype(value.dtype, jnp.floating):
         raise TypeError(f"loss must return a floating scalar, got {value}; average it, say with .mean()")
-    state = optimizer.init(params)  # pyright: ignore[reportArgumentType]
+    state = jax.jit(optimizer.init)(params)
     zero, infinity, no, count = jax.device_put(  # where jnp.zeros would compile a program each
         (np.zeros((), value.dtype), np.full((), np.inf, value.dtype), np.zeros((), bool), np.zeros((), np.int32))
     )
@@ -164,7 +164,7 @@ def _going_on(result: FitResult[T]) -> FitResult[T]:
 
 def _with_room(result: FitResult[T], size: int) -> FitResult[T]:
     """The same with nothing but room for the losses of so many steps, lest a growing history compile anew."""
-    return dataclasses.replace(result, losses=jnp.zeros(size, result.losses.dtype))
+    return dataclasses.replace(result, losses=jnp.asarray(np.zeros(size, result.losses.dtype)))
 
 
 @functools.partial(jax.jit, static_argnames=("optimizer", "fixed_key"))
@@ -238,7 +238,7 @@ def _in_one(steps: Callable[..., FitResult[T]], start: FitResult[T], num_steps: 
 
 def _appended(before: FitResult[T], chunk: FitResult[T]) -> FitResult[T]:
     """The result of a chunk with the losses before it."""
-    taken = int(chunk.state.num_steps - before.state.num_steps)
+    taken = int(chunk.state.num_steps) - int(before.state.num_steps)
     losses = np.concatenate([np.asarray(before.losses), np.asarray(chunk.losses)[:taken]])
     return dataclasses.replace(chunk, losses=jax.device_put(losses))  # which compiles nothing for a new length
 

@@ -1,6 +1,7 @@
 """The parameters of a Gaussian mixture as a pytree: its constructor and its read-outs."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import jax
@@ -185,7 +186,7 @@ class GMM:
     @property
     def weights(self) -> Array:
         """The weights (K,), which sum to 1."""
-        return jax.nn.softmax(self.logits)
+        return _softmax(self.logits)
 
     @property
     def means(self) -> Array:
@@ -205,22 +206,36 @@ class GMM:
     @property
     def covariances(self) -> Array:
         """The covariances in scikit-learn's shape for the `covariance_type`, as `from_moments` takes them."""
-        if self.off_diag is None:
-            variances = jnp.exp(2 * self.log_diag)
-            if self.covariance_type == "diag":
-                return jnp.broadcast_to(variances, self.loc.shape)
-            return jnp.broadcast_to(variances[:, 0], self.loc.shape[:1])
-        factors = self.scale_tril
-        products = jnp.einsum("kij,klj->kil", factors, factors, precision=HIGHEST)
-        return products if self.covariance_type == "full" else products[0]
+        return _covariances(self)
 
     @property
     def scale_tril(self) -> Array:
         """The Cholesky factors L_k (K, D, D)."""
-        shape = (self.num_components, self.num_dims, self.num_dims)
-        if self.off_diag is None:
-            return diagonal_matrices(jnp.broadcast_to(jnp.exp(self.log_diag), self.loc.shape))
-        return jnp.broadcast_to(unpack_tril(self.log_diag, self.off_diag, self.num_dims), shape)
+        return _scale_tril(self)
+
+
+# What is read out of a mixture is compiled as a whole, which takes less time than its operations one by one.
+_softmax = jax.jit(jax.nn.softmax, inline=True)
+
+
+@functools.partial(jax.jit, inline=True)
+def _covariances(gmm: GMM) -> Array:
+    if gmm.off_diag is None:
+        variances = jnp.exp(2 * gmm.log_diag)
+        if gmm.covariance_type == "diag":
+            return jnp.broadcast_to(variances, gmm.loc.shape)
+        return jnp.broadcast_to(variances[:, 0], gmm.loc.shape[:1])
+    factors = gmm.scale_tril
+    products = jnp.einsum("kij,klj->kil", factors, factors, precision=HIGHEST)
+    return products if gmm.covariance_type == "full" else products[0]
+
+
+@functools.partial(jax.jit, inline=True)
+def _scale_tril(gmm: GMM) -> Array:
+    shape = (gmm.num_components, gmm.num_dims, gmm.num_dims)
+    if gmm.off_diag is None:
+        return diagonal_matrices(jnp.broadcast_to(jnp.exp(gmm.log_diag), gmm.loc.shape))
+    return jnp.broadcast_to(unpack_tril(gmm.log_diag, gmm.off_diag, gmm.num_dims), shape)
 
 
 def log_det(gmm: GMM) -> Array:

@@ -22,7 +22,7 @@ def reduce(
     *,
     refine: Callable[[GMM], Callable[[Array, GMM], Array]] | None = None,
     key: Array | None = None,
-    num_steps: int = 60,
+    num_steps: int = 40,
     optimizer: optax.GradientTransformation | None = None,
 ) -> GMM:
     r"""A mixture of fewer components that is close to this one.
