@@ -154,6 +154,20 @@ def test_memory_is_flat_in_the_number_of_points(rule):
 
 
 @pytest.mark.long
+def test_memory_is_flat_for_the_gradient_of_a_vector():
+    """Which goes through the loop backwards."""
+    program = """
+    p, q = mixture(0, 10, 16), mixture(1, 10, 16)
+    def loss(q):
+        shares = jaxgmm.expectation(jax.random.key(0), p, lambda x: jaxgmm.responsibilities(q, x), jaxgmm.Sobol(4_000_000))
+        return (shares**2).sum()
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.jit(jax.grad(loss))(q)))
+    print(peak_memory())
+    """
+    assert int(run_in_a_process_of_its_own(MIXTURES + program)) < 1e9
+
+
+@pytest.mark.long
 def test_it_never_hangs():
     program = """
     p, q = mixture(0, 64, 32), mixture(1, 64, 32)

@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
 
@@ -52,15 +53,49 @@ def test_eight_devices_agree_with_one():
     assert out.splitlines()[-1] == "agreed"
 
 
-@pytest.mark.long
-def test_two_processes_agree_with_one():
+def free_address() -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    join = f"jax.distributed.initialize({address!r}, num_processes=2, process_id=int(sys.argv[1]))"
+        return f"127.0.0.1:{free.getsockname()[1]}"
+
+
+@pytest.mark.long
+def test_two_processes_agree_with_one():
+    join = f"jax.distributed.initialize({free_address()!r}, num_processes=2, process_id=int(sys.argv[1]))"
     program = PROGRAM.format(devices=1, total=2, start=join, meshes=[((2,), ("points",))])
     processes = [start(program, str(rank)) for rank in range(2)]
     outputs = [process.communicate(timeout=250) for process in processes]
     for process, (out, err) in zip(processes, outputs, strict=True):
         assert process.returncode == 0, err
         assert out.splitlines()[-1] == "agreed"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_process_that_dies_ends_the_others(victim):
+    """In the middle of an expectation of some minutes, within a minute: by an error, and not by an answer."""
+    program = f"""
+    import sys, jax, jaxgmm
+    jax.distributed.initialize({free_address()!r}, num_processes=2, process_id=int(sys.argv[1]), heartbeat_timeout_seconds=20)
+    p, q = (jaxgmm.GMM.from_moments([0.3, 0.7], [[-1.0], [place]], [[1.0], [2.0]], "diag") for place in (0.0, 1.0))
+    mesh = jax.make_mesh((2,), ("points",))
+    of = lambda n: jaxgmm.js_divergence(jax.random.key(0), p, q, jaxgmm.MonteCarlo(n), mesh=mesh).block_until_ready()
+    of(1000)
+    print("ready", flush=True)
+    of(2**31 - 1)
+    print("answer", flush=True)
+    """
+    with start(program, "0") as first, start(program, "1") as second:
+        try:
+            for process in (first, second):
+                assert "ready\n" in process.stdout  # after what the transport says of itself
+            time.sleep(3)
+            dead, alive = (first, second)[:: -1 if victim else 1]
+            dead.kill()
+            out, err = alive.communicate(timeout=60)
+        finally:
+            first.kill()
+            second.kill()
+    assert alive.returncode != 0
+    assert "answer" not in out
+    assert "another task died" in err
