@@ -27,7 +27,7 @@ PYTHON = [sys.executable, *IGNORED, "-c"]
 def run(command: list[str], folder: pathlib.Path) -> str:
     """What it prints, run in that folder with this checkout's package."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
-    result = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=folder, env=environment)
+    result = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 
@@ -36,6 +36,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.timeout(900)  # a minute of work where nothing else runs
 def test_python_blocks_and_then_the_command_line(tmp_path):
     """In one folder, as the commands read the files that the blocks have written."""
     assert len(blocks("python")) >= 5
@@ -89,6 +90,7 @@ def test_public_docstrings_are_complete(name):
 MODULES = sorted({value.__module__ for value in PUBLIC.values()})
 
 
+@pytest.mark.timeout(900)
 def test_docstring_examples():
     program = """
 import doctest, importlib, sys
