@@ -5,6 +5,7 @@ import functools
 import inspect
 import math
 import operator
+import reprlib
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -49,7 +50,7 @@ def door(*static: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
         @functools.wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-            bound = signature.bind(*args, **kwargs)
+            bound = _bound(function.__name__, signature, args, kwargs)
             for name in static:
                 check_static(name, bound.arguments.get(name))
             check_arguments(bound.arguments)
@@ -58,6 +59,13 @@ def door(*static: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return checked
 
     return decorate
+
+
+def _bound(name: str, signature: inspect.Signature, args: Any, kwargs: Any) -> inspect.BoundArguments:
+    try:
+        return signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{name}({', '.join(signature.parameters)}): {error}") from None
 
 
 def check_arguments(arguments: dict[str, Any]) -> None:
@@ -150,7 +158,9 @@ def _check_shapes(name: str, gmm: GMM) -> None:
 def _check_rule(name: str, rule: Any) -> None:
     check_static(name, rule)
     if isinstance(rule, type) or not isinstance(rule, Rule):
-        raise TypeError(f"{name} must be a rule such as jaxgmm.Sobol(2**14) or jaxgmm.MonteCarlo(10_000), got {rule!r}")
+        raise TypeError(
+            f"{name} must be a rule such as jaxgmm.Sobol(2**14) or jaxgmm.MonteCarlo(10_000), got {reprlib.repr(rule)}"
+        )
 
 
 def _check_divergence(name: str, divergence: Any) -> None:
@@ -192,8 +202,9 @@ def _checked_points(x: Any, mixture: tuple[str, GMM]) -> Array | np.ndarray:
     elif not jnp.issubdtype(x.dtype, jnp.floating):
         x = x.astype(mixture[1].loc.dtype)
     if x.ndim == 0 or x.shape[-1] != mixture[1].num_dims:
-        expected = f"(..., {mixture[1].num_dims})"
-        raise ValueError(f"x must have shape {expected}, as {mixture[0]} has {mixture[1].num_dims} dimensions; got {x.shape}")
+        name, num_dims = mixture[0], mixture[1].num_dims
+        mend = "; write x[..., None] for one dimension" if num_dims == 1 else ""
+        raise ValueError(f"x must have shape (..., {num_dims}), as {name}.num_dims is {num_dims}; got {x.shape}{mend}")
     if not isinstance(x, Tracer) and not np.isfinite(np.asarray(x)).all():
         raise ValueError("x holds NaN or infinity: remove or impute those points first")
     return x

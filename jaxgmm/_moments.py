@@ -1,6 +1,7 @@
 """Checks of the moments that a mixture is built from, and their Cholesky factors, all in NumPy and float64."""
 
 import operator
+import reprlib
 from typing import Any
 
 import jax
@@ -101,7 +102,7 @@ def check_key(key: Any, required: bool = False) -> None:
             return
         if typed or key.dtype == jnp.uint32:
             raise ValueError(f"key must be one key, got an array of keys of shape {key.shape}; use jax.vmap over keys")
-    raise TypeError(f"key must be a JAX random key, got {key!r}; write jax.random.key(0), say")
+    raise TypeError(f"key must be a JAX random key, got {reprlib.repr(key)}; write jax.random.key(0), say")
 
 
 def check_positive(name: str, value: Any) -> None:

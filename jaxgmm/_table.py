@@ -48,7 +48,10 @@ def _read_text(path: str) -> np.ndarray:
     with open(path, encoding="utf-8-sig") as file:
         first = file.readline()
     delimiter = next((mark for mark in ",;\t" if mark in first), None)
-    is_header = not any(_is_number(cell) for cell in first.split(delimiter))
+    cells = [cell.strip(' "\n') for cell in first.split(delimiter)]
+    is_header = not any(_is_number(cell) for cell in cells)
+    if is_header and len(cells) > 1 and not cells[0]:
+        raise ValueError("its first column has no name, as row numbers have none: leave them out, in pandas by index=False")
     with open(path, encoding="utf-8-sig") as file:
         rows = file.readlines()[is_header:]
     if not any(row.strip() for row in rows):
@@ -58,7 +61,7 @@ def _read_text(path: str) -> np.ndarray:
 
 def _is_number(cell: str) -> bool:
     try:
-        return not math.isnan(float(cell.strip(' "\n')))
+        return not math.isnan(float(cell))
     except ValueError:
         return False
 

@@ -70,6 +70,11 @@ BAD = {
     "names alone": (lambda: ["compare", write("e", b"x,y\n"), "a.npz"], "e is no table of points: it has no line of numbers"),
     "words": (lambda: ["compare", write("w", b"x,y\n1,2\n3,red\n"), "a.npz"], "w is no table of points: could not convert"),
     "a gap": (lambda: ["compare", write("g", b"1,\n3,4\n"), "a.npz"], "g is no table of points: could not convert string ''"),
+    "row numbers": (
+        lambda: ["compare", write("i.csv", b",x,y\n0,1,2\n1,3,4\n"), "a.npz"],
+        "i.csv is no table of points: its first column has no name",
+    ),
+    "quoted row numbers": (lambda: ["compare", write("i", b'"","x"\n"1",2\n'), "a.npz"], "i is no table of points: its first"),
     "ragged": (lambda: ["compare", write("r", b"1,2\n3\n"), "a.npz"], "r is no table of points: the number of columns changed"),
     "binary": (lambda: ["compare", write("b", bytes(range(256))), "a.npz"], "b is no table of points: 'utf-8' codec"),
     "NaN": (

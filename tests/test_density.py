@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
-from conftest import gmm, random_mixture
+from conftest import PAIRS, gmm, random_mixture
 from jax.test_util import check_grads
 
 import jaxgmm
@@ -136,7 +136,7 @@ def test_integer_points_are_points():
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (np.zeros((5, 2)), r"x must have shape \(\.\.\., 3\), as gmm has 3 dimensions; got \(5, 2\)"),
+        (np.zeros((5, 2)), r"x must have shape \(\.\.\., 3\), as gmm\.num_dims is 3; got \(5, 2\)"),
         (0.0, r"x must have shape"),
         ([[np.nan, 0, 0]], "x holds NaN or infinity"),
         (jnp.array([np.inf, 0, 0]), "x holds NaN or infinity"),
@@ -145,6 +145,11 @@ def test_integer_points_are_points():
 def test_bad_points(x, message):
     with pytest.raises(ValueError, match=message):
         jaxgmm.log_prob(gmm(random_mixture(0, 4, 3)), x)
+
+
+def test_points_on_the_line_without_an_axis_for_it():
+    with pytest.raises(ValueError, match=r"got \(5,\); write x\[\.\.\., None\] for one dimension"):
+        jaxgmm.log_prob(gmm(PAIRS["overlapping"][0]), np.zeros(5))
 
 
 def test_points_that_are_not_numbers():

@@ -229,6 +229,17 @@ def test_a_random_rule_needs_a_key(divergence):
         divergence(jax.random.split(jax.random.key(0), 3), *mixtures)
 
 
+def test_arguments_that_do_not_fit():
+    """A key that was forgotten, or one too many: the error says what the function takes."""
+    p, q = map(gmm, PAIRS["overlapping"])
+    with pytest.raises(TypeError, match=r"^kl_divergence\(key, p, q, rule, .*\): missing a required argument: 'q'$"):
+        jaxgmm.kl_divergence(p, q)
+    with pytest.raises(TypeError, match=r"^l2_distance\(p, q\): too many positional arguments$"):
+        jaxgmm.l2_distance(jax.random.key(0), p, q)
+    with pytest.raises(TypeError, match=r"^key must be a JAX random key, got GMM\(.{,40}\); write jax.random.key"):
+        jaxgmm.kl_divergence(p, p, q)
+
+
 def test_old_style_keys_are_keys():
     p, q = map(gmm, PAIRS["overlapping"])
     assert jaxgmm.kl_divergence(jax.random.PRNGKey(0), p, q) == jaxgmm.kl_divergence(jax.random.key(0), p, q)
