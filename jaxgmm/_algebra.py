@@ -46,7 +46,8 @@ def condition(gmm: GMM, dims: Sequence[int], values: ArrayLike) -> GMM:
               \mu_k' = \mu_{k,a} + \Sigma_{k,ab} \Sigma_{k,bb}^{-1} (v - \mu_{k,b}), \quad
               \Sigma_k' = \Sigma_{k,aa} - \Sigma_{k,ab} \Sigma_{k,bb}^{-1} \Sigma_{k,ba}
 
-    The covariances come from an orthogonalisation, without that difference; the weights are right however far v is from p.
+    The covariances come from an orthogonalisation, without that difference. The weights are those of
+    log-densities, and lose digits as these grow: at 1e4 standard deviations in float64, 1e-8 of a weight.
 
     Args:
       gmm: the mixture.

@@ -94,7 +94,8 @@ def responsibilities(gmm: GMM, x: ArrayLike) -> Array:
       x: points (..., D).
 
     Returns:
-      (..., K), which sums to 1 over the last axis.
+      (..., K), which sums to 1 over the last axis. More than 1e19 standard deviations from all components (1e154 in float64),
+      where all densities are 0 as their squares overflow, it is 0 / 0: NaN.
 
     Raises:
       TypeError, ValueError: gmm is not a mixture, x has another dimension, or either holds NaN or infinity.

@@ -209,11 +209,7 @@ def cross_entropy(key: Array | None, p: GMM, q: GMM, rule: Rule = DEFAULT_RULE, 
 
 
 def _log_mean_with_one(t: Array) -> Array:
-    """log((1 + e^t) / 2), which is softplus less log 2, but loses no digits near t = 0.
-
-    Nor second derivatives at t = 0, where densities agree over whole regions: JAX forgets the rule of softplus in the second
-    derivative of a loop, and softplus itself is made of a maximum.
-    """
+    """log((1 + e^t) / 2), which is softplus less log 2, but loses no digits near t = 0."""
     near = jnp.abs(t) < 1
     small = jnp.where(near, t, jnp.zeros_like(t))
     return jnp.where(near, jnp.log1p(jnp.expm1(small) / 2), jax.nn.softplus(t) - math.log(2))

@@ -189,11 +189,18 @@ def _with_gradient_alongside(
         def value_and_gradient(index: Array, *captured: Array) -> tuple[Array, tuple[Array, ...]]:
             return jax.value_and_grad(contribution, argnums=tuple(i + 1 for i in moving))(index, *captured)
 
-        value, gradient = _sum_of_captured(num_batches, value_and_gradient, mesh)(*captured)
+        value, gradient = _undivided(_sum_of_captured(num_batches, value_and_gradient, mesh))(*captured)
         terms = [jnp.vdot(g, tangents[i], precision=HIGHEST) for i, g in zip(moving, gradient, strict=True)]
         return value, sum(terms, jnp.zeros_like(value))
 
     return total
+
+
+def _undivided(fn: Callable[..., T]) -> Callable[..., T]:
+    """The same, kept whole by JAX, which splits a loop in a derivative rule into the known and the rest, and loses rules then."""
+    whole = jax.custom_jvp(fn)
+    whole.defjvp(lambda primals, tangents: jax.jvp(fn, primals, tangents))
+    return whole
 
 
 def _loop(indices: Array, contribution: Callable[[Array], T]) -> T:

@@ -167,6 +167,31 @@ def test_memory_is_flat_for_the_gradient_of_a_vector():
     assert int(run_in_a_process_of_its_own(MIXTURES + program)) < 1e9
 
 
+def test_derivative_rules_of_the_integrand_hold_to_second_order():
+    """softplus has one of its own, without which its second derivative would be wrong at 0, which is x^2 / 4 here."""
+    p = jaxgmm.GMM.from_moments([0.4, 0.6], [[0.0], [1.0]], [[0.5], [1.5]], "diag")
+
+    def of_slope(slope):
+        return jaxgmm.expectation(None, p, lambda x: jax.nn.softplus(slope * x[:, 0]), jaxgmm.GaussHermite(8))
+
+    exact = (0.4 * 0.5 + 0.6 * (1.5 + 1)) / 4
+    for second in (jax.hessian, lambda fn: jax.grad(jax.grad(fn)), lambda fn: jax.jacfwd(jax.jacfwd(fn))):
+        np.testing.assert_allclose(second(of_slope)(0.0), exact, rtol=1e-12)
+
+
+def test_jax_still_loses_them_in_a_loop_in_a_rule():
+    """Why there is `_undivided`, which can go when this fails."""
+
+    def by_slope(slope):
+        slopes = jax.grad(lambda slope, x: jax.nn.softplus(slope * x))
+        return jax.lax.scan(lambda total, x: (total + slopes(slope, x), None), 0.0, jnp.ones(1))[0]
+
+    fn = jax.custom_jvp(jax.nn.softplus)
+    fn.defjvp(lambda primals, tangents: (jax.nn.softplus(*primals), by_slope(*primals) * tangents[0]))
+    np.testing.assert_allclose(jax.hessian(jax.nn.softplus)(0.0), 0.25)
+    assert jax.hessian(fn)(0.0) == 0.5
+
+
 @pytest.mark.long
 def test_it_never_hangs():
     program = """

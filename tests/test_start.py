@@ -47,6 +47,9 @@ def test_centres_are_drawn_by_squared_distance(key):
     assert counts.keys() == expected.keys()
     assert chisquare([counts[pair] for pair in expected], list(expected.values())).pvalue > 1e-6
 
+    three = jax.vmap(lambda key: GMM.from_data(key, x, 3, "diag").means)(jax.random.split(key, 500))
+    np.testing.assert_array_equal(np.sort(three, axis=1), np.broadcast_to(x, three.shape))  # as none lies at a distance of 0
+
 
 def test_fewer_different_points_than_components(key):
     start = GMM.from_data(key, np.ones((5, 2)), 3)

@@ -236,7 +236,7 @@ FITTING = [
         "if False:",
         "test_gmm.py test_divergence.py test_density.py",
     ),
-    Mutation("mixtures of two spaces accepted", "_door.py", "if len(different) > 1:", "if False:", "test_divergence.py"),
+    Mutation("mixtures of two spaces accepted", "_door.py", "if len(different) > 1:", "if False:", "test_gmm.py"),
     Mutation(
         "scikit-learn's factor transposed",
         "interop.py",

@@ -118,7 +118,7 @@ SAMPLED = [
         "_divergence.py",
         "_held(p) if path_gradient else p",
         "_held(p)",
-        "test_divergence.py -k gradients",
+        "test_divergence.py -k hessian",
     ),
     Mutation(
         "no path gradient",
