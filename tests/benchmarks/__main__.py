@@ -1,7 +1,8 @@
 """KL by jaxgmm against the classical recipe, at the same number of points: `python tests/benchmarks`.
 
 The figure of merit is work, time x variance: what it costs to reach a given standard error. Times are medians of runs that take
-turns, after compilation, and every ratio is of times in this run; "cold" is a whole process, import and compilation included.
+turns, after compilation, and every ratio is of times in this run; "cold" is a whole process, import and compilation included,
+and "cached" the same with JAX's compilation cache on disk.
 """
 
 import argparse
