@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -205,6 +206,7 @@ def _check(
     check_static("divergence", divergence)
     if not callable(divergence):
         raise TypeError(f"divergence must be a function of (key, *mixtures, rule), got {divergence!r}; jaxgmm.kl_divergence, say")
+    _check_takes_a_rule(divergence)
     if key is None:
         raise ValueError("key is None, but replicates must differ: pass jax.random.key(0), say, and a rule that draws at random")
     check_arguments({"key": key, "rule": rule})
@@ -220,3 +222,13 @@ def _check(
             continue
         if not 0 < checked_number(name, tolerance) < math.inf:
             raise ValueError(f"{name} must be positive and finite, got {tolerance!r}; leave it out for a fixed number of points")
+
+
+def _check_takes_a_rule(divergence: Callable[..., Any]) -> None:
+    parameters = inspect.signature(divergence).parameters
+    if "rule" not in parameters and all(parameter.kind != parameter.VAR_KEYWORD for parameter in parameters.values()):
+        names = ", ".join(parameters)
+        raise TypeError(
+            f"divergence must be a function of (key, *mixtures, rule), got one of ({names}); what is exact, such as "
+            "jaxgmm.l2_distance, has no error to estimate, and a function of your own passes rule on to those it calls"
+        )

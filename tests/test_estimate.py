@@ -123,6 +123,12 @@ def test_it_is_a_pytree_under_jit_vmap_and_grad(key):
         ),
         ({"key": None}, ValueError, "key is None, but replicates must differ"),
         ({"divergence": "kl"}, TypeError, "divergence must be a function of (key, *mixtures, rule), got 'kl'"),
+        ({"divergence": jaxgmm.l2_distance}, TypeError, "(key, *mixtures, rule), got one of (p, q); what is exact"),
+        (
+            {"divergence": lambda key, p, q: p},
+            TypeError,
+            "got one of (key, p, q); what is exact, such as jaxgmm.l2_distance, has no",
+        ),
     ],
 )
 def test_bad_arguments(arguments, error, message, key):
