@@ -35,7 +35,8 @@ def test_the_wheel_is_the_package_and_nothing_else(shipped):
 
 
 def test_the_source_distribution_has_what_tests_need(shipped):
-    assert {"README.md", "LICENSE", "pyproject.toml", "tests/conftest.py", ".ci/docs/build.py"} <= shipped[0]
+    needed = {"README.md", "notebooks/pictures/wine.png", "LICENSE", "pyproject.toml", "tests/conftest.py", ".ci/docs/build.py"}
+    assert needed <= shipped[0]
 
 
 def build_docs(checkout: pathlib.Path, out: pathlib.Path) -> subprocess.CompletedProcess:
@@ -58,13 +59,14 @@ def test_the_site_documents_every_public_name(site):
     assert {f"jaxgmm.{name}" for name in PUBLIC} | {"jaxgmm.GMM.from_moments"} <= anchors
 
 
-def test_formulas_and_notebooks_are_rendered(site):
+def test_formulas_notebooks_and_pictures_are_rendered(site):
     text = next(text for text in site.values() if 'id="jaxgmm.kl_divergence"' in text)
     formulas = re.findall(r'<div class="math notranslate nohighlight">\s*\\\[(.*?)\\\]', text, re.DOTALL)
     assert any(formula.startswith(r"KL(p \| q) = E_p[") for formula in formulas)
     assert "mathjax" in text
     for notebook in (ROOT / "notebooks").glob("*.ipynb"):
         assert f"notebooks/{notebook.stem}.html" in site
+    assert 'src="_images/wine.png"' in site["index.html"]
 
 
 @pytest.mark.parametrize(

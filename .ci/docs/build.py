@@ -93,11 +93,9 @@ def write_sources(folder: pathlib.Path) -> None:
         (folder / f"api{number:02d}.rst").write_text(page(title, on_page))
     shutil.copy(ROOT / "jaxgmm" / "CHANGELOG.md", folder / "changes.md")
     notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
-    (folder / "notebooks").mkdir()  # where the links of the README lead
-    for notebook in notebooks:
-        shutil.copy(notebook, folder / "notebooks")
     contents = [("Reference", "api*"), ("Changes", "changes")]
     if notebooks:
+        shutil.copytree(ROOT / "notebooks", folder / "notebooks")  # where the links of the README lead
         contents.insert(0, ("Notebooks", "\n".join(f"notebooks/{notebook.stem}" for notebook in notebooks)))
     (folder / "index.md").write_text((ROOT / "README.md").read_text() + "".join(table_of_contents(*part) for part in contents))
 

@@ -1,0 +1,29 @@
+"""The README's picture is there, small, and drawn by code that still runs."""
+
+import re
+
+import draw_readme
+import matplotlib.image
+import numpy as np
+import pytest
+
+README = (draw_readme.ROOT / "README.md").read_text()
+
+
+def size(path) -> tuple[int, ...]:
+    """Its height and width; the pictures of blank paper have no more than one colour."""
+    pixels = matplotlib.image.imread(path)
+    assert len(np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0)) > 10
+    return pixels.shape[:2]
+
+
+def test_pictures_of_the_readme_are_there():
+    pictures = re.findall(r"!\[([^]]+)\]\((.*?)\)", README)
+    assert [draw_readme.ROOT / path for _, path in pictures] == [draw_readme.PICTURE]
+    assert draw_readme.PICTURE.stat().st_size < 60_000
+
+
+@pytest.mark.long
+def test_it_is_drawn_again(tmp_path):
+    draw_readme.save(tmp_path / "wine.png")
+    assert size(tmp_path / "wine.png") == size(draw_readme.PICTURE)
