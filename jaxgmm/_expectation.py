@@ -197,7 +197,7 @@ def _with_gradient_alongside(
 
 
 def _undivided(fn: Callable[..., T]) -> Callable[..., T]:
-    """The same, kept whole by JAX, which splits a loop in a derivative rule into the known and the rest, and loses rules then."""
+    """The same, kept whole by JAX, which before 0.12 splits a loop in a derivative rule and loses the rules in it."""
     whole = jax.custom_jvp(fn)
     whole.defjvp(lambda primals, tangents: jax.jvp(fn, primals, tangents))
     return whole

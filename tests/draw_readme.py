@@ -1,25 +1,23 @@
 """Draw the README's picture, of the mixtures of its first example: `python tests/draw_readme.py`."""
 
 import pathlib
-import re
 from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
 from PIL import Image
+from test_readme import ROOT, blocks
 
 import jaxgmm
 
-ROOT = pathlib.Path(__file__).parents[1]
 PICTURE = ROOT / "notebooks" / "pictures" / "wine.png"
 STYLE = {"font.size": 9, "axes.titlesize": 9}
 
 
 def first_example() -> dict[str, Any]:
     """What its names stand for after the first block of the README."""
-    block = re.search(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     names: dict[str, Any] = {}
-    exec(block[1], names)
+    exec(blocks("python")[0], names)
     return names
 
 

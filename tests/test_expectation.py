@@ -179,8 +179,8 @@ def test_derivative_rules_of_the_integrand_hold_to_second_order():
         np.testing.assert_allclose(second(of_slope)(0.0), exact, rtol=1e-12)
 
 
-def test_jax_still_loses_them_in_a_loop_in_a_rule():
-    """Why there is `_undivided`, which can go when this fails."""
+def test_jax_before_0_12_loses_them_in_a_loop_in_a_rule():
+    """Why there is `_undivided`, which can go when pyproject.toml asks for JAX 0.12."""
 
     def by_slope(slope):
         slopes = jax.grad(lambda slope, x: jax.nn.softplus(slope * x))
@@ -189,7 +189,7 @@ def test_jax_still_loses_them_in_a_loop_in_a_rule():
     fn = jax.custom_jvp(jax.nn.softplus)
     fn.defjvp(lambda primals, tangents: (jax.nn.softplus(*primals), by_slope(*primals) * tangents[0]))
     np.testing.assert_allclose(jax.hessian(jax.nn.softplus)(0.0), 0.25)
-    assert jax.hessian(fn)(0.0) == 0.5
+    assert jax.hessian(fn)(0.0) == (0.5 if jax.__version_info__ < (0, 12) else 0.25)
 
 
 @pytest.mark.long

@@ -6,8 +6,7 @@ import draw_readme
 import matplotlib.image
 import numpy as np
 import pytest
-
-README = (draw_readme.ROOT / "README.md").read_text()
+from test_readme import README, ROOT
 
 
 def size(path) -> tuple[int, ...]:
@@ -19,7 +18,7 @@ def size(path) -> tuple[int, ...]:
 
 def test_pictures_of_the_readme_are_there():
     pictures = re.findall(r"!\[([^]]+)\]\((.*?)\)", README)
-    assert [draw_readme.ROOT / path for _, path in pictures] == [draw_readme.PICTURE]
+    assert [ROOT / path for _, path in pictures] == [draw_readme.PICTURE]
     assert draw_readme.PICTURE.stat().st_size < 60_000
 
 
