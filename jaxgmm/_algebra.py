@@ -63,7 +63,7 @@ def condition(gmm: GMM, dims: Sequence[int], values: ArrayLike) -> GMM:
     Example:
       >>> p = GMM.from_moments([1.0], [[0.0, 1.0]], [[[1.0, 0.5], [0.5, 1.0]]])
       >>> q = condition(p, (1,), [3.0])
-      >>> print(q.means, q.covariances)
+      >>> print(q.means.round(4), q.covariances.round(4))
       [[1.]] [[[0.75]]]
 
     References:

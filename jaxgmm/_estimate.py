@@ -15,9 +15,11 @@ from jax.core import Tracer
 from jaxgmm._door import check_arguments, check_mixture
 from jaxgmm._gmm import GMM
 from jaxgmm._moments import check_static, checked_int, checked_number
-from jaxgmm._rules import DEFAULT_RULE, Rule
+from jaxgmm._rules import DEFAULT_RULE, Rule, Sobol
 
 Divergence = Callable[..., Any]
+
+FIRST_RULE = Sobol(2**12, variance_reduction=False)
 
 
 @functools.partial(
@@ -63,7 +65,7 @@ def estimate(
     divergence: Divergence,
     key: Array,
     *mixtures: GMM,
-    rule: Rule = DEFAULT_RULE,
+    rule: Rule | None = None,
     num_replicates: int = 16,
     atol: float | None = None,
     rtol: float | None = None,
@@ -76,7 +78,8 @@ def estimate(
               \mathrm{se}^2 = \frac{1}{R (R - 1)} \sum_r (v(\mathrm{key}_r) - \bar v)^2
 
     With a tolerance, the number of points is doubled, several times at once while far from it, until the standard error is at
-    most ``max(atol, rtol * |value|)``. Each doubling compiles anew. Without one this may be jitted, mapped and differentiated.
+    most ``max(atol, rtol * |value|)``. Each doubling compiles anew, and so the first rule, if none is given, is a small one
+    without variance reduction. Without a tolerance this may be jitted, mapped and differentiated.
 
     The standard error knows of what the points have met: an event of a probability below 5 / num_points may have gone unseen. Nor
     does it know of rounding, which in float32 is about 2e-7 of the size of the log-densities, and 1e-6 / r of the value or the
@@ -87,7 +90,8 @@ def estimate(
         function object each time, not a new lambda.
       key: a random key.
       mixtures: what divergence takes, ``p, q`` or ``p``.
-      rule: a rule that draws at random; its points are those of one replicate.
+      rule: a rule that draws at random; its points are those of one replicate, with a tolerance of the first ones. None:
+        ``Sobol(2**14)``, and with a tolerance from ``Sobol(2**12, variance_reduction=False)`` on.
       num_replicates: R, at least 2.
       atol: the standard error that is small enough, in nats.
       rtol: the same relative to the value.
@@ -112,11 +116,13 @@ def estimate(
     References:
       Owen, Monte Carlo theory, methods and examples (2013), section 17.2, for replicated scrambled nets.
     """
-    _check(divergence, key, mixtures, rule, num_replicates, atol, rtol, max_points)
+    first, later = (FIRST_RULE, DEFAULT_RULE) if rule is None else (rule, rule)
+    _check(divergence, key, mixtures, later, num_replicates, atol, rtol, max_points)
+    replicated = functools.partial(_replicated, divergence, key, mixtures, num_replicates=num_replicates, options=options)
     if atol is None and rtol is None:
-        return _checked_finite(_replicated(divergence, key, mixtures, rule, num_replicates, options))
-    _check_may_be_doubled(key, mixtures, rule)
-    return _to_tolerance(divergence, key, mixtures, rule, num_replicates, atol or 0.0, rtol or 0.0, max_points, options)
+        return replicated(later)
+    _check_may_be_doubled(key, mixtures, later)
+    return _to_tolerance(replicated, first, later, num_replicates, atol or 0.0, rtol or 0.0, max_points)
 
 
 def _check_may_be_doubled(key: Any, mixtures: tuple[Any, ...], rule: Any) -> None:
@@ -129,20 +135,10 @@ def _check_may_be_doubled(key: Any, mixtures: tuple[Any, ...], rule: Any) -> Non
 
 
 def _to_tolerance(
-    divergence: Divergence,
-    key: Array,
-    mixtures: tuple[GMM, ...],
-    rule: Any,
-    num_replicates: int,
-    atol: float,
-    rtol: float,
-    max_points: int,
-    options: dict[str, Any],
+    replicated: Callable[..., Estimate], rule: Any, later: Any, num_replicates: int, atol: float, rtol: float, max_points: int
 ) -> Estimate:
     while True:
-        # A key of its own for each size: a stopping rule that looks at the same draws twice would bias the error bar.
-        own_key = jax.random.fold_in(key, rule.n)
-        result = _checked_finite(_replicated(divergence, own_key, mixtures, rule, num_replicates, options))
+        result = replicated(rule, own_draws=True)
         excess = _excess(result, atol, rtol)
         if excess <= 1:
             return dataclasses.replace(result, converged=True)
@@ -150,7 +146,7 @@ def _to_tolerance(
         affordable = int(math.log2(max(1.0, max_points / (num_replicates * rule.n))))
         if affordable == 0:
             return dataclasses.replace(result, converged=False)
-        rule = dataclasses.replace(rule, n=rule.n * 2 ** min(doublings, affordable))
+        rule = dataclasses.replace(later, n=rule.n * 2 ** min(doublings, affordable))
 
 
 def _excess(result: Estimate, atol: float, rtol: float) -> float:
@@ -163,22 +159,32 @@ def _excess(result: Estimate, atol: float, rtol: float) -> float:
 
 
 def _replicated(
-    divergence: Divergence, key: Array, mixtures: tuple[GMM, ...], rule: Rule, num_replicates: int, options: dict[str, Any]
-) -> Estimate:
-    value, error = _mean_and_error(divergence, key, mixtures, rule, num_replicates, tuple(sorted(options.items())))
-    num_points = num_replicates * rule.n if hasattr(rule, "n") else None  # pyright: ignore[reportAttributeAccessIssue]
-    return Estimate(value, error, num_replicates, num_points, None)
-
-
-@functools.partial(jax.jit, static_argnames=("divergence", "rule", "num_replicates", "options"))
-def _mean_and_error(
     divergence: Divergence,
     key: Array,
     mixtures: tuple[GMM, ...],
     rule: Rule,
+    *,
+    num_replicates: int,
+    options: dict[str, Any],
+    own_draws: bool = False,
+) -> Estimate:
+    value, error = _mean_and_error(divergence, key, mixtures, rule, num_replicates, tuple(sorted(options.items())), own_draws)
+    num_points = num_replicates * rule.n if hasattr(rule, "n") else None  # pyright: ignore[reportAttributeAccessIssue]
+    return _checked_finite(Estimate(value, error, num_replicates, num_points, None))
+
+
+@functools.partial(jax.jit, static_argnames=("divergence", "rule", "num_replicates", "options", "own_draws"))
+def _mean_and_error(
+    divergence: Divergence,
+    key: Array,
+    mixtures: tuple[GMM, ...],
+    rule: Any,
     num_replicates: int,
     options: tuple[tuple[str, Any], ...],
+    own_draws: bool,
 ) -> tuple[Any, Any]:
+    if own_draws:  # for each size: a stopping rule that looks at the same draws twice would bias the error bar
+        key = jax.random.fold_in(key, rule.n)
     keys = jax.random.split(key, num_replicates)
     values = jax.lax.map(lambda key: divergence(key, *mixtures, rule=rule, **dict(options)), keys)
     mean = jax.tree.map(lambda v: v.mean(0), values)

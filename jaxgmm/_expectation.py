@@ -20,6 +20,7 @@ from jaxgmm._gmm import GMM
 from jaxgmm._linalg import HIGHEST
 from jaxgmm._rotation import main_directions
 from jaxgmm._rules import DEFAULT_RULE, MAX_DIMS_OF_WHOLE_NETS, Rule, Sobol
+from jaxgmm._undivided import undivided
 
 T = TypeVar("T")
 
@@ -82,7 +83,7 @@ def controlled_expectation(key: Array | None, gmm: GMM, integrand: Controlled, r
     num_batches, batch = rule.batches(key, jax.lax.stop_gradient(weights), gmm.num_dims, batch_length(gmm))
     num_points = num_batches * math.prod(jax.eval_shape(batch, jnp.uint32(0)).node_weights.shape)
     rest, means = integrand.values, jnp.zeros_like(weights)
-    if _control_is_worth_it(gmm, integrand.num_features, num_points):
+    if _control_is_worth_it(gmm, rule, integrand.num_features, num_points):
         control = fitted_control(integrand, place, gmm.loc)
         rest, means = control.rest_of(integrand), control.means
     num_pilots = min(MAX_PILOTS, num_points // (64 * gmm.num_components))
@@ -97,15 +98,20 @@ def controlled_expectation(key: Array | None, gmm: GMM, integrand: Controlled, r
     return _sum_over_batches(num_batches, contribution, mesh) + jnp.vdot(weights, means, precision=HIGHEST)
 
 
-def _control_is_worth_it(gmm: GMM, num_features: int, num_points: int) -> bool:
-    """Not in few dimensions, where nets do without; not where its 2 D points for each component are many or take much memory."""
+def _control_is_worth_it(gmm: GMM, rule: Rule, num_features: int, num_points: int) -> bool:
+    """Not where its 2 D points for each component are many or take much memory."""
     sigma_points = 2 * gmm.num_dims * gmm.num_components
-    return gmm.num_dims > MAX_DIMS_OF_WHOLE_NETS and 4 * sigma_points <= num_points and 0 < sigma_points * num_features <= 2**22
+    return _may_reduce(gmm, rule) and 4 * sigma_points <= num_points and 0 < sigma_points * num_features <= 2**22
 
 
 def _turning_is_worth_it(gmm: GMM, rule: Rule, num_pilots: int) -> bool:
     """Only for points whose first coordinates are the best; not where D^2 is too much, and not from too few pilots."""
-    return isinstance(rule, Sobol) and gmm.num_dims > MAX_DIMS_OF_WHOLE_NETS and gmm.off_diag is not None and num_pilots >= 16
+    return _may_reduce(gmm, rule) and isinstance(rule, Sobol) and gmm.off_diag is not None and num_pilots >= 16
+
+
+def _may_reduce(gmm: GMM, rule: Rule) -> bool:
+    """Not in few dimensions, where nets do without."""
+    return gmm.num_dims > MAX_DIMS_OF_WHOLE_NETS and getattr(rule, "variance_reduction", True)
 
 
 def placement(gmm: GMM, turn: Array | None = None) -> Callable[[Array, Array], Array]:
@@ -189,18 +195,11 @@ def _with_gradient_alongside(
         def value_and_gradient(index: Array, *captured: Array) -> tuple[Array, tuple[Array, ...]]:
             return jax.value_and_grad(contribution, argnums=tuple(i + 1 for i in moving))(index, *captured)
 
-        value, gradient = _undivided(_sum_of_captured(num_batches, value_and_gradient, mesh))(*captured)
+        value, gradient = undivided(_sum_of_captured(num_batches, value_and_gradient, mesh))(*captured)
         terms = [jnp.vdot(g, tangents[i], precision=HIGHEST) for i, g in zip(moving, gradient, strict=True)]
         return value, sum(terms, jnp.zeros_like(value))
 
     return total
-
-
-def _undivided(fn: Callable[..., T]) -> Callable[..., T]:
-    """The same, kept whole by JAX, which before 0.12 splits a loop in a derivative rule and loses the rules in it."""
-    whole = jax.custom_jvp(fn)
-    whole.defjvp(lambda primals, tangents: jax.jvp(fn, primals, tangents))
-    return whole
 
 
 def _loop(indices: Array, contribution: Callable[[Array], T]) -> T:

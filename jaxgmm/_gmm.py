@@ -82,12 +82,15 @@ class GMM:
             factors = _moments.cholesky(covariances.reshape(-1, *covariances.shape[-2:]))
             rows, columns = np.tril_indices(means.shape[1], -1)
             log_diag = np.log(np.diagonal(factors, axis1=1, axis2=2))
-            off_diag = jnp.asarray(factors[:, rows, columns], dtype)
+            off_diag = factors[:, rows, columns]
         else:
             log_diag, off_diag = 0.5 * np.log(_moments.checked_variances(covariances)).reshape(len(means), -1), None
         with np.errstate(divide="ignore"):  # a weight of 0 is a logit of -inf, as documented
             logits = np.log(weights)
-        return cls(jnp.asarray(logits, dtype), jnp.asarray(means, dtype), jnp.asarray(log_diag, dtype), off_diag)
+
+        # NumPy converts them, as JAX would compile a program for each shape.
+        logits, means, log_diag = (jnp.asarray(array.astype(dtype), dtype) for array in (logits, means, log_diag))
+        return cls(logits, means, log_diag, off_diag if off_diag is None else jnp.asarray(off_diag.astype(dtype), dtype))
 
     @classmethod
     def from_data(

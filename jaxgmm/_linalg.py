@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxgmm._undivided import undivided
+
 HIGHEST = jax.lax.Precision.HIGHEST
 
 
@@ -141,6 +143,7 @@ def _misfit(a: Array, b: Array) -> tuple[Array, Array]:
     return rotation, _matmul(a, rotation) - b
 
 
+@undivided
 def orthogonal_factor(matrices: Array, smallest: Array) -> Array:
     r"""Q in the polar decomposition M = Q H of M (R, D, D), given lower bounds (R,) of the singular values of M.
 

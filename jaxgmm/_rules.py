@@ -60,14 +60,15 @@ class MonteCarlo:
       n: the total number of points, at least 1. It is split over the components of the sampled mixture by their weights, none
         getting less than about a quarter of an even share, and rounded up to fill the shares.
       antithetic: whether each node comes with its mirror image, which removes the variance of odd functions.
+      variance_reduction: as of `Sobol`.
 
     Raises:
-      TypeError: n is not an integer, or antithetic is not a bool.
+      TypeError: n is not an integer, or antithetic or variance_reduction is not a bool.
       ValueError: n is less than 1, or too large.
 
     Example:
-      >>> MonteCarlo(10_000)
-      MonteCarlo(n=10000, antithetic=False)
+      >>> MonteCarlo(10_000, antithetic=True)
+      MonteCarlo(n=10000, antithetic=True, variance_reduction=True)
 
     References:
       Hammersley and Morton, A new Monte Carlo technique: antithetic variates, Math. Proc. Camb. Phil. Soc. 52 (1956).
@@ -75,11 +76,13 @@ class MonteCarlo:
 
     n: int
     antithetic: bool = False
+    variance_reduction: bool = True
     is_random: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n", checked_int("n", self.n))
         check_flag("antithetic", self.antithetic)
+        check_flag("variance_reduction", self.variance_reduction)
 
     def batches(self, key: Array | None, weights: Array, num_dims: int, length: int) -> tuple[int, Callable[[Array], Batch]]:
         root = _require_key(self, key)
@@ -109,14 +112,17 @@ class Sobol:
       n: the total number of points, at least 1, rounded up to a power of two. It is split over the components of the sampled
         mixture by their weights, none getting less than about a quarter of an even share; in up to 4 dimensions in powers of
         two, as there the balance of a whole net is worth more than the right share.
+      variance_reduction: whether divergences may go beyond the points, where it pays: subtract a control variate, whose mean is
+        known, and turn the normals towards where the integrand moves most. It never biases; without it a program compiles in
+        half the time.
 
     Raises:
-      TypeError: n is not an integer.
+      TypeError: n is not an integer, or variance_reduction is not a bool.
       ValueError: n is less than 1, or more than 2**32.
 
     Example:
       >>> Sobol(2**14)
-      Sobol(n=16384)
+      Sobol(n=16384, variance_reduction=True)
 
     References:
       Joe and Kuo, Constructing Sobol' sequences with better two-dimensional projections, SIAM J. Sci. Comput. 30
@@ -125,10 +131,12 @@ class Sobol:
     """
 
     n: int
+    variance_reduction: bool = True
     is_random: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n", checked_int("n", self.n, at_most=2**64))
+        check_flag("variance_reduction", self.variance_reduction)
         if self.n > 2**32:
             raise ValueError(f"n must be at most 2**32 for Sobol' points, got {self.n}; use MonteCarlo")
 

@@ -64,6 +64,7 @@ USUAL = {
     "level": 0.5,
     "n": 16,
     "antithetic": True,
+    "variance_reduction": False,
     "order": 4,
     "loss": jaxgmm.forward_kl_loss(P, RULE),
     "params": Q,

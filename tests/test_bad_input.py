@@ -38,7 +38,7 @@ LEGAL = {
     "reduce.key": set(),
     "mesh ax dtype refine optimizer": {"None"},
     "labels column_labels": {"None", "texts", "ragged list", "array", "array of nan"},
-    "path_gradient log_ratio antithetic fixed_key progress": {"bool"},
+    "path_gradient log_ratio antithetic variance_reduction fixed_key progress": {"bool"},
     "symmetric": {"bool", "None"},
     "num_samples num_replicates num_components num_dims batch_size n order window max_points": {"int"},
     "likelihood_loss.batch_size": {"int", "None"},

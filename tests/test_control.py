@@ -98,6 +98,16 @@ def test_it_cuts_the_error_a_hundredfold_where_components_are_separated(key):
     assert abs(with_control.value - without.value) < 5 * without.standard_error
 
 
+@pytest.mark.parametrize("rule", [jaxgmm.Sobol, jaxgmm.MonteCarlo])
+def test_it_may_be_left_out(rule, key):
+    """Then the divergence is the plain mean over the points."""
+    p, q = gmm(random_mixture(1, 3, 6)), gmm(random_mixture(2, 3, 6))
+    log_p, log_q = jaxgmm.log_density(p), jaxgmm.log_density(q)
+    plain = jaxgmm.expectation(key, p, lambda x: log_p(x) - log_q(x), rule(2**12))
+    np.testing.assert_allclose(jaxgmm.kl_divergence(key, p, q, rule(2**12, variance_reduction=False)), plain, rtol=1e-12)
+    assert abs(jaxgmm.kl_divergence(key, p, q, rule(2**12)) - plain) > 1e-9
+
+
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
 def test_its_mean_is_exact(covariance_type, key):
     """The mean of log q_j under p_k is -1/2 (log det 2 pi Sigma_j + tr Sigma_j^-1 Sigma_k + squared distance)."""

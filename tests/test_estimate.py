@@ -73,6 +73,25 @@ def test_a_tolerance_just_below_what_is_there(key):
     assert run(atol=atol).standard_error <= atol
 
 
+def test_the_first_look_is_small_and_without_variance_reduction(key):
+    rules = []
+
+    def kl(key, p, q, rule):
+        rules.append(rule)
+        return jaxgmm.kl_divergence(key, p, q, rule)
+
+    assert jaxgmm.estimate(kl, key, P, Q, rtol=0.5).num_points == 16 * 2**12
+    first = jaxgmm.Sobol(2**12, variance_reduction=False)
+    assert rules == [first]
+    jaxgmm.estimate(kl, key, P, Q, rtol=1e-4)
+    assert set(rules) - {first} == {jaxgmm.Sobol(n) for n in {rule.n for rule in rules} - {2**12}} != set()
+    rules.clear()
+    given = jaxgmm.MonteCarlo(512, variance_reduction=False)
+    jaxgmm.estimate(kl, key, P, Q, rule=given, atol=3e-3)
+    assert rules == [dataclasses.replace(given, n=rule.n) for rule in rules]
+    assert len(rules) > 1
+
+
 def test_a_tolerance_that_is_not_reached(key):
     result = jaxgmm.estimate(jaxgmm.kl_divergence, key, P, Q, rule=jaxgmm.MonteCarlo(64), atol=1e-9, max_points=2**14)
     assert result.converged is False

@@ -13,6 +13,7 @@ FILES = sorted(path for folder in ("jaxgmm", "tests", ".ci") for path in (ROOT /
 
 # Each module imports only from the lines above its own.
 LAYERS = """
+    _undivided
     _moments _linalg _deal _sobol _table
     _start _rules _fit
     _gmm

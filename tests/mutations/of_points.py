@@ -160,6 +160,14 @@ SAMPLED = [
     Mutation(
         "a standard error of one run", "_estimate.py", " / math.sqrt(num_replicates), values", ", values", "test_estimate.py"
     ),
+    Mutation("no variance reduction at all", "_estimate.py", "replace(later, n", "replace(rule, n", "test_estimate.py"),
+    Mutation(
+        "variance reduction although it is not wanted",
+        "_expectation.py",
+        'getattr(rule, "variance_reduction", True)',
+        "True",
+        "test_control.py",
+    ),
     Mutation("a tolerance ten times too wide", "_estimate.py", "if excess <= 1:", "if excess <= 10:", "test_estimate.py"),
     Mutation(
         "one key for all replicates",
