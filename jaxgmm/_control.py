@@ -5,7 +5,9 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
+from jax.typing import DTypeLike
 
 from jaxgmm._density import component_log_densities
 from jaxgmm._gmm import GMM
@@ -90,23 +92,35 @@ class Control:
 
 
 def fitted_control(integrand: Controlled, place: Callable[[Array, Array], Array], loc: Array) -> Control:
-    """The control from the sigma points of each component, which give the exact mean of a quadratic.
+    """The control from the corners of a simplex about each component, which give the exact mean of a quadratic.
 
     They also tell whether the surrogate explains nearly all of the variance; what explains less is worth nothing on top of
     quasi-Monte Carlo points. All of it is independent of the points that are averaged, so nothing is biased.
     """
     num_components, num_dims = loc.shape
-    identity = num_dims**0.5 * jnp.eye(num_dims, dtype=loc.dtype)
-    nodes = jnp.concatenate([identity, -identity], axis=1)
+    corners = simplex(num_dims, loc.dtype)
 
     @jax.checkpoint
-    def at_sigma_points(component: Array) -> tuple[Array, Array]:
-        return integrand.fn(place(component[None], nodes[None]))
+    def at_corners(component: Array) -> tuple[Array, Array]:
+        return integrand.fn(place(component[None], corners[None]))
 
-    values, features = jax.lax.map(at_sigma_points, jnp.arange(num_components))
+    values, features = jax.lax.map(at_corners, jnp.arange(num_components))
     means = features.mean(2)
     coefficients = jax.lax.stop_gradient(integrand.coefficients(means))
     rest = values - jnp.einsum("kj,kjm->km", coefficients, features, precision=HIGHEST)
     trusted = jax.lax.stop_gradient(rest.var(1) < 0.1 * values.var(1))
     coefficients = jnp.where(trusted[:, None], coefficients, jnp.zeros_like(coefficients))
     return Control(coefficients, (coefficients * means).sum(1))
+
+
+def simplex(num_dims: int, dtype: DTypeLike) -> Array:
+    """The corners (D, D + 1) of a regular simplex of mean 0 and covariance I, so that their means are exact to degree 2.
+
+    References:
+      Julier and Uhlmann, Reduced sigma point filters for the propagation of means and covariances through nonlinear
+      transformations, ACC (2002), section 3.
+    """
+    row, corner = np.arange(1, num_dims + 1)[:, None], jnp.arange(num_dims + 1)[None]
+    base = jnp.asarray(np.sqrt((num_dims + 1) / (row * (row + 1))), dtype)
+    apex = jnp.asarray(row, dtype) * base
+    return jnp.where(corner < row, base, jnp.where(corner == row, -apex, jnp.zeros_like(apex)))

@@ -99,9 +99,9 @@ def controlled_expectation(key: Array | None, gmm: GMM, integrand: Controlled, r
 
 
 def _control_is_worth_it(gmm: GMM, rule: Rule, num_features: int, num_points: int) -> bool:
-    """Not where its 2 D points for each component are many or take much memory."""
-    sigma_points = 2 * gmm.num_dims * gmm.num_components
-    return _may_reduce(gmm, rule) and 4 * sigma_points <= num_points and 0 < sigma_points * num_features <= 2**22
+    """Not where its D + 1 points for each component are many or take much memory."""
+    num_corners = (gmm.num_dims + 1) * gmm.num_components
+    return _may_reduce(gmm, rule) and 6 * num_corners <= num_points and 0 < num_corners * num_features <= 2**22
 
 
 def _turning_is_worth_it(gmm: GMM, rule: Rule, num_pilots: int) -> bool:

@@ -11,7 +11,7 @@ import reference
 from conftest import PAIRS, assert_within, gmm, random_mixture
 
 import jaxgmm
-from jaxgmm._control import controlled_log_density, fitted_control
+from jaxgmm._control import controlled_log_density, fitted_control, simplex
 from jaxgmm._expectation import placement
 
 pytestmark = pytest.mark.long
@@ -96,6 +96,16 @@ def test_it_cuts_the_error_a_hundredfold_where_components_are_separated(key):
     with_control, without = (estimate(f, key, p, q, rule=jaxgmm.Sobol(2**12)) for f in (jaxgmm.kl_divergence, plain))
     assert with_control.standard_error < 0.01 * without.standard_error
     assert abs(with_control.value - without.value) < 5 * without.standard_error
+
+
+@pytest.mark.parametrize(("dtype", "rounding"), [(np.float32, 1e-5), (np.float64, 1e-13)])
+def test_the_simplex_has_the_moments_of_a_standard_normal(dtype, rounding):
+    for d in (1, 2, 7, 300):
+        corners = np.asarray(simplex(d, dtype))
+        assert corners.dtype == dtype
+        assert corners.shape == (d, d + 1)
+        np.testing.assert_allclose(corners.mean(1), 0, atol=rounding)
+        np.testing.assert_allclose(corners @ corners.T / (d + 1), np.eye(d), atol=rounding)
 
 
 @pytest.mark.parametrize("rule", [jaxgmm.Sobol, jaxgmm.MonteCarlo])

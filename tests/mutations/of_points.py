@@ -160,6 +160,7 @@ SAMPLED = [
     Mutation(
         "a standard error of one run", "_estimate.py", " / math.sqrt(num_replicates), values", ", values", "test_estimate.py"
     ),
+    Mutation("a simplex off its centre", "_control.py", "corner == row, -apex", "corner == row, apex", "test_control.py"),
     Mutation("no variance reduction at all", "_estimate.py", "replace(later, n", "replace(rule, n", "test_estimate.py"),
     Mutation(
         "variance reduction although it is not wanted",
