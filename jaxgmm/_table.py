@@ -56,6 +56,8 @@ def _read_text(path: str) -> np.ndarray:
         rows = file.readlines()[is_header:]
     if not any(row.strip() for row in rows):
         raise ValueError("it has no line of numbers")
+    if len(cells) > 1 and cells == [str(i) for i in range(len(cells))] and "." in "".join(rows[1:]):
+        raise ValueError("its first line may be column numbers: leave it out, in pandas by header=False, or write 0.0 for 0")
     return np.loadtxt(rows, delimiter=delimiter, ndmin=2, quotechar='"')
 
 

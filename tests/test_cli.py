@@ -156,7 +156,7 @@ def test_what_is_said_beside_the_results(capsys, monkeypatch):
     monkeypatch.setattr(jaxgmm, "estimate", functools.partial(slow_estimate, jaxgmm.estimate))
     assert command("compare", "a.npz", "b.npz", "-d", "js_divergence", "--rtol", "1e-9") == 0
     captured = capsys.readouterr()
-    said = ["jaxgmm: computing JS(A, B) ...", "jaxgmm: JS(A, B): the error is above the tolerance even with 262144 points"]
+    said = ["jaxgmm: computing JS(A, B) ...", "jaxgmm: JS(A, B): the error is above the tolerance even with 65536 points"]
     assert captured.err.splitlines() == said
     assert captured.out.splitlines()[2].startswith("JS(A, B)  ")
 

@@ -74,6 +74,10 @@ BAD = {
         lambda: ["compare", write("i.csv", b",x,y\n0,1,2\n1,3,4\n"), "a.npz"],
         "i.csv is no table of points: its first column has no name",
     ),
+    "column numbers": (
+        lambda: ["compare", write("j", b"0,1\n0.5,2\n"), "a.npz"],
+        "j is no table of points: its first line may be",
+    ),
     "quoted row numbers": (lambda: ["compare", write("i", b'"","x"\n"1",2\n'), "a.npz"], "i is no table of points: its first"),
     "ragged": (lambda: ["compare", write("r", b"1,2\n3\n"), "a.npz"], "r is no table of points: the number of columns changed"),
     "binary": (lambda: ["compare", write("b", bytes(range(256))), "a.npz"], "b is no table of points: 'utf-8' codec"),
