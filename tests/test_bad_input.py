@@ -36,6 +36,7 @@ LEGAL = {
     "others": MIXTURES | {"None"},
     "key": {"traced"},
     "reduce.key": set(),
+    "estimate.rule": {"None"},
     "mesh ax dtype refine optimizer": {"None"},
     "labels column_labels": {"None", "texts", "ragged list", "array", "array of nan"},
     "path_gradient log_ratio antithetic variance_reduction fixed_key progress": {"bool"},
