@@ -117,8 +117,7 @@ def simplex(num_dims: int, dtype: DTypeLike) -> Array:
     """The corners (D, D + 1) of a regular simplex of mean 0 and covariance I, so that their means are exact to degree 2.
 
     References:
-      Julier and Uhlmann, Reduced sigma point filters for the propagation of means and covariances through nonlinear
-      transformations, ACC (2002), section 3.
+      Julier, The spherical simplex unscented transformation, ACC (2003), here without a point at the centre.
     """
     row, corner = np.arange(1, num_dims + 1)[:, None], jnp.arange(num_dims + 1)[None]
     base = jnp.asarray(np.sqrt((num_dims + 1) / (row * (row + 1))), dtype)
