@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 from jaxgmm._density import component_log_densities
 from jaxgmm._door import door
 from jaxgmm._gmm import GMM, factor_rows
-from jaxgmm._linalg import HIGHEST, inv_tril, pack_tril, tril_of
+from jaxgmm._numerics.linalg import HIGHEST, inv_tril, pack_tril, tril_of
 from jaxgmm._pairs import component_overlaps
 
 

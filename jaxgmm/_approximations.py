@@ -6,8 +6,8 @@ from jax import Array
 
 from jaxgmm._door import door
 from jaxgmm._gmm import GMM, centred
-from jaxgmm._linalg import HIGHEST, pack_tril, tril_of
-from jaxgmm._pairs import component_kl, component_overlaps, joined
+from jaxgmm._numerics.linalg import HIGHEST, pack_tril, tril_of
+from jaxgmm._pairs import component_kl, component_overlaps, midpoint
 
 
 @door()
@@ -38,7 +38,7 @@ def kl_variational(p: GMM, q: GMM) -> Array:
     References:
       Hershey and Olsen, Approximating the Kullback Leibler divergence between Gaussian mixture models, ICASSP (2007), section 7.
     """
-    k, kl = p.num_components, component_kl(p, joined(p, q))
+    k, kl = p.num_components, component_kl(p, midpoint(p, q))
     return mean_log_mixture(p, p, -kl[:, :k]) - mean_log_mixture(p, q, -kl[:, k:])
 
 
@@ -70,7 +70,7 @@ def kl_product(p: GMM, q: GMM) -> Array:
     References:
       Hershey and Olsen, Approximating the Kullback Leibler divergence between Gaussian mixture models, ICASSP (2007), section 5.
     """
-    k, (_, log_overlap) = p.num_components, component_overlaps(p, joined(p, q))
+    k, (_, log_overlap) = p.num_components, component_overlaps(p, midpoint(p, q))
     return mean_log_mixture(p, p, log_overlap[:, :k]) - mean_log_mixture(p, q, log_overlap[:, k:])
 
 

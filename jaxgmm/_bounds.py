@@ -11,8 +11,8 @@ from jax import Array
 from jaxgmm._approximations import mean_log_mixture, moment_matched
 from jaxgmm._door import door
 from jaxgmm._gmm import GMM, centred
-from jaxgmm._linalg import HIGHEST
-from jaxgmm._pairs import component_entropy, component_kl, component_overlaps, joined, joined_log_weights
+from jaxgmm._numerics.linalg import HIGHEST
+from jaxgmm._pairs import component_entropy, component_kl, component_overlaps, midpoint, midpoint_log_weights
 
 MAX_ALTERNATIONS = 1000
 
@@ -57,7 +57,7 @@ def kl_bounds(p: GMM, q: GMM) -> tuple[Array, Array]:
       models, ICASSP (2007), section 8.
     """
     p, q = centred(p, q)
-    k, pairs = p.num_components, _pairs(p, joined(p, q))
+    k, pairs = p.num_components, _pairs(p, midpoint(p, q))
     within, across = (jax.tree.map(lambda a, rows=rows: a[:, rows], pairs) for rows in (slice(k), slice(k, None)))
     lower_entropy, upper_entropy = _entropy_bounds(p, within)
     lower_cross = -mean_log_mixture(p, q, across.log_overlap)
@@ -135,8 +135,8 @@ def js_bounds(p: GMM, q: GMM) -> tuple[Array, Array]:
       Lin, Divergence measures based on the Shannon entropy, IEEE Trans. Inf. Theory 37 (1991), eq. 4.1; and as for
       `entropy_bounds` and `kl_bounds`.
     """
-    m = joined(*centred(p, q))
-    pairs, parts = _pairs(m, m), jnp.stack(joined_log_weights(p, q))
+    m = midpoint(*centred(p, q))
+    pairs, parts = _pairs(m, m), jnp.stack(midpoint_log_weights(p, q))
     low_m, high_m = _entropy_bounds(m, pairs)
     low, high = jax.vmap(lambda logits: _entropy_bounds(dataclasses.replace(m, logits=logits), pairs))(parts)
     variational = jax.vmap(lambda log_weights: _variational_bound(log_weights, m.logits, pairs.kl))(parts)

@@ -15,11 +15,14 @@ import jax
 import numpy as np
 
 import jaxgmm
-from jaxgmm import _example, _measures, _table
+from jaxgmm._example import demo
 from jaxgmm._gmm import GMM
+from jaxgmm._measures import MEASURES, numbers_of
 from jaxgmm._moments import COVARIANCE_TYPES
+from jaxgmm._table import is_saved_mixture, read_points
 
 PATIENCE = 2.0  # seconds without a word
+
 INTERRUPTED = 130  # as a shell counts what ends by SIGINT
 
 
@@ -61,7 +64,7 @@ def _parser() -> Parser:
         description="Divergences between Gaussian mixtures, with standard errors. Without a command: an example.",
         epilog="Saved mixtures are what jaxgmm.save writes. `jaxgmm COMMAND --help` tells more.",
     )
-    parser.set_defaults(run=lambda arguments: _example.main())
+    parser.set_defaults(run=lambda arguments: demo())
     parser.add_argument("--version", action="version", version=f"jaxgmm {jaxgmm.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_compare(commands)
@@ -78,7 +81,7 @@ def _add_compare(commands: Any) -> None:
         epilog="A table is a .npy file or an .npz file of one array (n, D), or a text file with a line for each point, "
         "with or without a line of names; scikit-learn fits a mixture to it.",
     )
-    compare.set_defaults(run=_compare)
+    compare.set_defaults(run=run_compare)
     compare.add_argument("a", metavar="A", help="a saved mixture, or a table of points")
     compare.add_argument("b", metavar="B", help="the other")
     compare.add_argument("-k", "--components", type=_positive_int, metavar="K", help="components of mixtures fitted to points")
@@ -89,7 +92,7 @@ def _add_compare(commands: Any) -> None:
         type=_names,
         default="kl,js",
         metavar="NAMES",
-        help=f"which, with commas between (default: %(default)s): {', '.join(_measures.MEASURES)}",
+        help=f"which, with commas between (default: %(default)s): {', '.join(MEASURES)}",
     )
     compare.add_argument("--plot", metavar="PICTURE", help="a file for a picture of both, a .png or .pdf, say")
     _add_common(compare)
@@ -102,7 +105,7 @@ def _add_reduce(commands: Any) -> None:
         help=text,
         description=f"{text} Components are merged, two at a time. Prints KL(A || OUT), with its standard error.",
     )
-    reduce.set_defaults(run=_reduce)
+    reduce.set_defaults(run=run_reduce)
     reduce.add_argument("a", metavar="A", help="a saved mixture")
     reduce.add_argument("num_components", type=_positive_int, metavar="K", help="how many components to leave, at most")
     reduce.add_argument("-o", "--out", required=True, metavar="OUT", help="the file to save the smaller mixture to")
@@ -138,12 +141,12 @@ def _names(text: str) -> list[str]:
     """Those of measures, with commas between; those of the public functions will do as well."""
     names = [name.strip().removesuffix("_divergence").removesuffix("_distance") for name in text.split(",")]
     for name in names:
-        if name not in _measures.MEASURES:
-            raise argparse.ArgumentTypeError(f"there is no {name!r}: the names are {', '.join(_measures.MEASURES)}")
+        if name not in MEASURES:
+            raise argparse.ArgumentTypeError(f"there is no {name!r}: the names are {', '.join(MEASURES)}")
     return names
 
 
-def _compare(arguments: argparse.Namespace) -> None:
+def run_compare(arguments: argparse.Namespace) -> None:
     jax.config.update("jax_enable_x64", True)
     paths = {"A": arguments.a, "B": arguments.b}
     mixtures = {name: _mixture(path, arguments) for name, path in paths.items()}
@@ -151,22 +154,22 @@ def _compare(arguments: argparse.Namespace) -> None:
         each = ", ".join(f"{paths[name]} has {gmm.num_dims}" for name, gmm in mixtures.items())
         raise ValueError(f"both must live in one space, but their dimensions differ: {each}")
     if arguments.plot is not None:
-        with _announced("drawing"):
+        with announced("drawing"):
             _draw(arguments.plot, mixtures, "p: {A}, q: {B}".format(**paths))
     key = jax.random.key(arguments.seed)
     results = [result for name in arguments.divergence for result in _results(name, key, mixtures, arguments.rtol)]
-    _print(arguments, {name: _about(paths[name], gmm) for name, gmm in mixtures.items()}, results)
+    print_results(arguments, {name: description_of(paths[name], gmm) for name, gmm in mixtures.items()}, results)
 
 
-def _reduce(arguments: argparse.Namespace) -> None:
+def run_reduce(arguments: argparse.Namespace) -> None:
     jax.config.update("jax_enable_x64", True)
     gmm, key = _loaded(arguments.a), jax.random.key(arguments.seed)
     refine = jaxgmm.forward_kl_loss if arguments.refine else None
-    with _announced(f"reducing {arguments.a}"), _interruptible():
+    with announced(f"reducing {arguments.a}"), interruptible():
         smaller = jaxgmm.reduce(gmm, arguments.num_components, refine=refine, key=key)
     jaxgmm.save(arguments.out, smaller)
     results = [_result("kl", key, {"A": gmm, "OUT": smaller}, arguments.rtol)]
-    _print(arguments, {"A": _about(arguments.a, gmm), "OUT": _about(arguments.out, smaller)}, results)
+    print_results(arguments, {"A": description_of(arguments.a, gmm), "OUT": description_of(arguments.out, smaller)}, results)
 
 
 def _draw(path: str, mixtures: dict[str, GMM], title: str) -> None:
@@ -180,7 +183,7 @@ def _draw(path: str, mixtures: dict[str, GMM], title: str) -> None:
     axes = figure.add_subplot()
     axes.set_title(title, parse_math=False)
     if a.num_dims > 2:
-        _say(f"{path} shows the first two of {a.num_dims} coordinates")
+        say(f"{path} shows the first two of {a.num_dims} coordinates")
         a, b = (jaxgmm.marginal(gmm, (0, 1)) for gmm in (a, b))
     picture = jaxgmm.plot.densities if a.num_dims == 1 else jaxgmm.plot.contours
     picture(a, b, ax=axes)
@@ -196,12 +199,12 @@ def _loaded(path: str) -> GMM:
 
 def _mixture(path: str, arguments: argparse.Namespace) -> GMM:
     """What is saved there, or a fit to the points there."""
-    if _table.is_saved_mixture(path):
+    if is_saved_mixture(path):
         return _loaded(path)
-    points = _table.read_points(path)
+    points = read_points(path)
     if arguments.components is None:
         raise ValueError(f"{path} is a table of {len(points)} points: say by --components how many components to fit to it")
-    with _announced(f"fitting {path}"):
+    with announced(f"fitting {path}"):
         return _fitted(path, points, arguments)
 
 
@@ -221,33 +224,33 @@ def _fitted(path: str, points: np.ndarray, arguments: argparse.Namespace) -> GMM
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
     if not model.converged_:
-        _say(f"the fit to {path} has not converged")
+        say(f"the fit to {path} has not converged")
     return jaxgmm.from_sklearn(model)
 
 
 def _results(name: str, key: jax.Array, mixtures: dict[str, GMM], rtol: float) -> list[dict[str, Any]]:
     """One way or, where the order matters, both."""
-    orders = [mixtures, dict(reversed(mixtures.items()))] if _measures.MEASURES[name].is_directed else [mixtures]
+    orders = [mixtures, dict(reversed(mixtures.items()))] if MEASURES[name].is_directed else [mixtures]
     return [_result(name, key, order, rtol) for order in orders]
 
 
 def _result(name: str, key: jax.Array, mixtures: dict[str, GMM], rtol: float) -> dict[str, Any]:
-    measure = _measures.MEASURES[name]
+    measure = MEASURES[name]
     label = measure.label.format(*mixtures)
     pair = jax.tree.map(lambda leaf: leaf.astype(np.float64), tuple(mixtures.values()))
-    with _announced(f"computing {label}"):
-        numbers = _measures.numbers(measure, key, pair, rtol)
-    if numbers.get("converged") is False:
-        _say(f"{label}: the error is above the tolerance even with {numbers['n']} points")
-    return {"name": name, "label": label, "kind": measure.kind, "unit": measure.unit, **numbers}
+    with announced(f"computing {label}"):
+        found = numbers_of(measure, key, pair, rtol)
+    if found.get("converged") is False:
+        say(f"{label}: the error is above the tolerance even with {found['n']} points")
+    return {"name": name, "label": label, "kind": measure.kind, "unit": measure.unit, **found}
 
 
-def _about(path: str, gmm: GMM) -> dict[str, Any]:
+def description_of(path: str, gmm: GMM) -> dict[str, Any]:
     shape = {"num_components": gmm.num_components, "num_dims": gmm.num_dims}
     return {"path": path, **shape, "covariance_type": gmm.covariance_type}
 
 
-def _print(arguments: argparse.Namespace, mixtures: dict[str, dict[str, Any]], results: list[dict[str, Any]]) -> None:
+def print_results(arguments: argparse.Namespace, mixtures: dict[str, dict[str, Any]], results: list[dict[str, Any]]) -> None:
     if arguments.json:
         print(json.dumps({"jaxgmm": jaxgmm.__version__, "mixtures": mixtures, "results": results}, indent=2))
         return
@@ -269,14 +272,14 @@ def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _say(message: str) -> None:
+def say(message: str) -> None:
     print(f"jaxgmm: {message}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
-def _announced(what: str) -> Generator[None, None, None]:
+def announced(what: str) -> Generator[None, None, None]:
     """Say what is being done if it takes long."""
-    timer = threading.Timer(PATIENCE, _say, [f"{what} ..."])
+    timer = threading.Timer(PATIENCE, say, [f"{what} ..."])
     timer.daemon = True
     timer.start()
     try:
@@ -286,7 +289,7 @@ def _announced(what: str) -> Generator[None, None, None]:
 
 
 @contextlib.contextmanager
-def _interruptible() -> Generator[None, None, None]:
+def interruptible() -> Generator[None, None, None]:
     """An interrupt from the keyboard ends the command, although it only ends a fit."""
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "fit was interrupted", RuntimeWarning)

@@ -10,8 +10,9 @@ from jax.typing import ArrayLike
 
 from jaxgmm._door import door
 from jaxgmm._gmm import GMM
-from jaxgmm._linalg import diagonal_matrices, pack_tril, tril_of
-from jaxgmm._pairs import component_overlaps, joined, joined_log_weights, not_negative
+from jaxgmm._numerics.autodiff import not_negative
+from jaxgmm._numerics.linalg import diagonal_matrices, pack_tril, tril_of
+from jaxgmm._pairs import component_overlaps, midpoint, midpoint_log_weights
 
 
 @door()
@@ -142,9 +143,9 @@ def mmd(p: GMM, q: GMM, bandwidth: ArrayLike) -> Array:
 
 def _log_products(p: GMM, q: GMM, log_h: Array | None = None) -> Array:
     """log <p, p>, log <q, q> and log <p, q>, of the densities, or with one of each two convolved with N(0, h^2 I)."""
-    both = joined(p, q)
+    both = midpoint(p, q)
     _, log_overlap = component_overlaps(both if log_h is None else _smoothed(both, log_h), both)
-    log_p, log_q = joined_log_weights(p, q)
+    log_p, log_q = midpoint_log_weights(p, q)
     left, right = jnp.stack([log_p, log_q, log_p]), jnp.stack([log_p, log_q, log_q])
     return jax.nn.logsumexp(left[:, :, None] + right[:, None, :] + log_overlap[None], axis=(1, 2))
 

@@ -9,7 +9,7 @@ from jaxgmm._density import component_log_densities
 from jaxgmm._door import door
 from jaxgmm._expectation import expectation
 from jaxgmm._gmm import GMM, centred
-from jaxgmm._pairs import not_negative
+from jaxgmm._numerics.autodiff import not_negative
 from jaxgmm._rules import DEFAULT_RULE, Rule
 
 

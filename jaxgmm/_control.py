@@ -11,11 +11,11 @@ from jax.typing import DTypeLike
 
 from jaxgmm._density import component_log_densities
 from jaxgmm._gmm import GMM
-from jaxgmm._linalg import HIGHEST
+from jaxgmm._numerics.linalg import HIGHEST
 
 
 @dataclasses.dataclass(frozen=True)
-class Controlled:
+class Integrand:
     """A function of points, and quadratic features of which a linear combination may resemble it.
 
     Attributes:
@@ -32,7 +32,7 @@ class Controlled:
         """The function itself at points (n, D) of whatever components."""
         return self.fn(x)[0]
 
-    def __sub__(self, other: "Controlled") -> "Controlled":
+    def __sub__(self, other: "Integrand") -> "Integrand":
         def difference(x: Array) -> tuple[Array, Array]:
             (value, features), (other_value, other_features) = self.fn(x), other.fn(x)
             return value - other_value, jnp.concatenate([features, other_features])
@@ -41,15 +41,15 @@ class Controlled:
             mine, others = means[:, : self.num_features], means[:, self.num_features :]
             return jnp.concatenate([self.coefficients(mine), -other.coefficients(others)], axis=1)
 
-        return Controlled(difference, coefficients, self.num_features + other.num_features)
+        return Integrand(difference, coefficients, self.num_features + other.num_features)
 
 
-def uncontrolled(fn: Callable[[Array], Array]) -> Controlled:
+def without_control(fn: Callable[[Array], Array]) -> Integrand:
     """A function without features that resemble it."""
-    return Controlled(lambda x: (fn(x), jnp.zeros((0, len(x)), x.dtype)), lambda means: means, 0)
+    return Integrand(lambda x: (fn(x), jnp.zeros((0, len(x)), x.dtype)), lambda means: means, 0)
 
 
-def controlled_log_density(q: GMM) -> Controlled:
+def log_density_with_control(q: GMM) -> Integrand:
     r"""The log-density of q, with its variational surrogate under each component p_k of any mixture.
 
     .. math:: \log q(x) \approx \sum_j \phi_{kj} \log q_j(x), \quad \phi_{kj} \propto \omega_j \exp(-KL(p_k \| q_j))
@@ -66,11 +66,11 @@ def controlled_log_density(q: GMM) -> Controlled:
     def phi(means: Array) -> Array:  # KL(p_k || q_j) is the entropy of p_k, which does not depend on j, less the mean of log q_j
         return jax.nn.softmax(log_weights[None] + means, axis=1)
 
-    return Controlled(log_density_and_components, phi, q.num_components)
+    return Integrand(log_density_and_components, phi, q.num_components)
 
 
 @dataclasses.dataclass(frozen=True)
-class Control:
+class ControlVariate:
     """The surrogate under each component: its coefficients (K, J), 0 where it is not to be trusted, and its exact mean (K,)."""
 
     coefficients: Array
@@ -81,7 +81,7 @@ class Control:
         by_component = features.reshape(features.shape[0], len(component), -1)
         return jnp.einsum("sj,jsb->sb", self.coefficients[component], by_component, precision=HIGHEST).ravel()
 
-    def rest_of(self, integrand: Controlled) -> Callable[[Array, Array], Array]:
+    def rest_of(self, integrand: Integrand) -> Callable[[Array, Array], Array]:
         """What is left of the integrand at points (s b, D) of components (s,)."""
 
         def rest(component: Array, x: Array) -> Array:
@@ -91,7 +91,7 @@ class Control:
         return rest
 
 
-def fitted_control(integrand: Controlled, place: Callable[[Array, Array], Array], loc: Array) -> Control:
+def fitted_control_variate(integrand: Integrand, place: Callable[[Array, Array], Array], loc: Array) -> ControlVariate:
     """The control from the corners of a simplex about each component, which give the exact mean of a quadratic.
 
     They also tell whether the surrogate explains nearly all of the variance; what explains less is worth nothing on top of
@@ -110,7 +110,7 @@ def fitted_control(integrand: Controlled, place: Callable[[Array, Array], Array]
     rest = values - jnp.einsum("kj,kjm->km", coefficients, features, precision=HIGHEST)
     trusted = jax.lax.stop_gradient(rest.var(1) < 0.1 * values.var(1))
     coefficients = jnp.where(trusted[:, None], coefficients, jnp.zeros_like(coefficients))
-    return Control(coefficients, (coefficients * means).sum(1))
+    return ControlVariate(coefficients, (coefficients * means).sum(1))
 
 
 def simplex(num_dims: int, dtype: DTypeLike) -> Array:

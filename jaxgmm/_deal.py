@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 
-class Slots(NamedTuple):
+class Allocation(NamedTuple):
     """Equal lots of points, dealt to the components.
 
     Attributes:
@@ -25,13 +25,13 @@ class Slots(NamedTuple):
     num_batches: int
 
     @classmethod
-    def deal(cls, weights: Array, n: int, length: int, in_powers_of_two: bool) -> "Slots":
+    def deal(cls, weights: Array, n: int, length: int, in_powers_of_two: bool) -> "Allocation":
         """Lots for n points in batches of about that length; the weights are held constant in derivatives."""
         k = len(weights)
         for_components = ceil_log2(min(max(n, k), 8 * k))
         for_batches = ceil_log2(max(1, math.ceil(n / length)))
         num_slots = 2 ** max(for_components, for_batches)
-        counts = _dealt(_deserved(jax.lax.stop_gradient(weights)), num_slots, in_powers_of_two)
+        counts = _apportioned(_shares(jax.lax.stop_gradient(weights)), num_slots, in_powers_of_two)
         ends = jnp.cumsum(counts, dtype=np.int32)
         index = jnp.arange(num_slots, dtype=np.int32)
         component = jnp.searchsorted(ends, index, side="right", method="compare_all").astype(np.int32)
@@ -53,7 +53,7 @@ def ceil_log2(n: int) -> int:
     return (n - 1).bit_length()
 
 
-def _deserved(weights: Array) -> Array:
+def _shares(weights: Array) -> Array:
     """The share of the points that each component should get: its weight, but for a good quarter that is shared evenly.
 
     Of independent points, the variance of a mean is least with the weights as shares, and at most 1.37 of that with these; the
@@ -65,7 +65,7 @@ def _deserved(weights: Array) -> Array:
     return shares / shares.sum()
 
 
-def _dealt(shares: Array, total: int, in_powers_of_two: bool) -> Array:
+def _apportioned(shares: Array, total: int, in_powers_of_two: bool) -> Array:
     """Counts (int32), at least 1 and close to shares * total, with that total, itself a power of two."""
     deserved = jnp.clip(shares * (0.9999 * total), 1, None)  # short of it, lest rounding deal more than there is
     if total < 4 * len(shares):

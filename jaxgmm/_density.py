@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from jaxgmm._door import check_mixture, door
 from jaxgmm._gmm import GMM, log_det
-from jaxgmm._linalg import HIGHEST, inv_tril, unpack_tril
+from jaxgmm._numerics.linalg import HIGHEST, inv_tril, unpack_tril
 
 
 def log_density(gmm: GMM) -> Callable[[Array], Array]:

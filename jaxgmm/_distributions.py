@@ -10,14 +10,14 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from jaxgmm._door import check_mixture
-from jaxgmm._gmm import GMM, mixed
-from jaxgmm._linalg import pack_tril, tril_of
+from jaxgmm._gmm import GMM, concatenate
 from jaxgmm._moments import floating_dtype, kind
+from jaxgmm._numerics.linalg import pack_tril, tril_of
 
 LIBRARIES = ("numpyro.", "distrax.", "tensorflow_probability.substrates.jax.")
 
 
-def read(distribution: Any, dtype: DTypeLike | None) -> GMM:
+def read_distribution(distribution: Any, dtype: DTypeLike | None) -> GMM:
     """The parameters of a mixture, or of one Gaussian."""
     names = _names(distribution)
     if names & {"MixtureGeneral", "Mixture"}:
@@ -31,9 +31,9 @@ def read(distribution: Any, dtype: DTypeLike | None) -> GMM:
 def _read_general(distribution: Any, dtype: DTypeLike | None) -> GMM:
     """A mixture of distributions that were given one by one."""
     log_weights = _log_weights(_attribute(distribution, "mixing_distribution", "cat"))
-    parts = [read(part, dtype) for part in _attribute(distribution, "component_distributions", "components")]
+    parts = [read_distribution(part, dtype) for part in _attribute(distribution, "component_distributions", "components")]
     dtype = floating_dtype(dtype, log_weights, *(part.loc for part in parts))
-    return mixed(*jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), (parts, log_weights)))
+    return concatenate(*jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), (parts, log_weights)))
 
 
 def _read_same_family(log_weights: Any, components: Any, dtype: DTypeLike | None) -> GMM:

@@ -5,20 +5,21 @@ import math
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 from jax import Array
 from jax.sharding import Mesh
 
-from jaxgmm._control import Controlled, controlled_log_density, uncontrolled
+from jaxgmm._control import Integrand, log_density_with_control, without_control
 from jaxgmm._density import log_density
 from jaxgmm._door import door
-from jaxgmm._expectation import at_most, controlled_expectation
+from jaxgmm._expectation import controlled_expectation
 from jaxgmm._gmm import GMM, centred
+from jaxgmm._numerics.autodiff import at_most
+from jaxgmm._numerics.special import log_mean_with_one
 from jaxgmm._rules import DEFAULT_RULE, Rule, split_key
 
 LogDensity = Callable[[Array], Array]
 
-_held = jax.lax.stop_gradient
+held = jax.lax.stop_gradient
 
 
 @door("rule", "path_gradient", "mesh")
@@ -58,7 +59,7 @@ def kl_divergence(
       the landing, NeurIPS (2017), for the path gradient.
     """
     p, q = centred(p, q)
-    log_p, log_q = controlled_log_density(_held(p) if path_gradient else p), controlled_log_density(q)
+    log_p, log_q = log_density_with_control(held(p) if path_gradient else p), log_density_with_control(q)
     return controlled_expectation(key, p, log_p - log_q, rule, mesh)
 
 
@@ -97,11 +98,11 @@ def js_divergence(
       Lin, Divergence measures based on the Shannon entropy, IEEE Trans. Inf. Theory 37 (1991), eq. 4.1.
     """
     p, q = centred(p, q)
-    log_p, log_q = map(log_density, _held((p, q)) if path_gradient else (p, q))
+    log_p, log_q = map(log_density, held((p, q)) if path_gradient else (p, q))
     key_p, key_q = split_key(key)
 
-    def half(log_mine: LogDensity, log_other: LogDensity) -> Controlled:
-        return uncontrolled(lambda x: -_log_mean_with_one(log_other(x) - log_mine(x)))
+    def half(log_mine: LogDensity, log_other: LogDensity) -> Integrand:
+        return without_control(lambda x: -log_mean_with_one(log_other(x) - log_mine(x)))
 
     from_p = controlled_expectation(key_p, p, half(log_p, log_q), rule, mesh)
     from_q = controlled_expectation(key_q, q, half(log_q, log_p), rule, mesh)
@@ -205,11 +206,4 @@ def cross_entropy(key: Array | None, p: GMM, q: GMM, rule: Rule = DEFAULT_RULE, 
       Cover and Thomas, Elements of Information Theory, 2nd ed. (2006), section 2.3 with 8.5.
     """
     p, q = centred(p, q)
-    return -controlled_expectation(key, p, controlled_log_density(q), rule, mesh)
-
-
-def _log_mean_with_one(t: Array) -> Array:
-    """log((1 + e^t) / 2), which is softplus less log 2, but loses no digits near t = 0."""
-    near = jnp.abs(t) < 1
-    small = jnp.where(near, t, jnp.zeros_like(t))
-    return jnp.where(near, jnp.log1p(jnp.expm1(small) / 2), jax.nn.softplus(t) - math.log(2))
+    return -controlled_expectation(key, p, log_density_with_control(q), rule, mesh)

@@ -31,6 +31,7 @@ from jaxgmm._moments import (
 from jaxgmm._rules import Rule
 
 P = ParamSpec("P")
+
 R = TypeVar("R")
 
 
@@ -270,6 +271,7 @@ CHECKS: dict[str, Callable[[str, Any], None]] = {
     "log_ratio": check_flag,
     "symmetric": _check_symmetric,
 }
+
 CHECKED: dict[str, Callable[[str, Any], Any]] = {
     "batch_size": checked_int,
     "num_samples": checked_int,

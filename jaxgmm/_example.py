@@ -52,7 +52,7 @@ def line(name: str, value: Estimate, duration: str) -> str:
     return f"  {name:12s}{value.value:9.5f} +- {value.standard_error:.5f} nats    ({duration})"
 
 
-def main() -> None:
+def demo() -> None:
     p, q = example_mixtures()
     key = jax.random.key(0)
     print(f"jaxgmm {jaxgmm.__version__}, JAX {jax.__version__} on {jax.devices()[0].platform}\n")

@@ -11,16 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.custom_derivatives import SymbolicZero
-from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jax.sharding import Mesh, PartitionSpec
 
-from jaxgmm._control import Controlled, fitted_control
+from jaxgmm._control import Integrand, fitted_control_variate
 from jaxgmm._door import check_arguments
 from jaxgmm._gmm import GMM
-from jaxgmm._linalg import HIGHEST
-from jaxgmm._rotation import main_directions
+from jaxgmm._numerics.autodiff import captured_as_arguments, derivative_by_retracing
+from jaxgmm._numerics.linalg import HIGHEST
+from jaxgmm._rotation import active_directions
 from jaxgmm._rules import DEFAULT_RULE, MAX_DIMS_OF_WHOLE_NETS, Rule, Sobol
-from jaxgmm._undivided import undivided
 
 T = TypeVar("T")
 
@@ -69,12 +68,12 @@ def expectation(
         component, nodes, node_weights = batch(index)
         values = fn(place(component, nodes))
         point_weights = (weights[component][:, None] * node_weights).ravel()
-        return jax.tree.map(functools.partial(_weighted_sum, point_weights), values)
+        return jax.tree.map(functools.partial(weighted_sum, point_weights), values)
 
-    return _sum_over_batches(num_batches, contribution, mesh)
+    return sum_over_batches(num_batches, contribution, mesh)
 
 
-def controlled_expectation(key: Array | None, gmm: GMM, integrand: Controlled, rule: Rule, mesh: Mesh | None) -> Array:
+def controlled_expectation(key: Array | None, gmm: GMM, integrand: Integrand, rule: Rule, mesh: Mesh | None) -> Array:
     r"""The expectation of h, less a surrogate s of known mean: :math:`\sum_k \pi_k (E_k[h - s_k] + E_k[s_k])`.
 
     The normals are turned towards where h - s moves most.
@@ -84,18 +83,18 @@ def controlled_expectation(key: Array | None, gmm: GMM, integrand: Controlled, r
     num_points = num_batches * math.prod(jax.eval_shape(batch, jnp.uint32(0)).node_weights.shape)
     rest, means = integrand.values, jnp.zeros_like(weights)
     if _control_is_worth_it(gmm, rule, integrand.num_features, num_points):
-        control = fitted_control(integrand, place, gmm.loc)
+        control = fitted_control_variate(integrand, place, gmm.loc)
         rest, means = control.rest_of(integrand), control.means
     num_pilots = min(MAX_PILOTS, num_points // (64 * gmm.num_components))
-    if _turning_is_worth_it(gmm, rule, num_pilots):
-        place = placement(gmm, main_directions(lambda c, nodes: rest(c, place(c, nodes)), gmm, num_pilots))
+    if _rotation_is_worth_it(gmm, rule, num_pilots):
+        place = placement(gmm, active_directions(lambda c, nodes: rest(c, place(c, nodes)), gmm, num_pilots))
 
     def contribution(index: Array) -> Array:
         component, nodes, node_weights = batch(index)
         point_weights = (weights[component][:, None] * node_weights).ravel()
-        return _weighted_sum(point_weights, rest(component, place(component, nodes)))
+        return weighted_sum(point_weights, rest(component, place(component, nodes)))
 
-    return _sum_over_batches(num_batches, contribution, mesh) + jnp.vdot(weights, means, precision=HIGHEST)
+    return sum_over_batches(num_batches, contribution, mesh) + jnp.vdot(weights, means, precision=HIGHEST)
 
 
 def _control_is_worth_it(gmm: GMM, rule: Rule, num_features: int, num_points: int) -> bool:
@@ -104,7 +103,7 @@ def _control_is_worth_it(gmm: GMM, rule: Rule, num_features: int, num_points: in
     return _may_reduce(gmm, rule) and 6 * num_corners <= num_points and 0 < num_corners * num_features <= 2**22
 
 
-def _turning_is_worth_it(gmm: GMM, rule: Rule, num_pilots: int) -> bool:
+def _rotation_is_worth_it(gmm: GMM, rule: Rule, num_pilots: int) -> bool:
     """Only for points whose first coordinates are the best; not where D^2 is too much, and not from too few pilots."""
     return _may_reduce(gmm, rule) and isinstance(rule, Sobol) and gmm.off_diag is not None and num_pilots >= 16
 
@@ -128,34 +127,18 @@ def placement(gmm: GMM, turn: Array | None = None) -> Callable[[Array, Array], A
     return place
 
 
-def at_most(bound: float, value: Array) -> Array:
-    """A value that only rounding may put above its bound; its derivatives are right as they are."""
-    return value - jax.lax.stop_gradient(jnp.maximum(value - bound, 0))
-
-
-def _weighted_sum(weights: Array, values: Array) -> Array:
+def weighted_sum(weights: Array, values: Array) -> Array:
     """Weights (n,) and values (n, ...) -> their product (...)."""
     return jnp.einsum("n...,n->...", values, weights.astype(values.dtype), precision=HIGHEST)
 
 
-def _sum_over_batches(num_batches: int, contribution: Callable[[Array], T], mesh: Mesh | None) -> T:
+def sum_over_batches(num_batches: int, contribution: Callable[[Array], T], mesh: Mesh | None) -> T:
     """The sum of what all batches contribute; a single number gets its derivatives in one pass over the points."""
-    contribution, captured, shape = _closed(contribution)
+    contribution, captured, shape = captured_as_arguments(contribution)
     total = _sum_of_captured(num_batches, contribution, mesh)
     if isinstance(shape, jax.ShapeDtypeStruct) and shape.ndim == 0 and jnp.issubdtype(shape.dtype, jnp.floating):
         total = _with_gradient_alongside(total, num_batches, contribution, mesh)
     return total(*captured)
-
-
-def _closed(fn: Callable[[Array], T]) -> tuple[Callable[..., T], list[Array], Any]:
-    """A function of an index as one of the index and of the arrays that it captures; those; and the shapes that it returns."""
-    program, shape = jax.make_jaxpr(fn, return_shape=True)(jnp.uint32(0))
-    tree = jax.tree.structure(shape)
-
-    def of_captured(index: Array, *captured: Array) -> T:
-        return jax.tree.unflatten(tree, jaxpr_as_fun(ClosedJaxpr(program.jaxpr, captured))(index))
-
-    return of_captured, program.consts, shape
 
 
 def _sum_of_captured(num_batches: int, contribution: Callable[..., T], mesh: Mesh | None) -> Callable[..., T]:
@@ -195,7 +178,7 @@ def _with_gradient_alongside(
         def value_and_gradient(index: Array, *captured: Array) -> tuple[Array, tuple[Array, ...]]:
             return jax.value_and_grad(contribution, argnums=tuple(i + 1 for i in moving))(index, *captured)
 
-        value, gradient = undivided(_sum_of_captured(num_batches, value_and_gradient, mesh))(*captured)
+        value, gradient = derivative_by_retracing(_sum_of_captured(num_batches, value_and_gradient, mesh))(*captured)
         terms = [jnp.vdot(g, tangents[i], precision=HIGHEST) for i, g in zip(moving, gradient, strict=True)]
         return value, sum(terms, jnp.zeros_like(value))
 

@@ -12,8 +12,9 @@ from jax.sharding import Mesh
 from jaxgmm._density import log_density
 from jaxgmm._divergence import kl_divergence
 from jaxgmm._door import door
-from jaxgmm._expectation import at_most, expectation
+from jaxgmm._expectation import expectation
 from jaxgmm._gmm import GMM, centred
+from jaxgmm._numerics.autodiff import at_most
 from jaxgmm._rules import DEFAULT_RULE, Rule, SigmaPoints, split_key
 
 T = TypeVar("T")

@@ -123,13 +123,13 @@ def fit(
     _check(key, loss, params, optimizer, num_steps, tol, window, progress)
     start = _going_on(params) if isinstance(params, FitResult) else _beginning(key, loss, params, optimizer)
     loss = jax.tree_util.Partial(loss) if jax.tree_util.all_leaves([loss]) else loss
-    steps = functools.partial(_steps, loss, key, -math.inf if tol is None else float(tol), window, optimizer, fixed_key)
+    steps = functools.partial(steps_of, loss, key, -math.inf if tol is None else float(tol), window, optimizer, fixed_key)
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((key, loss, start))):
         return _in_one(steps, start, num_steps)
     result, report = start, _reporter(progress, num_steps)
     try:
         for done in range(0, num_steps, CHUNK):
-            chunk = steps(_with_room(result, CHUNK), min(CHUNK, num_steps - done))
+            chunk = steps(with_room(result, CHUNK), min(CHUNK, num_steps - done))
             if isinstance(chunk.converged, Tracer):  # as the loss captures a traced value
                 return _in_one(steps, start, num_steps)
             result = _appended(result, chunk)
@@ -162,13 +162,13 @@ def _going_on(result: FitResult[T]) -> FitResult[T]:
     return dataclasses.replace(result, converged=no, diverged=no)
 
 
-def _with_room(result: FitResult[T], size: int) -> FitResult[T]:
+def with_room(result: FitResult[T], size: int) -> FitResult[T]:
     """The same with nothing but room for the losses of so many steps, lest a growing history compile anew."""
     return dataclasses.replace(result, losses=jnp.asarray(np.zeros(size, result.losses.dtype)))
 
 
 @functools.partial(jax.jit, static_argnames=("optimizer", "fixed_key"))
-def _steps(
+def steps_of(
     loss: Callable[[Array, T], Array],
     key: Array,
     tol: ArrayLike,
@@ -229,7 +229,7 @@ def _in_one(steps: Callable[..., FitResult[T]], start: FitResult[T], num_steps: 
     """All steps in one loop, and a loss for each, so that it may be transformed."""
     if num_steps == 0:
         return start
-    result = steps(_with_room(start, num_steps), num_steps)
+    result = steps(with_room(start, num_steps), num_steps)
     taken = result.state.num_steps - start.state.num_steps
     last = jnp.where(result.diverged, jnp.inf, result.losses[jnp.maximum(taken - 1, 0)])
     losses = jnp.where(jnp.arange(num_steps, dtype=taken.dtype) < taken, result.losses, last.astype(result.losses.dtype))

@@ -12,8 +12,22 @@ from jax.core import Tracer
 from jax.typing import DTypeLike
 from numpy.typing import ArrayLike
 
-from jaxgmm import _moments, _start
-from jaxgmm._linalg import HIGHEST, diagonal_matrices, unpack_tril
+from jaxgmm._moments import (
+    check_covariance_shape,
+    check_covariance_type,
+    check_key,
+    check_positive,
+    checked_data,
+    checked_int,
+    checked_means,
+    checked_variances,
+    checked_weights,
+    cholesky,
+    finite_array,
+    floating_dtype,
+)
+from jaxgmm._numerics.linalg import HIGHEST, diagonal_matrices, unpack_tril
+from jaxgmm._start import kmeans_plus_plus, pooled_scales, random_scales, residuals
 
 
 @jax.tree_util.register_dataclass
@@ -73,18 +87,18 @@ class GMM:
           >>> p.num_components, p.num_dims, p.covariance_type
           (2, 2, 'full')
         """
-        dtype = _moments.floating_dtype(dtype, weights, means, covariances)
-        weights = _moments.checked_weights(_moments.finite_array("weights", weights))
-        means = _moments.checked_means(_moments.finite_array("means", means), len(weights))
-        covariances = _moments.finite_array("covariances", covariances)
-        _moments.check_covariance_shape(covariances, means.shape, covariance_type)
+        dtype = floating_dtype(dtype, weights, means, covariances)
+        weights = checked_weights(finite_array("weights", weights))
+        means = checked_means(finite_array("means", means), len(weights))
+        covariances = finite_array("covariances", covariances)
+        check_covariance_shape(covariances, means.shape, covariance_type)
         if covariance_type in ("full", "tied"):
-            factors = _moments.cholesky(covariances.reshape(-1, *covariances.shape[-2:]))
+            factors = cholesky(covariances.reshape(-1, *covariances.shape[-2:]))
             rows, columns = np.tril_indices(means.shape[1], -1)
             log_diag = np.log(np.diagonal(factors, axis1=1, axis2=2))
             off_diag = factors[:, rows, columns]
         else:
-            log_diag, off_diag = 0.5 * np.log(_moments.checked_variances(covariances)).reshape(len(means), -1), None
+            log_diag, off_diag = 0.5 * np.log(checked_variances(covariances)).reshape(len(means), -1), None
         with np.errstate(divide="ignore"):  # a weight of 0 is a logit of -inf, as documented
             logits = np.log(weights)
 
@@ -122,13 +136,13 @@ class GMM:
         References:
           Arthur and Vassilvitskii, k-means++: the advantages of careful seeding, SODA (2007), section 2.2.
         """
-        _moments.check_key(key, required=True)
-        x = _moments.checked_data(x)
-        k = _moments.checked_int("num_components", num_components)
-        _moments.check_covariance_type(covariance_type)
-        _moments.check_positive("reg_covar", reg_covar)
-        centres = _start.kmeans_plus_plus(key, x, k)
-        scales = _start.pooled_scales(_start.residuals(x, centres), reg_covar, k, covariance_type)
+        check_key(key, required=True)
+        x = checked_data(x)
+        k = checked_int("num_components", num_components)
+        check_covariance_type(covariance_type)
+        check_positive("reg_covar", reg_covar)
+        centres = kmeans_plus_plus(key, x, k)
+        scales = pooled_scales(residuals(x, centres), reg_covar, k, covariance_type)
         return cls(jnp.zeros(k, x.dtype), centres, *scales)
 
     @classmethod
@@ -166,15 +180,15 @@ class GMM:
           >>> GMM.random(jax.random.key(0), 3, 2, "tied").covariances.shape
           (2, 2)
         """
-        _moments.check_key(key, required=True)
-        k, d = _moments.checked_int("num_components", num_components), _moments.checked_int("num_dims", num_dims)
-        _moments.check_covariance_type(covariance_type)
-        _moments.check_positive("spread", spread)
-        dtype = _moments.floating_dtype(dtype)
+        check_key(key, required=True)
+        k, d = checked_int("num_components", num_components), checked_int("num_dims", num_dims)
+        check_covariance_type(covariance_type)
+        check_positive("spread", spread)
+        dtype = floating_dtype(dtype)
         logits_key, loc_key, scale_key = jax.random.split(key, 3)
         logits = 0.5 * jax.random.normal(logits_key, (k,), dtype)
         loc = spread * jax.random.normal(loc_key, (k, d), dtype)
-        return cls(logits, loc, *_start.random_scales(scale_key, k, d, covariance_type, dtype))
+        return cls(logits, loc, *random_scales(scale_key, k, d, covariance_type, dtype))
 
     @property
     def num_components(self) -> int:
@@ -271,15 +285,16 @@ def factor_rows(gmm: GMM) -> Array:
     return unpack_tril(gmm.log_diag, gmm.off_diag, gmm.num_dims)
 
 
-def mixed(gmms: Sequence[GMM], log_weights: Array) -> GMM:
+def concatenate(gmms: Sequence[GMM], log_weights: Array) -> GMM:
     """The mixture of mixtures with these log-weights (n,): the components of each in turn."""
     parts = [
-        dataclasses.replace(gmm, logits=jax.nn.log_softmax(gmm.logits) + log_weights[i]) for i, gmm in enumerate(alike(gmms))
+        dataclasses.replace(gmm, logits=jax.nn.log_softmax(gmm.logits) + log_weights[i])
+        for i, gmm in enumerate(with_common_structure(gmms))
     ]
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
 
 
-def alike(gmms: Sequence[GMM]) -> list[GMM]:
+def with_common_structure(gmms: Sequence[GMM]) -> list[GMM]:
     """The same mixtures with a row for each component, in the least restricted covariance type among them."""
     full = any(gmm.off_diag is not None for gmm in gmms)
     num_dims = gmms[0].num_dims

@@ -42,7 +42,7 @@ MEASURES = {
 }
 
 
-def numbers(measure: Measure, key: jax.Array, pair: tuple[GMM, ...], rtol: float) -> dict[str, Any]:
+def numbers_of(measure: Measure, key: jax.Array, pair: tuple[GMM, ...], rtol: float) -> dict[str, Any]:
     """Its value, or what else it tells, for a JSON object."""
     if measure.kind == "bounds":
         lower, upper = measure.function(*pair)

@@ -10,7 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxgmm._door import door
-from jaxgmm._gmm import GMM, alike, mixed, unstacked
+from jaxgmm._gmm import GMM, concatenate, unstacked, with_common_structure
 
 
 @door()
@@ -39,10 +39,10 @@ def mixture_of(gmms: Sequence[GMM] | GMM, weights: ArrayLike | None = None) -> G
     gmms = unstacked(gmms) if isinstance(gmms, GMM) else gmms
     dtype = jnp.result_type(gmms[0].loc)
     if weights is None:
-        return mixed(gmms, jnp.full(len(gmms), -math.log(len(gmms)), dtype))
+        return concatenate(gmms, jnp.full(len(gmms), -math.log(len(gmms)), dtype))
     given = jnp.asarray(weights).astype(dtype)
     positive = given > 0
-    return mixed(gmms, jnp.where(positive, jnp.log(jnp.where(positive, given, 1)), -jnp.inf))
+    return concatenate(gmms, jnp.where(positive, jnp.log(jnp.where(positive, given, 1)), -jnp.inf))
 
 
 @door()
@@ -73,7 +73,7 @@ def stack(gmms: Sequence[GMM] | GMM) -> GMM:
         return gmms
     if any(jax.tree.map(jnp.shape, gmm) != jax.tree.map(jnp.shape, gmms[0]) for gmm in gmms):
         most = max(gmm.num_components for gmm in gmms)
-        gmms = [_padded(gmm, most) for gmm in alike(gmms)]
+        gmms = [_padded(gmm, most) for gmm in with_common_structure(gmms)]
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *gmms)
 
 

@@ -10,15 +10,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxgmm._door import door
-from jaxgmm._gmm import GMM, log_det, mixed
-from jaxgmm._linalg import (
-    HIGHEST,
-    diagonal_matrices,
-    inv_tril,
-    log_det_and_mahalanobis,
-    procrustes,
-    unpack_tril,
-)
+from jaxgmm._gmm import GMM, concatenate, log_det
+from jaxgmm._numerics.autodiff import not_negative
+from jaxgmm._numerics.linalg import HIGHEST, diagonal_matrices, inv_tril, log_det_and_mahalanobis, procrustes, unpack_tril
+from jaxgmm._numerics.special import expm1_less_linear
 
 T = TypeVar("T")
 
@@ -121,10 +116,7 @@ def gaussian_wasserstein_squared(p: GMM, q: GMM) -> Array:
       Bhatia, Jain and Lim, On the Bures-Wasserstein distance between positive definite matrices, Expo. Math. 37 (2019),
       theorem 1, for the minimum over rotations.
     """
-    if p.off_diag is None and q.off_diag is None:
-        spread = jnp.exp(_log_scale(p))[:, None] - jnp.exp(_log_scale(q))[None]
-        return jnp.square(_offsets(p, q)).sum(-1) + jnp.square(spread).sum(-1)
-    return _map_rows(_wasserstein_row, p, q)
+    return component_wasserstein_squared(p, q)
 
 
 def component_kl(p: GMM, q: GMM) -> Array:
@@ -132,7 +124,7 @@ def component_kl(p: GMM, q: GMM) -> Array:
     if p.off_diag is None and q.off_diag is None:
         offsets = _offsets(p, q) * jnp.exp(-_log_scale(q))[None]
         ratio = _log_scale(p)[:, None] - _log_scale(q)[None]
-        return 0.5 * (_expm1_less_linear(2 * ratio) + jnp.square(offsets)).sum(-1)
+        return 0.5 * (expm1_less_linear(2 * ratio) + jnp.square(offsets)).sum(-1)
     return _map_rows(_kl_row, p, q)
 
 
@@ -144,22 +136,25 @@ def component_overlaps(p: GMM, q: GMM) -> tuple[Array, Array]:
     return log_ratio + mahalanobis / 8, log_overlap
 
 
+def component_wasserstein_squared(p: GMM, q: GMM) -> Array:
+    """The squared Wasserstein-2 distance of p_k and q_j, (K_p, K_q)."""
+    if p.off_diag is None and q.off_diag is None:
+        spread = jnp.exp(_log_scale(p))[:, None] - jnp.exp(_log_scale(q))[None]
+        return jnp.square(_offsets(p, q)).sum(-1) + jnp.square(spread).sum(-1)
+    return _map_rows(_wasserstein_row, p, q)
+
+
 def component_entropy(p: GMM) -> Array:
     """The entropy of each component, (K or 1,)."""
     return log_det(p) + 0.5 * p.num_dims * math.log(2 * math.pi * math.e)
 
 
-def not_negative(value: Array) -> Array:
-    """What only rounding may put below 0, where it has no meaning; its derivatives are right as they are."""
-    return value + jax.lax.stop_gradient(jnp.maximum(-value, 0))
-
-
-def joined(p: GMM, q: GMM) -> GMM:
+def midpoint(p: GMM, q: GMM) -> GMM:
     """The mixture p / 2 + q / 2: the components of p, then those of q."""
-    return mixed((p, q), jnp.full_like(p.loc, -math.log(2), shape=(2,)))
+    return concatenate((p, q), jnp.full_like(p.loc, -math.log(2), shape=(2,)))
 
 
-def joined_log_weights(p: GMM, q: GMM) -> tuple[Array, Array]:
+def midpoint_log_weights(p: GMM, q: GMM) -> tuple[Array, Array]:
     """The log-weights (K_p + K_q,) with which the components of both make p, and those with which they make q."""
     absent_p, absent_q = (jnp.full_like(gmm.logits, -jnp.inf) for gmm in (p, q))
     log_p, log_q = jax.nn.log_softmax(p.logits), jax.nn.log_softmax(q.logits)
@@ -212,7 +207,7 @@ def _kl_row(p: _Rows, q: _Rows) -> Array:
     widened = jnp.exp(q.log_diag) * jnp.expm1(p.log_diag - q.log_diag)
     change = jnp.tril(p.factor - q.factor, -1) + diagonal_matrices(widened)
     below = jnp.tril(jnp.matmul(inverse, change, precision=HIGHEST), -1)
-    spread = _expm1_less_linear(2 * (p.log_diag - q.log_diag)).sum(-1) + jnp.square(below).sum((1, 2))
+    spread = expm1_less_linear(2 * (p.log_diag - q.log_diag)).sum(-1) + jnp.square(below).sum((1, 2))
     whitened = jnp.matmul(_row_offsets(p, q), inverse.mT, precision=HIGHEST)
     return 0.5 * (spread[:, None] + jnp.square(whitened).sum(2)).reshape(_row_shape(p, q))
 
@@ -247,11 +242,3 @@ def _log_scale(gmm: GMM) -> Array:
 def _offsets(p: GMM, q: GMM) -> Array:
     """mu_k - mu_j, (K_p, K_q, D)."""
     return p.loc[:, None] - q.loc[None]
-
-
-def _expm1_less_linear(x: Array) -> Array:
-    """e^x - 1 - x, which is not negative; near 0, where digits would cancel, x^2 / 2 (1 + x / 3 (1 + x / 4 (1 + ...)))."""
-    near = jnp.abs(x) < 0.5
-    small = jnp.where(near, x, jnp.zeros_like(x))
-    series = functools.reduce(lambda series, n: 1 + small / n * series, range(16, 2, -1), jnp.ones_like(x))
-    return jnp.where(near, 0.5 * small * small * series, jnp.expm1(x) - x)

@@ -8,12 +8,12 @@ import numpy as np
 from jax import Array
 
 from jaxgmm._gmm import GMM
-from jaxgmm._linalg import HIGHEST
+from jaxgmm._numerics.linalg import HIGHEST
 
-MAX_TURNED = 16
+MAX_ROTATED = 16
 
 
-def main_directions(fn: Callable[[Array, Array], Array], gmm: GMM, num_pilots: int) -> Array:
+def active_directions(fn: Callable[[Array, Array], Array], gmm: GMM, num_pilots: int) -> Array:
     r"""Orthogonal U (K, D, D) whose leading columns span the main directions of :math:`E[\nabla h \nabla h^T]`, per component.
 
     For any U that does not depend on the points, :math:`U \epsilon` is as standard normal as :math:`\epsilon` is, so a rough
@@ -59,4 +59,4 @@ def pivoted_reflections(matrices: Array) -> Array:
     scale = jnp.abs(matrices).max((1, 2), keepdims=True)
     matrices = matrices / jnp.where(scale > 0, scale, jnp.ones_like(scale))
     identity = jnp.broadcast_to(jnp.eye(num_dims, dtype=matrices.dtype), matrices.shape)
-    return jax.lax.fori_loop(0, min(num_dims - 1, MAX_TURNED), reflect, (matrices, identity))[1]
+    return jax.lax.fori_loop(0, min(num_dims - 1, MAX_ROTATED), reflect, (matrices, identity))[1]

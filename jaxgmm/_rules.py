@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgmm._deal import Slots, ceil_log2
+from jaxgmm._deal import Allocation, ceil_log2
 from jaxgmm._moments import check_flag, checked_int
 from jaxgmm._sobol import net, normal_from_bits, scrambled
 
@@ -85,8 +85,8 @@ class MonteCarlo:
         check_flag("variance_reduction", self.variance_reduction)
 
     def batches(self, key: Array | None, weights: Array, num_dims: int, length: int) -> tuple[int, Callable[[Array], Batch]]:
-        root = _require_key(self, key)
-        slots = Slots.deal(weights, self.n, length, in_powers_of_two=False)
+        root = required_key(self, key)
+        slots = Allocation.deal(weights, self.n, length, in_powers_of_two=False)
         size = math.ceil(self.n / slots.num_slots)
         drawn = math.ceil(size / 2) if self.antithetic else size
 
@@ -95,7 +95,7 @@ class MonteCarlo:
             nodes = jax.random.normal(jax.random.fold_in(root, index), (len(component), num_dims, drawn), weights.dtype)
             if self.antithetic:
                 nodes = jnp.concatenate([nodes, -nodes], -1)
-            return Batch(component, nodes, _even_weights(counts, nodes))
+            return Batch(component, nodes, even_weights(counts, nodes))
 
         return slots.num_batches, batch
 
@@ -141,9 +141,9 @@ class Sobol:
             raise ValueError(f"n must be at most 2**32 for Sobol' points, got {self.n}; use MonteCarlo")
 
     def batches(self, key: Array | None, weights: Array, num_dims: int, length: int) -> tuple[int, Callable[[Array], Batch]]:
-        root = _require_key(self, key)
+        root = required_key(self, key)
         num_bits = max(ceil_log2(self.n), ceil_log2(len(weights)))
-        slots = Slots.deal(weights, self.n, length, in_powers_of_two=num_dims <= MAX_DIMS_OF_WHOLE_NETS)
+        slots = Allocation.deal(weights, self.n, length, in_powers_of_two=num_dims <= MAX_DIMS_OF_WHOLE_NETS)
         low = num_bits - ceil_log2(slots.num_slots)
         directions, shift = scrambled(root, num_bits, len(weights), num_dims)
         nets = net(directions[:low], jnp.arange(2**low, dtype=np.uint32)[None]) ^ shift[:, :, None]
@@ -152,7 +152,7 @@ class Sobol:
             component, place, counts = slots.batch(index)
             offset = net(directions[low:, component], place[:, None])
             nodes = normal_from_bits(nets[component] ^ offset, weights.dtype)
-            return Batch(component, nodes, _even_weights(counts, nodes))
+            return Batch(component, nodes, even_weights(counts, nodes))
 
         return slots.num_batches, batch
 
@@ -240,7 +240,7 @@ def split_key(key: Array | None) -> tuple[Array | None, Array | None]:
     return first, second
 
 
-def _even_weights(counts: Array, nodes: Array) -> Array:
+def even_weights(counts: Array, nodes: Array) -> Array:
     """Equal weights (s, b) for the nodes (s, D, b) of components that have that many (s,) such lots."""
     size = nodes.shape[-1]
     return jnp.broadcast_to(1 / (size * counts.astype(nodes.dtype))[:, None], (len(counts), size))
@@ -272,7 +272,7 @@ def _gauss_hermite(order: int) -> tuple[np.ndarray, np.ndarray]:
     return nodes, weights / weights.sum()
 
 
-def _require_key(rule: Rule, key: Array | None) -> Array:
+def required_key(rule: Rule, key: Array | None) -> Array:
     if key is None:
         raise ValueError(f"key is None, but {rule} draws at random: pass key=jax.random.key(0), say")
     return key

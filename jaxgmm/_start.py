@@ -6,7 +6,7 @@ import numpy as np
 from jax import Array
 from jax.typing import DTypeLike
 
-from jaxgmm._linalg import pack_tril, tril_of
+from jaxgmm._numerics.linalg import pack_tril, tril_of
 
 Scales = tuple[Array, Array | None]
 

@@ -10,7 +10,7 @@ from jax import Array
 
 from jaxgmm._door import door
 from jaxgmm._gmm import GMM
-from jaxgmm._linalg import HIGHEST
+from jaxgmm._numerics.linalg import HIGHEST
 from jaxgmm._pairs import gaussian_wasserstein_squared
 
 

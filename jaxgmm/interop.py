@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from jaxgmm import _distributions
+from jaxgmm._distributions import read_distribution
 from jaxgmm._door import check_mixture
 from jaxgmm._gmm import GMM, factor_rows
 from jaxgmm._moments import check_concrete, floating_dtype, kind
@@ -71,7 +71,7 @@ def to_sklearn(gmm: GMM) -> "GaussianMixture":
     """
     check_mixture("gmm", gmm)
     check_concrete("gmm", gmm.weights, "to_sklearn")
-    sklearn_mixture = _imported("sklearn.mixture", "to_sklearn", "scikit-learn", "sklearn")
+    sklearn_mixture = imported("sklearn.mixture", "to_sklearn", "scikit-learn", "sklearn")
     weights = np.asarray(gmm.weights, np.float64)
     factors = np.asarray(gmm.scale_tril, np.float64)
     mixture = sklearn_mixture.GaussianMixture(gmm.num_components, covariance_type=gmm.covariance_type)
@@ -122,7 +122,7 @@ def from_distribution(distribution: Any, dtype: DTypeLike | None = None) -> GMM:
       >>> print(p.num_components, p.covariance_type)
       2 tied
     """
-    return _distributions.read(distribution, dtype)
+    return read_distribution(distribution, dtype)
 
 
 def to_numpyro(gmm: GMM) -> Any:
@@ -144,7 +144,7 @@ def to_numpyro(gmm: GMM) -> Any:
       -1.6118
     """
     check_mixture("gmm", gmm)
-    dist = _imported("numpyro.distributions", "to_numpyro", "NumPyro", "numpyro")
+    dist = imported("numpyro.distributions", "to_numpyro", "NumPyro", "numpyro")
     logits = jnp.maximum(gmm.logits, jnp.finfo(gmm.logits.dtype).min)  # NumPyro refuses -inf
     if gmm.off_diag is None:
         components = dist.Normal(gmm.loc, jnp.exp(gmm.log_diag)).to_event(1)
@@ -172,7 +172,7 @@ def to_distrax(gmm: GMM) -> Any:
       -1.6118
     """
     check_mixture("gmm", gmm)
-    distrax = _imported("distrax", "to_distrax", "distrax", "distrax")
+    distrax = imported("distrax", "to_distrax", "distrax", "distrax")
     if gmm.off_diag is None:
         components = distrax.Independent(distrax.Normal(gmm.loc, jnp.exp(gmm.log_diag)), 1)
     else:
@@ -199,7 +199,7 @@ def to_tfp(gmm: GMM) -> Any:
       -1.6118
     """
     check_mixture("gmm", gmm)
-    tfd = _imported("tensorflow_probability.substrates.jax.distributions", "to_tfp", "TensorFlow Probability", "tfp")
+    tfd = imported("tensorflow_probability.substrates.jax.distributions", "to_tfp", "TensorFlow Probability", "tfp")
     if gmm.off_diag is None:
         components = tfd.Independent(tfd.Normal(gmm.loc, jnp.exp(gmm.log_diag)), 1)
     else:
@@ -226,7 +226,7 @@ def from_gmmx(mixture: Any, dtype: DTypeLike | None = None) -> GMM:
       >>> from_gmmx(GaussianMixtureModelJax.create(n_components=3, n_features=2)).covariance_type
       'full'
     """
-    _check_type(mixture, "gmmx", "GaussianMixtureModelJax")
+    check_type(mixture, "gmmx", "GaussianMixtureModelJax")
     weights, means, covariances = mixture.weights.ravel(), mixture.means[0, :, :, 0], mixture.covariances.values[0]
     covariance_type = mixture.covariances.type.value
     covariances = covariances if covariance_type == "full" else covariances[:, :, 0]
@@ -253,7 +253,7 @@ def from_ott(mixture: Any, dtype: DTypeLike | None = None) -> GMM:
       >>> from_ott(GaussianMixture.from_random(jax.random.key(0), n_components=3, n_dimensions=2)).num_components
       3
     """
-    _check_type(mixture, "ott", "GaussianMixture")
+    check_type(mixture, "ott", "GaussianMixture")
     loc, triangle, logits = mixture.loc, mixture.scale_params, mixture.component_weight_ob.params
     rows, columns = np.tril_indices(loc.shape[-1])
     logits = jnp.append(logits, jnp.zeros_like(logits, shape=1))  # OTT leaves the last logit out, which is 0
@@ -263,12 +263,12 @@ def from_ott(mixture: Any, dtype: DTypeLike | None = None) -> GMM:
     return gmm
 
 
-def _check_type(mixture: Any, library: str, name: str) -> None:
+def check_type(mixture: Any, library: str, name: str) -> None:
     if not any(base.__name__ == name and base.__module__.split(".")[0] == library for base in type(mixture).__mro__):
         raise TypeError(f"mixture must be a {name} of {library}, got {kind(mixture, type(mixture).__module__)}")
 
 
-def _imported(module: str, function: str, library: str, extra: str) -> ModuleType:
+def imported(module: str, function: str, library: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:

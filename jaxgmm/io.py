@@ -20,10 +20,13 @@ from jaxgmm._gmm import GMM
 from jaxgmm._moments import kind
 
 T = TypeVar("T")
+
 Path = str | os.PathLike[str]
 
 FORMAT, VERSION = "jaxgmm", 1
+
 MAGIC = b"PK\x03\x04"
+
 FIELDS = [f"leaves.{field}" for field in ("logits", "loc", "log_diag", "off_diag")]
 
 
@@ -57,16 +60,20 @@ def save(path: Path, tree: Any) -> None:
       ...     print(np.load(pathlib.Path(folder, "p.npz"))["weights"])
       [0.5 0.5]
     """
-    path, leaves = _decoded(path), _named_leaves(tree)
-    about = {"format": FORMAT, "version": VERSION, "structure": _structure(leaves)}
-    arrays = {name: _stored(leaf) for name, leaf in leaves.items()}
+    path, leaves = _decoded(path), named_leaves(tree)
+    about = {"format": FORMAT, "version": VERSION, "structure": structure_of(leaves)}
+    arrays = {name: stored(leaf) for name, leaf in leaves.items()}
     _write_whole(os.path.realpath(path), {**about, **_moments(tree), **arrays})
 
 
 @overload
 def load(path: Path) -> GMM: ...
+
+
 @overload
 def load(path: Path, like: T) -> T: ...
+
+
 def load(path: Path, like: Any = None) -> Any:
     """What `save` has written to a file, bit for bit.
 
@@ -94,11 +101,11 @@ def load(path: Path, like: Any = None) -> Any:
       ...     print((load(pathlib.Path(folder, "p.npz")).loc == p.loc).all())
       True
     """
-    expected = None if like is None else _structure(_named_leaves(like))
+    expected = None if like is None else structure_of(named_leaves(like))
     path = _decoded(path)
     with open(path, "rb") as file:
         try:
-            archive = _Archive(file)
+            archive = Archive(file)
             return archive.mixture() if expected is None else archive.tree(like, expected)
         except ValueError as error:
             raise ValueError(f"{path} cannot be loaded: {error}") from error
@@ -113,7 +120,7 @@ def _decoded(path: Any) -> str:
         raise TypeError(f"path must be a string or a pathlib.Path, got {kind(path)}") from None
 
 
-class _Archive:
+class Archive:
     """The arrays of a file of this format and version, by their names."""
 
     def __init__(self, file: Any) -> None:
@@ -147,9 +154,9 @@ class _Archive:
         if list(dtypes) not in (FIELDS, FIELDS[:3]):
             raise ValueError(
                 "it holds no mixture, but another pytree: pass like=, a pytree of the same structure, such as "
-                f"jaxgmm.fit(..., num_steps=0) for a FitResult; its leaves are {_listed([*dtypes])}"
+                f"jaxgmm.fit(..., num_steps=0) for a FitResult; its leaves are {listed([*dtypes])}"
             )
-        leaves: list[Any] = [_typed(name, self[name], jnp.dtype(dtype)) for name, dtype in dtypes.items()]
+        leaves: list[Any] = [typed(name, self[name], jnp.dtype(dtype)) for name, dtype in dtypes.items()]
         gmm = GMM(*leaves, *[None] * (len(FIELDS) - len(leaves)))
         _check(gmm)
         if jnp.result_type(gmm.loc) != gmm.loc.dtype:
@@ -162,12 +169,12 @@ class _Archive:
         structure = self["structure"].tolist()
         if structure != expected:
             ours, theirs = ([line for line in a if line not in b] for a, b in ((expected, structure), (structure, expected)))
-            raise ValueError(f"like has {_listed(ours)}, where the file has {_listed(theirs)}")
-        leaves = [_restored(name, self[name], leaf) for name, leaf in _named_leaves(like).items()]
+            raise ValueError(f"like has {listed(ours)}, where the file has {listed(theirs)}")
+        leaves = [restored(name, self[name], leaf) for name, leaf in named_leaves(like).items()]
         return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
-def _named_leaves(tree: Any) -> dict[str, Any]:
+def named_leaves(tree: Any) -> dict[str, Any]:
     paths = jax.tree_util.tree_leaves_with_path(tree)
     named = {f"leaves{jax.tree_util.keystr(path)}": leaf for path, leaf in paths}
     if len(named) < len(paths):
@@ -175,7 +182,7 @@ def _named_leaves(tree: Any) -> dict[str, Any]:
     return named
 
 
-def _structure(leaves: dict[str, Any]) -> list[str]:
+def structure_of(leaves: dict[str, Any]) -> list[str]:
     """A name and a dtype for each leaf, or an error if it could not be stored."""
     for name, leaf in leaves.items():
         if isinstance(leaf, Tracer):
@@ -198,22 +205,22 @@ def _storage(dtype: np.dtype) -> np.dtype:
     return dtype if dtype.isbuiltin == 1 else np.dtype(f"u{dtype.itemsize}")
 
 
-def _stored(leaf: Any) -> np.ndarray:
+def stored(leaf: Any) -> np.ndarray:
     array = np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf, order="C")
     return array.view(_storage(array.dtype))
 
 
-def _typed(name: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def typed(name: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     if array.dtype != _storage(dtype):
         raise ValueError(f"{name} should be {dtype}, but is stored as {array.dtype}")
     return array.view(dtype)
 
 
-def _restored(name: str, array: np.ndarray, like: Any) -> Any:
+def restored(name: str, array: np.ndarray, like: Any) -> Any:
     """The leaf that was stored, of the kind that like is."""
     if _is_key(like):
         return jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(like))
-    array = _typed(name, array, _dtype(like))
+    array = typed(name, array, _dtype(like))
     shape = like.shape if hasattr(like, "shape") else ()
     if array.ndim != len(shape) or any(expected not in (0, got) for got, expected in zip(array.shape, shape, strict=True)):
         raise ValueError(f"{name} has shape {array.shape} in the file, and {shape} in like")
@@ -222,7 +229,7 @@ def _restored(name: str, array: np.ndarray, like: Any) -> Any:
     return jnp.asarray(array) if hasattr(like, "dtype") else array.item()
 
 
-def _listed(lines: list[str]) -> str:
+def listed(lines: list[str]) -> str:
     return ", ".join(lines[:3]) + (f" and {len(lines) - 3} more" if len(lines) > 3 else "") if lines else "nothing"
 
 

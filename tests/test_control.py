@@ -11,7 +11,7 @@ import reference
 from conftest import PAIRS, assert_within, gmm, random_mixture
 
 import jaxgmm
-from jaxgmm._control import controlled_log_density, fitted_control, simplex
+from jaxgmm._control import fitted_control_variate, log_density_with_control, simplex
 from jaxgmm._expectation import placement
 
 pytestmark = pytest.mark.long
@@ -39,8 +39,8 @@ SINGLE = [reference.Mixture(np.ones(1), mean[None], np.diag(variances)[None]) fo
 
 
 def trusted(p: jaxgmm.GMM, q: jaxgmm.GMM) -> np.ndarray:
-    integrand = controlled_log_density(p) - controlled_log_density(q)
-    return np.asarray((fitted_control(integrand, placement(p), p.loc).coefficients != 0).any(1))
+    integrand = log_density_with_control(p) - log_density_with_control(q)
+    return np.asarray((fitted_control_variate(integrand, placement(p), p.loc).coefficients != 0).any(1))
 
 
 @pytest.mark.parametrize("stretch", [0.0, 2.0, 8.0])
@@ -130,7 +130,7 @@ def test_its_mean_is_exact(covariance_type, key):
         "spherical": lambda c: c[:, 0, 0],
     }[covariance_type](random_mixture(4, 3, 6).covariances)
     q = jaxgmm.GMM.from_moments(np.full(3, 1 / 3), rng.normal(size=(3, 6)), covariances, covariance_type)
-    integrand = dataclasses.replace(controlled_log_density(q), coefficients=lambda means: means)
+    integrand = dataclasses.replace(log_density_with_control(q), coefficients=lambda means: means)
     exact = np.zeros((3, 3))
     for k in range(3):
         for j in range(3):
@@ -138,7 +138,7 @@ def test_its_mean_is_exact(covariance_type, key):
             whitened = np.linalg.solve(factor, np.column_stack([np.linalg.cholesky(p.covariances[k]), p.means[k] - q.loc[j]]))
             exact[k, j] = -3 * np.log(2 * np.pi) - np.log(np.diag(factor)).sum() - 0.5 * (whitened**2).sum()
     sampled = gmm(p)
-    control = fitted_control(integrand, placement(sampled), sampled.loc)
+    control = fitted_control_variate(integrand, placement(sampled), sampled.loc)
     np.testing.assert_allclose(jnp.where(control.coefficients == 0, 0, exact), control.coefficients, rtol=1e-12)
     nodes = jax.random.normal(key, (3, 6, 4))
     features = integrand.fn(placement(sampled)(jnp.arange(3), nodes))[1]

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from jaxgmm._linalg import inv_tril, log_det_and_mahalanobis, orthogonal_factor, pack_tril, procrustes, tril_of, unpack_tril
+from jaxgmm._numerics.linalg import (
+    inv_tril,
+    log_det_and_mahalanobis,
+    orthogonal_factor,
+    pack_tril,
+    procrustes,
+    tril_of,
+    unpack_tril,
+)
 
 
 def triangles(k: int, d: int, dtype=np.float64) -> jax.Array:

@@ -8,7 +8,7 @@ from conftest import gmm, random_mixture
 
 import jaxgmm
 from jaxgmm import _expectation
-from jaxgmm._rotation import main_directions, pivoted_reflections
+from jaxgmm._rotation import active_directions, pivoted_reflections
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -34,7 +34,7 @@ def test_the_first_points_along_the_only_direction_that_matters():
     direction = np.random.default_rng(1).normal(size=8)
     direction /= np.linalg.norm(direction)
     p = gmm(random_mixture(0, 3, 8))
-    turn = main_directions(lambda component, nodes: jax.numpy.exp(direction @ nodes[0]), p, 16)
+    turn = active_directions(lambda component, nodes: jax.numpy.exp(direction @ nodes[0]), p, 16)
     np.testing.assert_allclose(np.abs(turn[:, :, 0] @ direction), 1, rtol=1e-12)
 
 

@@ -21,12 +21,40 @@ sys.path.insert(0, str(ROOT))  # for the package of this checkout
 
 # The pages, and the modules whose names they hold; what is not private is a page by itself.
 PAGES = {
-    "Mixtures": ("_gmm", "_density", "_sampling", "_algebra", "_mixing"),
-    "Estimates of divergences": ("_divergence", "_f_divergence", "_component_information", "_estimate", "_pairwise"),
-    "Expectations and rules": ("_expectation", "_rules"),
-    "Exact values": ("_closed_form", "_pairs", "_transport"),
-    "Approximations and bounds": ("_approximations", "_bounds"),
-    "Fitting and reduction": ("_fit", "_objectives", "_reduce"),
+    "Mixtures": (
+        "_gmm",
+        "_density",
+        "_sampling",
+        "_algebra",
+        "_mixing",
+    ),
+    "Estimates of divergences": (
+        "_divergence",
+        "_f_divergence",
+        "_component_information",
+        "_estimate",
+        "_pairwise",
+    ),
+    "Expectations and rules": (
+        "_numerics.autodiff",
+        "_expectation",
+        "_rules",
+    ),
+    "Exact values": (
+        "_closed_form",
+        "_numerics.autodiff",
+        "_pairs",
+        "_transport",
+    ),
+    "Approximations and bounds": (
+        "_approximations",
+        "_bounds",
+    ),
+    "Fitting and reduction": (
+        "_fit",
+        "_objectives",
+        "_reduce",
+    ),
 }
 
 

@@ -14,9 +14,13 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours, which colour-blind eyes tell apart; in grey the line styles and markers do.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+
 LINE_STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)), (0, (1, 3)))
+
 MARKERS = ("o", "s", "^", "D", "v", "P")
+
 SHADES = ("#D9E8F2", "#A3C9E2", "#5C9FCB")  # of the first colour, from light to dark
+
 MASSES = (0.95, 0.8, 0.5)
 
 

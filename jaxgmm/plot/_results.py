@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 RULES: Mapping[str, Callable[[int], Rule]] = {"Monte Carlo": MonteCarlo, "Sobol'": Sobol}
+
 SIZES = (2**8, 2**10, 2**12, 2**14, 2**16)
 
 

@@ -1,11 +1,11 @@
-"""Batches of matrices: packed triangles, and decompositions made of products and elementwise work alone."""
+"""Batches of matrices: packed triangles, and factorisations made of products and elementwise work alone."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgmm._undivided import undivided
+from jaxgmm._numerics.autodiff import derivative_by_retracing
 
 HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -88,16 +88,16 @@ def tril_of(roots: Array) -> tuple[Array, Array]:
 def _tril_of_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     # dL = L Phi and dW = -Phi W, with Phi the lower triangle, the diagonal halved, of W d(B B^T) W^T.
     lower, inverse = tril_of(primals[0])
-    half = _matmul(_matmul(inverse, tangents[0]), _matmul(inverse, primals[0]).mT)
+    half = matmul(matmul(inverse, tangents[0]), matmul(inverse, primals[0]).mT)
     phi = jnp.tril(half + half.mT, -1) + diagonal_matrices(jnp.diagonal(half, axis1=1, axis2=2))
-    return (lower, inverse), (_matmul(lower, phi), -_matmul(phi, inverse))
+    return (lower, inverse), (matmul(lower, phi), -matmul(phi, inverse))
 
 
 @jax.custom_jvp
 def log_det_and_mahalanobis(roots: Array, offsets: Array) -> tuple[Array, Array]:
     """With S = B B^T, for roots B (R, D, m) and offsets x (R, n, D): 1/2 log det S (R,) and x^T S^-1 x (R, n)."""
     lower, inverse = tril_of(roots)
-    return _log_det_and_squares(lower, _matmul(offsets, inverse.mT))
+    return _log_det_and_squares(lower, matmul(offsets, inverse.mT))
 
 
 @log_det_and_mahalanobis.defjvp
@@ -108,10 +108,10 @@ def _log_det_and_mahalanobis_jvp(
     # derivative, which costs several more products, is not needed.
     (roots, offsets), (droots, doffsets) = primals, tangents
     lower, inverse = tril_of(roots)
-    whitened = _matmul(offsets, inverse.mT)
-    solved = _matmul(whitened, inverse)
-    dlog_det = (_matmul(inverse.mT, _matmul(inverse, roots)) * droots).sum((1, 2))
-    dsquares = (solved * doffsets).sum(2) - (_matmul(solved, droots) * _matmul(solved, roots)).sum(2)
+    whitened = matmul(offsets, inverse.mT)
+    solved = matmul(whitened, inverse)
+    dlog_det = (matmul(inverse.mT, matmul(inverse, roots)) * droots).sum((1, 2))
+    dsquares = (solved * doffsets).sum(2) - (matmul(solved, droots) * matmul(solved, roots)).sum(2)
     return _log_det_and_squares(lower, whitened), (dlog_det, 2 * dsquares)
 
 
@@ -132,18 +132,18 @@ def procrustes(a: Array, b: Array) -> Array:
 def _procrustes_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
     # Q is the best one, so how it changes does not matter.
     rotation, misfit = _misfit(*primals)
-    change = _matmul(tangents[0], rotation) - tangents[1]
+    change = matmul(tangents[0], rotation) - tangents[1]
     return jnp.square(misfit).sum((1, 2)), 2 * (misfit * change).sum((1, 2))
 
 
 def _misfit(a: Array, b: Array) -> tuple[Array, Array]:
     """The best Q, which is the orthogonal factor of A^T B, and A Q - B."""
     smallest = 1 / (_frobenius(inv_tril(a)) * _frobenius(inv_tril(b)))
-    rotation = orthogonal_factor(_matmul(a.mT, b), smallest)
-    return rotation, _matmul(a, rotation) - b
+    rotation = orthogonal_factor(matmul(a.mT, b), smallest)
+    return rotation, matmul(a, rotation) - b
 
 
-@undivided
+@derivative_by_retracing
 def orthogonal_factor(matrices: Array, smallest: Array) -> Array:
     r"""Q in the polar decomposition M = Q H of M (R, D, D), given lower bounds (R,) of the singular values of M.
 
@@ -163,7 +163,7 @@ def orthogonal_factor(matrices: Array, smallest: Array) -> Array:
         square = jnp.minimum(3 / (1 + low + low * low), 2.9)
         scale = jnp.sqrt(square)
         scaled = (0.5 * scale)[:, None, None] * x
-        x = _matmul(scaled, 3 * identity - square[:, None, None] * _matmul(x.mT, x))
+        x = matmul(scaled, 3 * identity - square[:, None, None] * matmul(x.mT, x))
         return x, 0.5 * scale * low * (3 - square * low * low)
 
     norm = _frobenius(matrices)
@@ -176,9 +176,9 @@ def _frobenius(matrices: Array) -> Array:
     return jnp.sqrt(jnp.square(matrices).sum((1, 2)))
 
 
-def _matmul(a: Array, b: Array) -> Array:
+def matmul(a: Array, b: Array) -> Array:
     return jnp.matmul(a, b, precision=HIGHEST)
 
 
 def _product(a: Array, b: Array, c: Array) -> Array:
-    return _matmul(_matmul(a, b), c)
+    return matmul(matmul(a, b), c)
