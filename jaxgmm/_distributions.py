@@ -11,8 +11,8 @@ from jax.typing import DTypeLike
 
 from jaxgmm._door import check_mixture
 from jaxgmm._gmm import GMM, concatenate
-from jaxgmm._moments import floating_dtype, kind
 from jaxgmm._numerics.linalg import pack_tril, tril_of
+from jaxgmm._validation.checks import floating_dtype, kind
 
 LIBRARIES = ("numpyro.", "distrax.", "tensorflow_probability.substrates.jax.")
 

@@ -17,18 +17,18 @@ from jax.core import Tracer
 from jax.sharding import Mesh
 
 from jaxgmm._gmm import GMM, unstacked
-from jaxgmm._moments import (
+from jaxgmm._moments import checked_weights
+from jaxgmm._rules import Rule
+from jaxgmm._validation.checks import (
     check_flag,
     check_key,
     check_positive,
     check_static,
     checked_int,
     checked_number,
-    checked_weights,
     finite_array,
     kind,
 )
-from jaxgmm._rules import Rule
 
 P = ParamSpec("P")
 

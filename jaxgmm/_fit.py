@@ -15,7 +15,7 @@ from jax import Array
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from jaxgmm._moments import check_flag, check_key, check_static, checked_int, checked_number, is_floating
+from jaxgmm._validation.checks import check_flag, check_key, check_static, checked_int, checked_number, is_floating
 
 T = TypeVar("T")
 

@@ -15,19 +15,15 @@ from numpy.typing import ArrayLike
 from jaxgmm._moments import (
     check_covariance_shape,
     check_covariance_type,
-    check_key,
-    check_positive,
     checked_data,
-    checked_int,
     checked_means,
     checked_variances,
     checked_weights,
     cholesky,
-    finite_array,
-    floating_dtype,
 )
 from jaxgmm._numerics.linalg import HIGHEST, diagonal_matrices, unpack_tril
 from jaxgmm._start import kmeans_plus_plus, pooled_scales, random_scales, residuals
+from jaxgmm._validation.checks import check_key, check_positive, checked_int, finite_array, floating_dtype
 
 
 @jax.tree_util.register_dataclass

@@ -17,8 +17,9 @@ from jaxgmm._density import log_density
 from jaxgmm._divergence import cross_entropy, jeffreys_divergence, js_divergence, kl_divergence
 from jaxgmm._door import check_arguments, door
 from jaxgmm._gmm import GMM
-from jaxgmm._moments import check_positive, check_static, checked_data, checked_int
+from jaxgmm._moments import checked_data
 from jaxgmm._rules import Rule, Sobol
+from jaxgmm._validation.checks import check_positive, check_static, checked_int
 
 FITTING_RULE = Sobol(2**12)
 

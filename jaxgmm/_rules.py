@@ -12,8 +12,8 @@ import numpy as np
 from jax import Array
 
 from jaxgmm._deal import Allocation, ceil_log2
-from jaxgmm._moments import check_flag, checked_int
 from jaxgmm._sobol import net, normal_from_bits, scrambled
+from jaxgmm._validation.checks import check_flag, checked_int
 
 
 class Batch(NamedTuple):

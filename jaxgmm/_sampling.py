@@ -10,7 +10,7 @@ from jax import Array
 from jaxgmm._door import door
 from jaxgmm._expectation import batch_length, placement
 from jaxgmm._gmm import GMM, translate
-from jaxgmm._moments import check_key
+from jaxgmm._validation.checks import check_key
 
 
 @door("num_samples")

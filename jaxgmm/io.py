@@ -17,7 +17,7 @@ from jax.core import Tracer
 
 from jaxgmm._door import check_mixture, checked_sequence
 from jaxgmm._gmm import GMM
-from jaxgmm._moments import kind
+from jaxgmm._validation.checks import kind
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxgmm._density import log_prob
 from jaxgmm._door import check_arguments
 from jaxgmm._gmm import GMM
-from jaxgmm._moments import kind
+from jaxgmm._validation.checks import kind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from jaxgmm._estimate import estimate
 from jaxgmm._fit import FitResult
 from jaxgmm._gmm import GMM
-from jaxgmm._moments import check_static, check_text, checked_int, finite_array, kind
 from jaxgmm._rules import MonteCarlo, Rule, Sobol
+from jaxgmm._validation.checks import check_static, check_text, checked_int, finite_array, kind
 from jaxgmm.plot import _drawing
 from jaxgmm.plot._drawing import COLORS, MARKERS, style
 

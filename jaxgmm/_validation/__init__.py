@@ -1,0 +1,1 @@
+"""Checks of arguments. It knows no type of the package and imports nothing of it."""
