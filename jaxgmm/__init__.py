@@ -54,12 +54,12 @@ from jaxgmm._pairs import bhattacharyya_distance as bhattacharyya_distance
 from jaxgmm._pairs import gaussian_kl as gaussian_kl
 from jaxgmm._pairs import gaussian_wasserstein_squared as gaussian_wasserstein_squared
 from jaxgmm._pairwise import pairwise as pairwise
+from jaxgmm._quadrature.deterministic import GaussHermite as GaussHermite
+from jaxgmm._quadrature.deterministic import SigmaPoints as SigmaPoints
+from jaxgmm._quadrature.monte_carlo import MonteCarlo as MonteCarlo
+from jaxgmm._quadrature.rule import Rule as Rule
+from jaxgmm._quadrature.sobol import Sobol as Sobol
 from jaxgmm._reduce import reduce as reduce
-from jaxgmm._rules import GaussHermite as GaussHermite
-from jaxgmm._rules import MonteCarlo as MonteCarlo
-from jaxgmm._rules import Rule as Rule
-from jaxgmm._rules import SigmaPoints as SigmaPoints
-from jaxgmm._rules import Sobol as Sobol
 from jaxgmm._sampling import sample as sample
 from jaxgmm._transport import mixture_wasserstein as mixture_wasserstein
 from jaxgmm.interop import from_distribution as from_distribution

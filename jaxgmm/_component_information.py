@@ -10,7 +10,8 @@ from jaxgmm._door import door
 from jaxgmm._expectation import expectation
 from jaxgmm._gmm import GMM, centred
 from jaxgmm._numerics.autodiff import not_negative
-from jaxgmm._rules import DEFAULT_RULE, Rule
+from jaxgmm._quadrature.rule import Rule
+from jaxgmm._quadrature.sobol import DEFAULT_RULE
 
 
 @door("rule", "mesh")

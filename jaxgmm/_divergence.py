@@ -15,7 +15,8 @@ from jaxgmm._expectation import controlled_expectation
 from jaxgmm._gmm import GMM, centred
 from jaxgmm._numerics.autodiff import at_most
 from jaxgmm._numerics.special import log_mean_with_one
-from jaxgmm._rules import DEFAULT_RULE, Rule, split_key
+from jaxgmm._quadrature.rule import Rule, split_key
+from jaxgmm._quadrature.sobol import DEFAULT_RULE
 
 LogDensity = Callable[[Array], Array]
 

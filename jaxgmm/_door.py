@@ -18,7 +18,7 @@ from jax.sharding import Mesh
 
 from jaxgmm._gmm import GMM, unstacked
 from jaxgmm._moments import checked_weights
-from jaxgmm._rules import Rule
+from jaxgmm._quadrature.rule import Rule
 from jaxgmm._validation.checks import (
     check_flag,
     check_key,

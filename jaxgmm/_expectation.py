@@ -18,8 +18,9 @@ from jaxgmm._door import check_arguments
 from jaxgmm._gmm import GMM
 from jaxgmm._numerics.autodiff import captured_as_arguments, derivative_by_retracing
 from jaxgmm._numerics.linalg import HIGHEST
+from jaxgmm._quadrature.rule import Rule
+from jaxgmm._quadrature.sobol import DEFAULT_RULE, MAX_DIMS_OF_WHOLE_NETS, Sobol
 from jaxgmm._rotation import active_directions
-from jaxgmm._rules import DEFAULT_RULE, MAX_DIMS_OF_WHOLE_NETS, Rule, Sobol
 
 T = TypeVar("T")
 

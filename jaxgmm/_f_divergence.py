@@ -15,7 +15,9 @@ from jaxgmm._door import door
 from jaxgmm._expectation import expectation
 from jaxgmm._gmm import GMM, centred
 from jaxgmm._numerics.autodiff import at_most
-from jaxgmm._rules import DEFAULT_RULE, Rule, SigmaPoints, split_key
+from jaxgmm._quadrature.deterministic import SigmaPoints
+from jaxgmm._quadrature.rule import Rule, split_key
+from jaxgmm._quadrature.sobol import DEFAULT_RULE
 
 T = TypeVar("T")
 

@@ -18,7 +18,8 @@ from jaxgmm._divergence import cross_entropy, jeffreys_divergence, js_divergence
 from jaxgmm._door import check_arguments, door
 from jaxgmm._gmm import GMM
 from jaxgmm._moments import checked_data
-from jaxgmm._rules import Rule, Sobol
+from jaxgmm._quadrature.rule import Rule
+from jaxgmm._quadrature.sobol import Sobol
 from jaxgmm._validation.checks import check_positive, check_static, checked_int
 
 FITTING_RULE = Sobol(2**12)

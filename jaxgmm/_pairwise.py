@@ -17,7 +17,8 @@ from jaxgmm._door import door
 from jaxgmm._f_divergence import hellinger_distance, total_variation
 from jaxgmm._gmm import GMM
 from jaxgmm._mixing import stack
-from jaxgmm._rules import DEFAULT_RULE, Rule
+from jaxgmm._quadrature.rule import Rule
+from jaxgmm._quadrature.sobol import DEFAULT_RULE
 from jaxgmm._transport import mixture_wasserstein
 
 SYMMETRIC = (

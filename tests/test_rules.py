@@ -9,7 +9,7 @@ import scipy
 from scipy.stats import kstest, norm, qmc
 
 import jaxgmm
-from jaxgmm import _sobol
+from jaxgmm._quadrature import digital_nets
 
 RULES = [jaxgmm.MonteCarlo, jaxgmm.Sobol]
 
@@ -46,9 +46,9 @@ def test_directions_are_those_of_scipy():
     """Its file and its public generator agree, in every dimension; fails when the file moves, and jaxgmm then starts slower."""
     table = pathlib.Path(scipy.__file__).parent / "stats" / "_sobol_direction_numbers.npz"
     for num_dims, num_bits in ((1, 20), (5, 20), (qmc.Sobol.MAXDIM, 8)):
-        from_points = _sobol.directions_from_points(num_dims, num_bits)
-        np.testing.assert_array_equal(_sobol.directions_from_table(table, num_dims)[:num_bits], from_points)
-        np.testing.assert_array_equal(_sobol.directions_of(num_dims, num_bits), from_points)
+        from_points = digital_nets.directions_from_points(num_dims, num_bits)
+        np.testing.assert_array_equal(digital_nets.directions_from_table(table, num_dims)[:num_bits], from_points)
+        np.testing.assert_array_equal(digital_nets.directions_of(num_dims, num_bits), from_points)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -98,9 +98,9 @@ def test_sobol_points_are_a_net(key):
 
 
 def test_direction_numbers_are_those_of_joe_and_kuo():
-    points = np.asarray(_sobol.net(jnp.asarray(_sobol.directions_of(7, 6))[:, None, :], jnp.arange(64, dtype=np.uint32)[None]))[
-        0
-    ].T
+    points = np.asarray(
+        digital_nets.net(jnp.asarray(digital_nets.directions_of(7, 6))[:, None, :], jnp.arange(64, dtype=np.uint32)[None])
+    )[0].T
     expected = qmc.Sobol(7, scramble=False, bits=32).random(64)
     assert {tuple(row) for row in points / 2.0**32} == {tuple(row) for row in expected}
 
@@ -110,8 +110,8 @@ def test_every_bit_is_scrambled():
     keys = jax.random.split(jax.random.key(4), 2000)
 
     def point(key):
-        directions, shift = _sobol.scrambled(key, 6, 1, 2)
-        return _sobol.net(directions, jnp.array([[37]], np.uint32))[..., 0] ^ shift
+        directions, shift = digital_nets.scrambled(key, 6, 1, 2)
+        return digital_nets.net(directions, jnp.array([[37]], np.uint32))[..., 0] ^ shift
 
     words = np.asarray(jax.vmap(point)(keys))
     bits = (words[..., None] >> np.arange(32, dtype=np.uint32)) & 1
@@ -120,7 +120,7 @@ def test_every_bit_is_scrambled():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_no_infinity_at_the_ends(dtype):
-    ends = _sobol.normal_from_bits(jnp.array([0, 2**32 - 1, 2**31 - 1, 2**31], np.uint32), dtype)
+    ends = digital_nets.normal_from_bits(jnp.array([0, 2**32 - 1, 2**31 - 1, 2**31], np.uint32), dtype)
     assert ends.dtype == dtype
     np.testing.assert_allclose(ends[0], -ends[1], rtol=1e-6)
     kept = 23 if dtype == np.float32 else 32

@@ -38,7 +38,10 @@ PAGES = {
     "Expectations and rules": (
         "_numerics.autodiff",
         "_expectation",
-        "_rules",
+        "_quadrature.rule",
+        "_quadrature.monte_carlo",
+        "_quadrature.sobol",
+        "_quadrature.deterministic",
     ),
     "Exact values": (
         "_closed_form",

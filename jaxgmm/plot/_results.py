@@ -11,7 +11,9 @@ from numpy.typing import ArrayLike
 from jaxgmm._estimate import estimate
 from jaxgmm._fit import FitResult
 from jaxgmm._gmm import GMM
-from jaxgmm._rules import MonteCarlo, Rule, Sobol
+from jaxgmm._quadrature.monte_carlo import MonteCarlo
+from jaxgmm._quadrature.rule import Rule
+from jaxgmm._quadrature.sobol import Sobol
 from jaxgmm._validation.checks import check_static, check_text, checked_int, finite_array, kind
 from jaxgmm.plot import _drawing
 from jaxgmm.plot._drawing import COLORS, MARKERS, style

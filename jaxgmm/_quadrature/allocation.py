@@ -1,4 +1,4 @@
-"""Points where they matter: a total of points dealt to the components of a mixture, by their weights."""
+"""Split a budget of points over the components of a mixture."""
 
 import math
 from typing import NamedTuple

@@ -1,0 +1,76 @@
+"""Scrambled Sobol' points."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxgmm._quadrature.allocation import Allocation, ceil_log2
+from jaxgmm._quadrature.digital_nets import net, normal_from_bits, scrambled
+from jaxgmm._quadrature.rule import Batch, even_weights, required_key
+from jaxgmm._validation.checks import check_flag, checked_int
+
+MAX_DIMS_OF_WHOLE_NETS = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Sobol:
+    r"""Scrambled Sobol' points through the inverse normal distribution function, :math:`\omega_i = 1/n`.
+
+    Every component gets its own scrambling (a random linear scrambling and a digital shift, both drawn from the
+    key), so a single point is uniformly distributed and the rule is unbiased for every key. For smooth integrands in few
+    effective dimensions the variance falls nearly as 1/n^3, and it is rarely above that of `MonteCarlo`.
+
+    Args:
+      n: the total number of points, at least 1, rounded up to a power of two. It is split over the components of the sampled
+        mixture by their weights, none getting less than about a quarter of an even share; in up to 4 dimensions in powers of
+        two, as there the balance of a whole net is worth more than the right share.
+      variance_reduction: whether divergences may go beyond the points, where it pays: subtract a control variate, whose mean is
+        known, and turn the normals towards where the integrand moves most. It never biases; without it a program is smaller and
+        compiles sooner.
+
+    Raises:
+      TypeError: n is not an integer, or variance_reduction is not a bool.
+      ValueError: n is less than 1, or more than 2**32.
+
+    Example:
+      >>> Sobol(2**14)
+      Sobol(n=16384, variance_reduction=True)
+
+    References:
+      Joe and Kuo, Constructing Sobol' sequences with better two-dimensional projections, SIAM J. Sci. Comput. 30
+      (2008), for the direction numbers. Matousek, On the L2-discrepancy for anchored boxes, J. Complexity 14
+      (1998), for the scrambling.
+    """
+
+    n: int
+    variance_reduction: bool = True
+    is_random: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "n", checked_int("n", self.n, at_most=2**64))
+        check_flag("variance_reduction", self.variance_reduction)
+        if self.n > 2**32:
+            raise ValueError(f"n must be at most 2**32 for Sobol' points, got {self.n}; use MonteCarlo")
+
+    def batches(self, key: Array | None, weights: Array, num_dims: int, length: int) -> tuple[int, Callable[[Array], Batch]]:
+        root = required_key(self, key)
+        num_bits = max(ceil_log2(self.n), ceil_log2(len(weights)))
+        slots = Allocation.deal(weights, self.n, length, in_powers_of_two=num_dims <= MAX_DIMS_OF_WHOLE_NETS)
+        low = num_bits - ceil_log2(slots.num_slots)
+        directions, shift = scrambled(root, num_bits, len(weights), num_dims)
+        nets = net(directions[:low], jnp.arange(2**low, dtype=np.uint32)[None]) ^ shift[:, :, None]
+
+        def batch(index: Array) -> Batch:
+            component, place, counts = slots.batch(index)
+            offset = net(directions[low:, component], place[:, None])
+            nodes = normal_from_bits(nets[component] ^ offset, weights.dtype)
+            return Batch(component, nodes, even_weights(counts, nodes))
+
+        return slots.num_batches, batch
+
+
+DEFAULT_RULE = Sobol(2**14)
