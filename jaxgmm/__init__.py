@@ -1,13 +1,6 @@
 """Divergences between Gaussian mixtures, with error bars, and gradients that are right in every parameter."""
 
 from jaxgmm import plot as plot
-from jaxgmm._algebra import affine as affine
-from jaxgmm._algebra import condition as condition
-from jaxgmm._algebra import convolve as convolve
-from jaxgmm._algebra import marginal as marginal
-from jaxgmm._algebra import mixture_covariance as mixture_covariance
-from jaxgmm._algebra import mixture_mean as mixture_mean
-from jaxgmm._algebra import product as product
 from jaxgmm._approximations import kl_matched as kl_matched
 from jaxgmm._approximations import kl_moment_matched as kl_moment_matched
 from jaxgmm._approximations import kl_product as kl_product
@@ -21,10 +14,6 @@ from jaxgmm._closed_form import log_l2_distance as log_l2_distance
 from jaxgmm._closed_form import mmd as mmd
 from jaxgmm._component_information import classification_entropy as classification_entropy
 from jaxgmm._component_information import component_information as component_information
-from jaxgmm._density import component_log_prob as component_log_prob
-from jaxgmm._density import log_density as log_density
-from jaxgmm._density import log_prob as log_prob
-from jaxgmm._density import responsibilities as responsibilities
 from jaxgmm._divergence import cross_entropy as cross_entropy
 from jaxgmm._divergence import entropy as entropy
 from jaxgmm._divergence import jeffreys_divergence as jeffreys_divergence
@@ -39,15 +28,27 @@ from jaxgmm._f_divergence import renyi_divergence as renyi_divergence
 from jaxgmm._f_divergence import total_variation as total_variation
 from jaxgmm._fit import FitResult as FitResult
 from jaxgmm._fit import fit as fit
-from jaxgmm._gmm import GMM as GMM
-from jaxgmm._mixing import mixture_of as mixture_of
-from jaxgmm._mixing import stack as stack
+from jaxgmm._mixture.algebra import affine as affine
+from jaxgmm._mixture.algebra import condition as condition
+from jaxgmm._mixture.algebra import convolve as convolve
+from jaxgmm._mixture.algebra import marginal as marginal
+from jaxgmm._mixture.algebra import mixture_covariance as mixture_covariance
+from jaxgmm._mixture.algebra import mixture_mean as mixture_mean
+from jaxgmm._mixture.algebra import product as product
+from jaxgmm._mixture.combine import mixture_of as mixture_of
+from jaxgmm._mixture.combine import stack as stack
+from jaxgmm._mixture.density import component_log_prob as component_log_prob
+from jaxgmm._mixture.density import log_density as log_density
+from jaxgmm._mixture.density import log_prob as log_prob
+from jaxgmm._mixture.density import negative_log_likelihood as negative_log_likelihood
+from jaxgmm._mixture.density import responsibilities as responsibilities
+from jaxgmm._mixture.gmm import GMM as GMM
+from jaxgmm._mixture.sampling import sample as sample
 from jaxgmm._objectives import cross_entropy_loss as cross_entropy_loss
 from jaxgmm._objectives import forward_kl_loss as forward_kl_loss
 from jaxgmm._objectives import jeffreys_loss as jeffreys_loss
 from jaxgmm._objectives import js_loss as js_loss
 from jaxgmm._objectives import likelihood_loss as likelihood_loss
-from jaxgmm._objectives import negative_log_likelihood as negative_log_likelihood
 from jaxgmm._objectives import reverse_kl_loss as reverse_kl_loss
 from jaxgmm._objectives import scale_floor as scale_floor
 from jaxgmm._pairs import bhattacharyya_distance as bhattacharyya_distance
@@ -60,7 +61,6 @@ from jaxgmm._quadrature.monte_carlo import MonteCarlo as MonteCarlo
 from jaxgmm._quadrature.rule import Rule as Rule
 from jaxgmm._quadrature.sobol import Sobol as Sobol
 from jaxgmm._reduce import reduce as reduce
-from jaxgmm._sampling import sample as sample
 from jaxgmm._transport import mixture_wasserstein as mixture_wasserstein
 from jaxgmm.interop import from_distribution as from_distribution
 from jaxgmm.interop import from_gmmx as from_gmmx

@@ -5,9 +5,11 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxgmm._door import door
-from jaxgmm._gmm import GMM, centred
-from jaxgmm._numerics.linalg import HIGHEST, pack_tril, tril_of
-from jaxgmm._pairs import component_kl, component_overlaps, midpoint
+from jaxgmm._mixture.algebra import moment_matched
+from jaxgmm._mixture.combine import centred, midpoint
+from jaxgmm._mixture.components import component_kl, component_overlaps
+from jaxgmm._mixture.gmm import GMM
+from jaxgmm._numerics.linalg import HIGHEST
 
 
 @door()
@@ -145,18 +147,3 @@ def mean_log_mixture(p: GMM, q: GMM, log_kernel: Array) -> Array:
     r""":math:`\sum_k \pi_k \log \sum_j \omega_j e^{c_{kj}}` for c (K_p, K_q), which all of these and most bounds are made of."""
     log_means = jax.nn.logsumexp(jax.nn.log_softmax(q.logits)[None] + log_kernel, axis=1)
     return jnp.vdot(p.weights, jnp.where(p.weights > 0, log_means, 0), precision=HIGHEST)  # 0 log 0 is 0
-
-
-def moment_matched(gmm: GMM) -> GMM:
-    """One Gaussian with the mean and the covariance of a mixture."""
-    mean = jnp.matmul(gmm.weights, gmm.loc, precision=HIGHEST)
-    # The covariance, sum_k pi_k (L_k L_k^T + (mu_k - mean) (mu_k - mean)^T), has these roots side by side.
-    root_weights = jnp.exp(0.5 * jax.nn.log_softmax(gmm.logits))
-    between = (root_weights[:, None] * (gmm.loc - mean[None])).T
-    if gmm.off_diag is None:
-        variances = jnp.matmul(gmm.weights, jnp.broadcast_to(jnp.exp(2 * gmm.log_diag), gmm.loc.shape), precision=HIGHEST)
-        within = jnp.diag(jnp.sqrt(variances))
-    else:
-        within = (root_weights[:, None, None] * gmm.scale_tril).transpose(1, 0, 2).reshape(gmm.num_dims, -1)
-    log_diag, off_diag = pack_tril(tril_of(jnp.concatenate([within, between], axis=1)[None])[0])
-    return GMM(jnp.zeros_like(gmm.logits[:1]), mean[None], log_diag, off_diag)

@@ -8,11 +8,13 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxgmm._approximations import mean_log_mixture, moment_matched
+from jaxgmm._approximations import mean_log_mixture
 from jaxgmm._door import door
-from jaxgmm._gmm import GMM, centred
+from jaxgmm._mixture.algebra import moment_matched
+from jaxgmm._mixture.combine import centred, midpoint, midpoint_log_weights
+from jaxgmm._mixture.components import component_entropy, component_kl, component_overlaps
+from jaxgmm._mixture.gmm import GMM
 from jaxgmm._numerics.linalg import HIGHEST
-from jaxgmm._pairs import component_entropy, component_kl, component_overlaps, midpoint, midpoint_log_weights
 
 MAX_ALTERNATIONS = 1000
 

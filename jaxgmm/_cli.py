@@ -16,9 +16,9 @@ import numpy as np
 
 import jaxgmm
 from jaxgmm._example import demo
-from jaxgmm._gmm import GMM
 from jaxgmm._measures import MEASURES, numbers_of
-from jaxgmm._moments import COVARIANCE_TYPES
+from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.moments import COVARIANCE_TYPES
 from jaxgmm._table import is_saved_mixture, read_points
 
 PATIENCE = 2.0  # seconds without a word

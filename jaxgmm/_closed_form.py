@@ -9,10 +9,11 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxgmm._door import door
-from jaxgmm._gmm import GMM
+from jaxgmm._mixture.combine import midpoint, midpoint_log_weights
+from jaxgmm._mixture.components import component_overlaps
+from jaxgmm._mixture.gmm import GMM
 from jaxgmm._numerics.autodiff import not_negative
 from jaxgmm._numerics.linalg import diagonal_matrices, pack_tril, tril_of
-from jaxgmm._pairs import component_overlaps, midpoint, midpoint_log_weights
 
 
 @door()

@@ -5,10 +5,11 @@ import jax.numpy as jnp
 from jax import Array
 from jax.sharding import Mesh
 
-from jaxgmm._density import component_log_densities
 from jaxgmm._door import door
 from jaxgmm._expectation import expectation
-from jaxgmm._gmm import GMM, centred
+from jaxgmm._mixture.combine import centred
+from jaxgmm._mixture.density import component_log_densities
+from jaxgmm._mixture.gmm import GMM
 from jaxgmm._numerics.autodiff import not_negative
 from jaxgmm._quadrature.rule import Rule
 from jaxgmm._quadrature.sobol import DEFAULT_RULE

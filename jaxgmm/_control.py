@@ -9,8 +9,8 @@ import numpy as np
 from jax import Array
 from jax.typing import DTypeLike
 
-from jaxgmm._density import component_log_densities
-from jaxgmm._gmm import GMM
+from jaxgmm._mixture.density import component_log_densities
+from jaxgmm._mixture.gmm import GMM
 from jaxgmm._numerics.linalg import HIGHEST
 
 

@@ -10,7 +10,8 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from jaxgmm._door import check_mixture
-from jaxgmm._gmm import GMM, concatenate
+from jaxgmm._mixture.combine import concatenate
+from jaxgmm._mixture.gmm import GMM
 from jaxgmm._numerics.linalg import pack_tril, tril_of
 from jaxgmm._validation.checks import floating_dtype, kind
 

@@ -9,10 +9,11 @@ from jax import Array
 from jax.sharding import Mesh
 
 from jaxgmm._control import Integrand, log_density_with_control, without_control
-from jaxgmm._density import log_density
 from jaxgmm._door import door
 from jaxgmm._expectation import controlled_expectation
-from jaxgmm._gmm import GMM, centred
+from jaxgmm._mixture.combine import centred
+from jaxgmm._mixture.density import log_density
+from jaxgmm._mixture.gmm import GMM
 from jaxgmm._numerics.autodiff import at_most
 from jaxgmm._numerics.special import log_mean_with_one
 from jaxgmm._quadrature.rule import Rule, split_key

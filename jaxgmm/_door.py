@@ -16,8 +16,8 @@ from jax import Array
 from jax.core import Tracer
 from jax.sharding import Mesh
 
-from jaxgmm._gmm import GMM, unstacked
-from jaxgmm._moments import checked_weights
+from jaxgmm._mixture.gmm import GMM, unstacked
+from jaxgmm._mixture.moments import checked_weights
 from jaxgmm._quadrature.rule import Rule
 from jaxgmm._validation.checks import (
     check_flag,

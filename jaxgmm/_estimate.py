@@ -13,7 +13,7 @@ from jax import Array
 from jax.core import Tracer
 
 from jaxgmm._door import check_arguments, check_mixture
-from jaxgmm._gmm import GMM
+from jaxgmm._mixture.gmm import GMM
 from jaxgmm._quadrature.rule import Rule
 from jaxgmm._quadrature.sobol import DEFAULT_RULE, Sobol
 from jaxgmm._validation.checks import check_static, checked_int, checked_number

@@ -15,7 +15,8 @@ from jax.sharding import Mesh, PartitionSpec
 
 from jaxgmm._control import Integrand, fitted_control_variate
 from jaxgmm._door import check_arguments
-from jaxgmm._gmm import GMM
+from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.placement import batch_length, placement
 from jaxgmm._numerics.autodiff import captured_as_arguments, derivative_by_retracing
 from jaxgmm._numerics.linalg import HIGHEST
 from jaxgmm._quadrature.rule import Rule
@@ -114,20 +115,6 @@ def _may_reduce(gmm: GMM, rule: Rule) -> bool:
     return gmm.num_dims > MAX_DIMS_OF_WHOLE_NETS and getattr(rule, "variance_reduction", True)
 
 
-def placement(gmm: GMM, turn: Array | None = None) -> Callable[[Array, Array], Array]:
-    """Components (s,) and their standard normals (s, D, b) -> points mu_k + L_k U_k eps, (s b, D)."""
-    diagonal = gmm.off_diag is None
-    scale = jnp.broadcast_to(jnp.exp(gmm.log_diag), gmm.loc.shape) if diagonal else gmm.scale_tril
-    scale = scale if turn is None else jnp.matmul(scale, turn, precision=HIGHEST)
-
-    def place(component: Array, nodes: Array) -> Array:
-        of_slots = scale[component]
-        scaled = of_slots[:, :, None] * nodes if diagonal else jnp.matmul(of_slots, nodes, precision=HIGHEST)
-        return (gmm.loc[component][:, :, None] + scaled).transpose(0, 2, 1).reshape(-1, gmm.num_dims)
-
-    return place
-
-
 def weighted_sum(weights: Array, values: Array) -> Array:
     """Weights (n,) and values (n, ...) -> their product (...)."""
     return jnp.einsum("n...,n->...", values, weights.astype(values.dtype), precision=HIGHEST)
@@ -201,9 +188,3 @@ def _loop(indices: Array, contribution: Callable[[Array], T]) -> T:
         return (new_sums, jax.tree.map(error, new_sums, sums, terms)), None
 
     return jax.lax.scan(add, (zeros, zeros), indices)[0][0]
-
-
-def batch_length(gmm: GMM) -> int:
-    """Points in a batch, such that the whitened points of all components stay in cache; diagonal ones are not stored."""
-    stored = gmm.num_components * gmm.num_dims / (4 if gmm.off_diag is None else 1)
-    return int(min(2048, max(256, 2**20 / stored)))

@@ -9,11 +9,12 @@ import jax.numpy as jnp
 from jax import Array
 from jax.sharding import Mesh
 
-from jaxgmm._density import log_density
 from jaxgmm._divergence import kl_divergence
 from jaxgmm._door import door
 from jaxgmm._expectation import expectation
-from jaxgmm._gmm import GMM, centred
+from jaxgmm._mixture.combine import centred
+from jaxgmm._mixture.density import log_density
+from jaxgmm._mixture.gmm import GMM
 from jaxgmm._numerics.autodiff import at_most
 from jaxgmm._quadrature.deterministic import SigmaPoints
 from jaxgmm._quadrature.rule import Rule, split_key

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 import jaxgmm
-from jaxgmm._gmm import GMM
+from jaxgmm._mixture.gmm import GMM
 
 
 @dataclasses.dataclass(frozen=True)

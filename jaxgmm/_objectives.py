@@ -13,11 +13,11 @@ import optax
 from jax import Array
 from numpy.typing import ArrayLike
 
-from jaxgmm._density import log_density
 from jaxgmm._divergence import cross_entropy, jeffreys_divergence, js_divergence, kl_divergence
-from jaxgmm._door import check_arguments, door
-from jaxgmm._gmm import GMM
-from jaxgmm._moments import checked_data
+from jaxgmm._door import check_arguments
+from jaxgmm._mixture.density import negative_log_likelihood
+from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.moments import checked_data
 from jaxgmm._quadrature.rule import Rule
 from jaxgmm._quadrature.sobol import Sobol
 from jaxgmm._validation.checks import check_positive, check_static, checked_int
@@ -233,33 +233,6 @@ def scale_floor(min_scale: float) -> optax.GradientTransformation:
         return jax.tree.map(stop_at_floor, updates, params, is_leaf=lambda node: isinstance(node, GMM))
 
     return optax.stateless(stopped)
-
-
-@door()
-def negative_log_likelihood(gmm: GMM, x: ArrayLike) -> Array:
-    r"""The mean negative log-likelihood of points under a mixture.
-
-    .. math:: -\frac1n \sum_i \log p(x_i)
-
-    Args:
-      gmm: the mixture.
-      x: points (..., D).
-
-    Returns:
-      A scalar, in nats for a point; scikit-learn's ``score`` with the other sign.
-
-    Raises:
-      TypeError, ValueError: gmm is not a mixture, x has another dimension or no points, or either holds NaN or infinity.
-
-    Example:
-      >>> p = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
-      >>> print(f"{negative_log_likelihood(p, [[-1.0], [1.0]]):.3f}")
-      1.419
-    """
-    x = jnp.asarray(x)
-    if not x.size:
-        raise ValueError(f"x of shape {x.shape} has no points, so there is no mean")
-    return -log_density(gmm)(x).mean()
 
 
 def _reverse_kl(key: Array, p: GMM, q: GMM, rule: Rule, path_gradient: bool) -> Array:

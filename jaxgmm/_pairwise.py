@@ -15,8 +15,8 @@ from jaxgmm._closed_form import cauchy_schwarz_divergence, l2_distance, log_l2_d
 from jaxgmm._divergence import jeffreys_divergence, js_divergence
 from jaxgmm._door import door
 from jaxgmm._f_divergence import hellinger_distance, total_variation
-from jaxgmm._gmm import GMM
-from jaxgmm._mixing import stack
+from jaxgmm._mixture.combine import stack
+from jaxgmm._mixture.gmm import GMM
 from jaxgmm._quadrature.rule import Rule
 from jaxgmm._quadrature.sobol import DEFAULT_RULE
 from jaxgmm._transport import mixture_wasserstein

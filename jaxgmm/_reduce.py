@@ -12,7 +12,7 @@ from jax import Array
 
 from jaxgmm._door import check_arguments
 from jaxgmm._fit import fit
-from jaxgmm._gmm import GMM
+from jaxgmm._mixture.gmm import GMM
 from jaxgmm._validation.checks import check_concrete, check_static, checked_int
 
 

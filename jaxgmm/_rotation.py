@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgmm._gmm import GMM
+from jaxgmm._mixture.gmm import GMM
 from jaxgmm._numerics.linalg import HIGHEST
 
 MAX_ROTATED = 16

@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from jaxgmm._door import door
-from jaxgmm._gmm import GMM
+from jaxgmm._mixture.gmm import GMM
 from jaxgmm._numerics.linalg import HIGHEST
 from jaxgmm._pairs import gaussian_wasserstein_squared
 

@@ -11,7 +11,7 @@ from jax.typing import DTypeLike
 
 from jaxgmm._distributions import read_distribution
 from jaxgmm._door import check_mixture
-from jaxgmm._gmm import GMM, factor_rows
+from jaxgmm._mixture.gmm import GMM, factor_rows
 from jaxgmm._validation.checks import check_concrete, floating_dtype, kind
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import numpy as np
 from jax.core import Tracer
 
 from jaxgmm._door import check_mixture, checked_sequence
-from jaxgmm._gmm import GMM
+from jaxgmm._mixture.gmm import GMM
 from jaxgmm._validation.checks import kind
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from conftest import PAIRS, assert_within, gmm, random_mixture
 
 import jaxgmm
 from jaxgmm._control import fitted_control_variate, log_density_with_control, simplex
-from jaxgmm._expectation import placement
+from jaxgmm._mixture.placement import placement
 
 pytestmark = pytest.mark.long
 

@@ -14,7 +14,7 @@ from conftest import PAIRS, assert_within, gmm, random_mixture
 from scipy.special import logsumexp, ndtr
 
 import jaxgmm
-from jaxgmm._sampling import _keeping_quantiles_on_the_line
+from jaxgmm._mixture.sampling import _keeping_quantiles_on_the_line
 
 pytestmark = pytest.mark.long
 

@@ -22,11 +22,11 @@ sys.path.insert(0, str(ROOT))  # for the package of this checkout
 # The pages, and the modules whose names they hold; what is not private is a page by itself.
 PAGES = {
     "Mixtures": (
-        "_gmm",
-        "_density",
-        "_sampling",
-        "_algebra",
-        "_mixing",
+        "_mixture.gmm",
+        "_mixture.combine",
+        "_mixture.density",
+        "_mixture.sampling",
+        "_mixture.algebra",
     ),
     "Estimates of divergences": (
         "_divergence",
@@ -37,6 +37,7 @@ PAGES = {
     ),
     "Expectations and rules": (
         "_numerics.autodiff",
+        "_mixture.placement",
         "_expectation",
         "_quadrature.rule",
         "_quadrature.monte_carlo",
@@ -46,15 +47,19 @@ PAGES = {
     "Exact values": (
         "_closed_form",
         "_numerics.autodiff",
+        "_mixture.combine",
+        "_mixture.components",
         "_pairs",
         "_transport",
     ),
     "Approximations and bounds": (
+        "_mixture.algebra",
         "_approximations",
         "_bounds",
     ),
     "Fitting and reduction": (
         "_fit",
+        "_mixture.density",
         "_objectives",
         "_reduce",
     ),

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxgmm._density import log_prob
 from jaxgmm._door import check_arguments
-from jaxgmm._gmm import GMM
+from jaxgmm._mixture.density import log_prob
+from jaxgmm._mixture.gmm import GMM
 from jaxgmm._validation.checks import kind
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxgmm._gmm import GMM
+from jaxgmm._mixture.gmm import GMM
 from jaxgmm._validation.checks import check_text
 from jaxgmm.plot import _drawing
 from jaxgmm.plot._drawing import COLORS, SHADES, log_densities, nodes, style

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from jaxgmm._estimate import estimate
 from jaxgmm._fit import FitResult
-from jaxgmm._gmm import GMM
+from jaxgmm._mixture.gmm import GMM
 from jaxgmm._quadrature.monte_carlo import MonteCarlo
 from jaxgmm._quadrature.rule import Rule
 from jaxgmm._quadrature.sobol import Sobol

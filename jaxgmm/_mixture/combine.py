@@ -1,4 +1,4 @@
-"""Several mixtures as one: their mixture, and a stack of them."""
+"""Several mixtures as one: translated, concatenated, mixed and stacked."""
 
 import dataclasses
 import math
@@ -7,10 +7,60 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from jax.typing import ArrayLike
 
 from jaxgmm._door import door
-from jaxgmm._gmm import GMM, concatenate, unstacked, with_common_structure
+from jaxgmm._mixture.gmm import GMM, unstacked
+
+
+def centred(p: GMM, q: GMM) -> tuple[GMM, GMM]:
+    """Both mixtures moved so that the mean of p is at the origin, which changes no divergence and saves digits."""
+    centre = jax.lax.stop_gradient(p.weights @ p.loc)
+    return translate(p, -centre), translate(q, -centre)
+
+
+def translate(gmm: GMM, shift: Array) -> GMM:
+    """The mixture moved by a vector (D,)."""
+    return dataclasses.replace(gmm, loc=gmm.loc + shift[None, :])
+
+
+def concatenate(gmms: Sequence[GMM], log_weights: Array) -> GMM:
+    """The mixture of mixtures with these log-weights (n,): the components of each in turn."""
+    parts = [
+        dataclasses.replace(gmm, logits=jax.nn.log_softmax(gmm.logits) + log_weights[i])
+        for i, gmm in enumerate(with_common_structure(gmms))
+    ]
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
+
+
+def with_common_structure(gmms: Sequence[GMM]) -> list[GMM]:
+    """The same mixtures with a row for each component, in the least restricted covariance type among them."""
+    full = any(gmm.off_diag is not None for gmm in gmms)
+    num_dims = gmms[0].num_dims
+    columns = num_dims if full else max(gmm.log_diag.shape[1] for gmm in gmms)
+
+    def in_type(gmm: GMM) -> GMM:
+        log_diag = jnp.broadcast_to(gmm.log_diag, (gmm.num_components, columns))
+        if not full:
+            return dataclasses.replace(gmm, log_diag=log_diag)
+        off_diag = jnp.zeros_like(gmm.loc, shape=(1, num_dims * (num_dims - 1) // 2)) if gmm.off_diag is None else gmm.off_diag
+        off_diag = jnp.broadcast_to(off_diag, (gmm.num_components, off_diag.shape[1]))
+        return dataclasses.replace(gmm, log_diag=log_diag, off_diag=off_diag)
+
+    return [in_type(gmm) for gmm in gmms]
+
+
+def midpoint(p: GMM, q: GMM) -> GMM:
+    """The mixture p / 2 + q / 2: the components of p, then those of q."""
+    return concatenate((p, q), jnp.full_like(p.loc, -math.log(2), shape=(2,)))
+
+
+def midpoint_log_weights(p: GMM, q: GMM) -> tuple[Array, Array]:
+    """The log-weights (K_p + K_q,) with which the components of both make p, and those with which they make q."""
+    absent_p, absent_q = (jnp.full_like(gmm.logits, -jnp.inf) for gmm in (p, q))
+    log_p, log_q = jax.nn.log_softmax(p.logits), jax.nn.log_softmax(q.logits)
+    return jnp.concatenate([log_p, absent_q]), jnp.concatenate([absent_p, log_q])
 
 
 @door()

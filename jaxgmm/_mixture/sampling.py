@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxgmm._door import door
-from jaxgmm._expectation import batch_length, placement
-from jaxgmm._gmm import GMM, translate
+from jaxgmm._mixture.combine import translate
+from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.placement import batch_length, placement
 from jaxgmm._validation.checks import check_key
 
 

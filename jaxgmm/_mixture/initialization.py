@@ -1,4 +1,4 @@
-"""Where to start a fit: parameters at random, and from data by k-means++, as arrays of a mixture's leaves."""
+"""Where to start a fit: random parameters, and parameters from data by k-means++."""
 
 import jax
 import jax.numpy as jnp

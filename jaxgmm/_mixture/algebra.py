@@ -1,4 +1,4 @@
-"""What can be done to mixtures exactly: marginals, conditionals, affine maps, sums, products, and moments of the whole."""
+"""Exact operations on mixtures: marginals, conditionals, affine maps, sums, products and moments."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,11 +9,26 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxgmm._density import component_log_densities
 from jaxgmm._door import door
-from jaxgmm._gmm import GMM, factor_rows
+from jaxgmm._mixture.components import component_overlaps
+from jaxgmm._mixture.density import component_log_densities
+from jaxgmm._mixture.gmm import GMM, factor_rows
 from jaxgmm._numerics.linalg import HIGHEST, inv_tril, pack_tril, tril_of
-from jaxgmm._pairs import component_overlaps
+
+
+def moment_matched(gmm: GMM) -> GMM:
+    """One Gaussian with the mean and the covariance of a mixture."""
+    mean = jnp.matmul(gmm.weights, gmm.loc, precision=HIGHEST)
+    # The covariance, sum_k pi_k (L_k L_k^T + (mu_k - mean) (mu_k - mean)^T), has these roots side by side.
+    root_weights = jnp.exp(0.5 * jax.nn.log_softmax(gmm.logits))
+    between = (root_weights[:, None] * (gmm.loc - mean[None])).T
+    if gmm.off_diag is None:
+        variances = jnp.matmul(gmm.weights, jnp.broadcast_to(jnp.exp(2 * gmm.log_diag), gmm.loc.shape), precision=HIGHEST)
+        within = jnp.diag(jnp.sqrt(variances))
+    else:
+        within = (root_weights[:, None, None] * gmm.scale_tril).transpose(1, 0, 2).reshape(gmm.num_dims, -1)
+    log_diag, off_diag = pack_tril(tril_of(jnp.concatenate([within, between], axis=1)[None])[0])
+    return GMM(jnp.zeros_like(gmm.logits[:1]), mean[None], log_diag, off_diag)
 
 
 @door("dims")

@@ -1,8 +1,7 @@
-"""The parameters of a Gaussian mixture as a pytree: its constructor and its read-outs."""
+"""The parameters of a Gaussian mixture as a pytree."""
 
 import dataclasses
 import functools
-from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +11,8 @@ from jax.core import Tracer
 from jax.typing import DTypeLike
 from numpy.typing import ArrayLike
 
-from jaxgmm._moments import (
+from jaxgmm._mixture.initialization import kmeans_plus_plus, pooled_scales, random_scales, residuals
+from jaxgmm._mixture.moments import (
     check_covariance_shape,
     check_covariance_type,
     checked_data,
@@ -22,7 +22,6 @@ from jaxgmm._moments import (
     cholesky,
 )
 from jaxgmm._numerics.linalg import HIGHEST, diagonal_matrices, unpack_tril
-from jaxgmm._start import kmeans_plus_plus, pooled_scales, random_scales, residuals
 from jaxgmm._validation.checks import check_key, check_positive, checked_int, finite_array, floating_dtype
 
 
@@ -256,24 +255,6 @@ def log_det(gmm: GMM) -> Array:
     return jnp.broadcast_to(gmm.log_diag, (gmm.log_diag.shape[0], gmm.num_dims)).sum(-1)
 
 
-def centred(p: GMM, q: GMM) -> tuple[GMM, GMM]:
-    """Both mixtures moved so that the mean of p is at the origin, which changes no divergence and saves digits."""
-    centre = jax.lax.stop_gradient(p.weights @ p.loc)
-    return translate(p, -centre), translate(q, -centre)
-
-
-def translate(gmm: GMM, shift: Array) -> GMM:
-    """The mixture moved by a vector (D,)."""
-    return dataclasses.replace(gmm, loc=gmm.loc + shift[None, :])
-
-
-def unstacked(gmms: GMM) -> list[GMM]:
-    """The mixtures of a stack, one by one."""
-    traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(gmms))
-    leaves = gmms if traced else jax.tree.map(np.asarray, gmms)  # whose slices cost nothing
-    return [jax.tree.map(lambda leaf, i=i: leaf[i], leaves) for i in range(len(gmms.loc))]
-
-
 def factor_rows(gmm: GMM) -> Array:
     """The Cholesky factors (R, D, D), where one that all components share stays one."""
     if gmm.off_diag is None:
@@ -281,27 +262,8 @@ def factor_rows(gmm: GMM) -> Array:
     return unpack_tril(gmm.log_diag, gmm.off_diag, gmm.num_dims)
 
 
-def concatenate(gmms: Sequence[GMM], log_weights: Array) -> GMM:
-    """The mixture of mixtures with these log-weights (n,): the components of each in turn."""
-    parts = [
-        dataclasses.replace(gmm, logits=jax.nn.log_softmax(gmm.logits) + log_weights[i])
-        for i, gmm in enumerate(with_common_structure(gmms))
-    ]
-    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
-
-
-def with_common_structure(gmms: Sequence[GMM]) -> list[GMM]:
-    """The same mixtures with a row for each component, in the least restricted covariance type among them."""
-    full = any(gmm.off_diag is not None for gmm in gmms)
-    num_dims = gmms[0].num_dims
-    columns = num_dims if full else max(gmm.log_diag.shape[1] for gmm in gmms)
-
-    def in_type(gmm: GMM) -> GMM:
-        log_diag = jnp.broadcast_to(gmm.log_diag, (gmm.num_components, columns))
-        if not full:
-            return dataclasses.replace(gmm, log_diag=log_diag)
-        off_diag = jnp.zeros_like(gmm.loc, shape=(1, num_dims * (num_dims - 1) // 2)) if gmm.off_diag is None else gmm.off_diag
-        off_diag = jnp.broadcast_to(off_diag, (gmm.num_components, off_diag.shape[1]))
-        return dataclasses.replace(gmm, log_diag=log_diag, off_diag=off_diag)
-
-    return [in_type(gmm) for gmm in gmms]
+def unstacked(gmms: GMM) -> list[GMM]:
+    """The mixtures of a stack, one by one."""
+    traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(gmms))
+    leaves = gmms if traced else jax.tree.map(np.asarray, gmms)  # whose slices cost nothing
+    return [jax.tree.map(lambda leaf, i=i: leaf[i], leaves) for i in range(len(gmms.loc))]

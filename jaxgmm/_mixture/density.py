@@ -9,8 +9,35 @@ from jax import Array
 from numpy.typing import ArrayLike
 
 from jaxgmm._door import check_mixture, door
-from jaxgmm._gmm import GMM, log_det
+from jaxgmm._mixture.gmm import GMM, log_det
 from jaxgmm._numerics.linalg import HIGHEST, inv_tril, unpack_tril
+
+
+@door()
+def negative_log_likelihood(gmm: GMM, x: ArrayLike) -> Array:
+    r"""The mean negative log-likelihood of points under a mixture.
+
+    .. math:: -\frac1n \sum_i \log p(x_i)
+
+    Args:
+      gmm: the mixture.
+      x: points (..., D).
+
+    Returns:
+      A scalar, in nats for a point; scikit-learn's ``score`` with the other sign.
+
+    Raises:
+      TypeError, ValueError: gmm is not a mixture, x has another dimension or no points, or either holds NaN or infinity.
+
+    Example:
+      >>> p = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
+      >>> print(f"{negative_log_likelihood(p, [[-1.0], [1.0]]):.3f}")
+      1.419
+    """
+    x = jnp.asarray(x)
+    if not x.size:
+        raise ValueError(f"x of shape {x.shape} has no points, so there is no mean")
+    return -log_density(gmm)(x).mean()
 
 
 def log_density(gmm: GMM) -> Callable[[Array], Array]:
