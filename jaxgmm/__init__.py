@@ -19,9 +19,9 @@ from jaxgmm._divergence import entropy as entropy
 from jaxgmm._divergence import jeffreys_divergence as jeffreys_divergence
 from jaxgmm._divergence import js_divergence as js_divergence
 from jaxgmm._divergence import kl_divergence as kl_divergence
-from jaxgmm._estimate import Estimate as Estimate
-from jaxgmm._estimate import estimate as estimate
-from jaxgmm._expectation import expectation as expectation
+from jaxgmm._expectation.estimate import Estimate as Estimate
+from jaxgmm._expectation.estimate import estimate as estimate
+from jaxgmm._expectation.expectation import expectation as expectation
 from jaxgmm._f_divergence import f_divergence as f_divergence
 from jaxgmm._f_divergence import hellinger_distance as hellinger_distance
 from jaxgmm._f_divergence import renyi_divergence as renyi_divergence

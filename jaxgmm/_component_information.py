@@ -6,7 +6,7 @@ from jax import Array
 from jax.sharding import Mesh
 
 from jaxgmm._door import door
-from jaxgmm._expectation import expectation
+from jaxgmm._expectation.expectation import expectation
 from jaxgmm._mixture.combine import centred
 from jaxgmm._mixture.density import component_log_densities
 from jaxgmm._mixture.gmm import GMM

@@ -8,9 +8,9 @@ import jax
 from jax import Array
 from jax.sharding import Mesh
 
-from jaxgmm._control import Integrand, log_density_with_control, without_control
 from jaxgmm._door import door
-from jaxgmm._expectation import controlled_expectation
+from jaxgmm._expectation.control_variate import Integrand, log_density_with_control, without_control
+from jaxgmm._expectation.variance_reduction import controlled_expectation
 from jaxgmm._mixture.combine import centred
 from jaxgmm._mixture.density import log_density
 from jaxgmm._mixture.gmm import GMM

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 
 from jaxgmm._divergence import kl_divergence
 from jaxgmm._door import door
-from jaxgmm._expectation import expectation
+from jaxgmm._expectation.expectation import expectation
 from jaxgmm._mixture.combine import centred
 from jaxgmm._mixture.density import log_density
 from jaxgmm._mixture.gmm import GMM

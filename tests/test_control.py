@@ -11,7 +11,7 @@ import reference
 from conftest import PAIRS, assert_within, gmm, random_mixture
 
 import jaxgmm
-from jaxgmm._control import fitted_control_variate, log_density_with_control, simplex
+from jaxgmm._expectation.control_variate import fitted_control_variate, log_density_with_control, simplex
 from jaxgmm._mixture.placement import placement
 
 pytestmark = pytest.mark.long

@@ -7,8 +7,8 @@ import scipy.linalg
 from conftest import gmm, random_mixture
 
 import jaxgmm
-from jaxgmm import _expectation
-from jaxgmm._rotation import active_directions, pivoted_reflections
+from jaxgmm._expectation import variance_reduction
+from jaxgmm._expectation.active_subspace import active_directions, pivoted_reflections
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -41,7 +41,7 @@ def test_the_first_points_along_the_only_direction_that_matters():
 def test_they_leave_the_value_and_cut_the_error(key, monkeypatch):
     p, q = (gmm(random_mixture(seed, 4, 16, spread=1.5)) for seed in (1, 2))
     turned = jaxgmm.estimate(jaxgmm.kl_divergence, key, p, q, rule=jaxgmm.Sobol(2**15), num_replicates=64)
-    monkeypatch.setattr(_expectation, "_turning_is_worth_it", lambda *_: False)
+    monkeypatch.setattr(variance_reduction, "_rotation_is_worth_it", lambda *_: False)
     jax.clear_caches()
     plain = jaxgmm.estimate(jaxgmm.kl_divergence, jax.random.key(1), p, q, rule=jaxgmm.Sobol(2**15), num_replicates=64)
     jax.clear_caches()

@@ -8,7 +8,7 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike
 
-from jaxgmm._estimate import estimate
+from jaxgmm._expectation.estimate import estimate
 from jaxgmm._fit import FitResult
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._quadrature.monte_carlo import MonteCarlo

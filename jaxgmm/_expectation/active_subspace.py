@@ -1,4 +1,4 @@
-"""Turned normals: the first coordinates of quasi-Monte Carlo points are their best, so they go where the integrand moves most."""
+"""Rotations of the standard normals towards the directions in which the integrand varies most."""
 
 from collections.abc import Callable
 

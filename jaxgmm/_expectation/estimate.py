@@ -1,4 +1,4 @@
-"""Error bars: independent replicates of a divergence, their mean and its standard error, to a tolerance if asked."""
+"""Independent replicates of a divergence, their mean and its standard error, to a tolerance if one is asked for."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""Control variates: what a log-density comes to where components are far apart, a quadratic whose mean is known exactly."""
+"""Control variates for log-densities: quadratics whose mean is known exactly."""
 
 import dataclasses
 from collections.abc import Callable

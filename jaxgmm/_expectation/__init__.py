@@ -1,0 +1,1 @@
+"""Expectations under a mixture, and their errors. It imports the wings below."""
