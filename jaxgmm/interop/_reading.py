@@ -1,4 +1,4 @@
-"""Gaussian mixtures of NumPyro, distrax and TensorFlow Probability, told by the names of their types: none is imported."""
+"""Read Gaussian mixtures of NumPyro, distrax and TensorFlow Probability by the names of their types, without an import."""
 
 import functools
 from typing import Any

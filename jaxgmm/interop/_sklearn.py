@@ -1,0 +1,90 @@
+"""Mixtures from and to scikit-learn."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jax.typing import DTypeLike
+
+from jaxgmm._door import check_mixture
+from jaxgmm._mixture.gmm import GMM
+from jaxgmm._validation.checks import check_concrete, kind
+from jaxgmm.interop._imports import imported
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
+
+
+def from_sklearn(mixture: Any, dtype: DTypeLike | None = None) -> GMM:
+    """The parameters of a fitted scikit-learn mixture, of any covariance type.
+
+    Args:
+      mixture: a fitted GaussianMixture or BayesianGaussianMixture.
+      dtype: a floating dtype; None: JAX's default, which is float32 unless x64 is enabled.
+
+    Returns:
+      The same mixture as a `GMM`.
+
+    Raises:
+      TypeError: it is not such a mixture.
+      ValueError: it is not fitted, or its parameters are not those of a mixture.
+
+    Example:
+      >>> import numpy as np
+      >>> from sklearn.mixture import GaussianMixture
+      >>> fitted = GaussianMixture(2).fit(np.array([[0.0], [0.1], [5.0], [5.2]]))
+      >>> from_sklearn(fitted).num_components
+      2
+    """
+    if not hasattr(mixture, "covariance_type"):
+        raise TypeError(f"mixture must be a fitted scikit-learn GaussianMixture, got {kind(mixture)}")
+    fields = ("weights_", "means_", "covariances_")
+    missing = [field for field in fields if not hasattr(mixture, field)]
+    if missing:
+        raise ValueError(
+            f"mixture is not fitted: {type(mixture).__name__} has no {', '.join(missing)}; call mixture.fit(X) first"
+        )
+    weights, means, covariances = (np.asarray(getattr(mixture, field), np.float64) for field in fields)
+    return GMM.from_moments(weights, means, covariances, mixture.covariance_type, dtype=dtype)
+
+
+def to_sklearn(gmm: GMM) -> "GaussianMixture":
+    """A scikit-learn GaussianMixture with these parameters, ready to ``score_samples``, ``predict`` and ``sample``.
+
+    Args:
+      gmm: the mixture.
+
+    Returns:
+      The GaussianMixture, in float64.
+
+    Raises:
+      ImportError: scikit-learn is not installed.
+      TypeError, ValueError: gmm is not a finite mixture.
+
+    Example:
+      >>> p = GMM.from_moments([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], "spherical")
+      >>> print(to_sklearn(p).score_samples([[0.0]]).round(4))
+      [-1.6118]
+    """
+    check_mixture("gmm", gmm)
+    check_concrete("gmm", gmm.weights, "to_sklearn")
+    sklearn_mixture = imported("sklearn.mixture", "to_sklearn", "scikit-learn", "sklearn")
+    weights = np.asarray(gmm.weights, np.float64)
+    factors = np.asarray(gmm.scale_tril, np.float64)
+    mixture = sklearn_mixture.GaussianMixture(gmm.num_components, covariance_type=gmm.covariance_type)
+    mixture.weights_ = weights / weights.sum()
+    mixture.means_ = np.asarray(gmm.means, np.float64)
+    mixture.covariances_, mixture.precisions_, mixture.precisions_cholesky_ = _in_shape(gmm.covariance_type, factors)
+    mixture.n_features_in_ = gmm.num_dims
+    mixture.converged_, mixture.n_iter_, mixture.lower_bound_ = True, 0, np.nan
+    return mixture
+
+
+def _in_shape(covariance_type: str, factors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Covariances, precisions and scikit-learn's upper triangular U with U U^T the precision, from factors (K, D, D)."""
+    if covariance_type in ("full", "tied"):
+        upper = np.linalg.inv(factors).swapaxes(-1, -2)
+        full = (factors @ factors.swapaxes(-1, -2), upper @ upper.swapaxes(-1, -2), upper)
+        return full if covariance_type == "full" else (full[0][0], full[1][0], full[2][0])
+    scale = np.diagonal(factors, axis1=1, axis2=2)
+    scale = scale if covariance_type == "diag" else scale[:, 0]
+    return scale**2, scale**-2.0, 1 / scale
