@@ -1,0 +1,67 @@
+"""The leaves of a pytree as arrays that a file can hold."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+
+def named_leaves(tree: Any) -> dict[str, Any]:
+    paths = jax.tree_util.tree_leaves_with_path(tree)
+    named = {f"leaves{jax.tree_util.keystr(path)}": leaf for path, leaf in paths}
+    if len(named) < len(paths):
+        raise ValueError(f"two leaves have one name, so they could not be told apart: {[*named]}")
+    return named
+
+
+def structure_of(leaves: dict[str, Any]) -> list[str]:
+    """A name and a dtype for each leaf, or an error if it could not be stored."""
+    for name, leaf in leaves.items():
+        if isinstance(leaf, Tracer):
+            raise TypeError(f"{name} is traced: save and load outside jax.jit, say in the progress of fit")
+        if not (_is_key(leaf) or jnp.issubdtype(_dtype(leaf), np.number) or jnp.issubdtype(_dtype(leaf), np.bool_)):
+            raise TypeError(f"{name} is not an array of numbers, which is all that a file holds: {leaf!r}")
+    return [f"{name}: {_dtype(leaf)}" for name, leaf in leaves.items()]
+
+
+def _dtype(leaf: Any) -> Any:
+    return leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(_dtype(leaf), jax.dtypes.prng_key)
+
+
+def _storage(dtype: np.dtype) -> np.dtype:
+    """The dtype itself if NumPy knows it, or unsigned integers of the same bits, for bfloat16 say."""
+    return dtype if dtype.isbuiltin == 1 else np.dtype(f"u{dtype.itemsize}")
+
+
+def stored(leaf: Any) -> np.ndarray:
+    array = np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf, order="C")
+    return array.view(_storage(array.dtype))
+
+
+def typed(name: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    if array.dtype != _storage(dtype):
+        raise ValueError(f"{name} should be {dtype}, but is stored as {array.dtype}")
+    return array.view(dtype)
+
+
+def restored(name: str, array: np.ndarray, like: Any) -> Any:
+    """The leaf that was stored, of the kind that like is."""
+    if _is_key(like):
+        return jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(like))
+    array = typed(name, array, _dtype(like))
+    shape = like.shape if hasattr(like, "shape") else ()
+    if array.ndim != len(shape) or any(expected not in (0, got) for got, expected in zip(array.shape, shape, strict=True)):
+        raise ValueError(f"{name} has shape {array.shape} in the file, and {shape} in like")
+    if isinstance(like, np.ndarray | np.generic):
+        return array.copy()[()]
+    return jnp.asarray(array) if hasattr(like, "dtype") else array.item()
+
+
+def listed(lines: list[str]) -> str:
+    return ", ".join(lines[:3]) + (f" and {len(lines) - 3} more" if len(lines) > 3 else "") if lines else "nothing"
