@@ -13,7 +13,8 @@ import optax
 from jax import Array
 from numpy.typing import ArrayLike
 
-from jaxgmm._divergence import cross_entropy, jeffreys_divergence, js_divergence, kl_divergence
+from jaxgmm._divergence.entropies import cross_entropy, jeffreys_divergence, kl_divergence
+from jaxgmm._divergence.midpoint import js_divergence
 from jaxgmm._door import check_arguments
 from jaxgmm._mixture.density import negative_log_likelihood
 from jaxgmm._mixture.gmm import GMM

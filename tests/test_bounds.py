@@ -10,7 +10,7 @@ from conftest import PAIRS, gmm
 from test_closed_form import gradient_of, typed, unconstrained
 
 import jaxgmm
-from jaxgmm._bounds import _variational_bound
+from jaxgmm._divergence.bounds import _variational_bound
 
 pytestmark = pytest.mark.long
 
@@ -181,7 +181,7 @@ def test_the_variational_bound_holds_before_it_is_reached(monkeypatch):
     p, q = PAIRS["overlapping"]
     kls = pair_reference.table(reference.gaussian_kl, p, q)
     best = _variational_bound(np.log(p.weights), np.log(q.weights), jnp.asarray(kls))
-    monkeypatch.setattr("jaxgmm._bounds.MAX_ALTERNATIONS", 1)
+    monkeypatch.setattr("jaxgmm._divergence.bounds.MAX_ALTERNATIONS", 1)
     first = _variational_bound(np.log(p.weights), np.log(q.weights), jnp.asarray(kls))
     assert reference.kl(p, q) < best < first < p.weights @ kls @ q.weights
 

@@ -10,16 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgmm._bounds import js_bounds
-from jaxgmm._closed_form import cauchy_schwarz_divergence, l2_distance, log_l2_distance, mmd
-from jaxgmm._divergence import jeffreys_divergence, js_divergence
+from jaxgmm._divergence.bounds import js_bounds
+from jaxgmm._divergence.closed_form import cauchy_schwarz_divergence, l2_distance, log_l2_distance, mmd
+from jaxgmm._divergence.entropies import jeffreys_divergence
+from jaxgmm._divergence.midpoint import hellinger_distance, js_divergence, total_variation
+from jaxgmm._divergence.transport import mixture_wasserstein
 from jaxgmm._door import door
-from jaxgmm._f_divergence import hellinger_distance, total_variation
 from jaxgmm._mixture.combine import stack
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._quadrature.rule import Rule
 from jaxgmm._quadrature.sobol import DEFAULT_RULE
-from jaxgmm._transport import mixture_wasserstein
 
 SYMMETRIC = (
     js_divergence,

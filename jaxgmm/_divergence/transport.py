@@ -1,4 +1,4 @@
-"""Optimal transport between mixtures whose components move whole."""
+"""Optimal transport that moves each component as a whole."""
 
 import functools
 from typing import Any, NamedTuple
@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxgmm._divergence.gaussian import gaussian_wasserstein_squared
 from jaxgmm._door import door
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._numerics.linalg import HIGHEST
-from jaxgmm._pairs import gaussian_wasserstein_squared
 
 
 @door()

@@ -1,4 +1,4 @@
-"""Approximations of KL(p || q) that are neither exact nor bounds: cheap, deterministic, and each wrong in its own way."""
+"""Deterministic approximations of KL(p || q) that are neither exact nor bounds."""
 
 import jax
 import jax.numpy as jnp

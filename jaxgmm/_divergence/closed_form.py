@@ -1,4 +1,4 @@
-"""What is exact between two mixtures: distances of their densities in spaces with an inner product."""
+"""Distances between mixtures that have a closed form."""
 
 import dataclasses
 import math

@@ -1,25 +1,18 @@
-"""Divergences and entropies of mixtures, as expectations."""
+"""The Kullback-Leibler and Jeffreys divergences and the entropies, as expectations of log-densities."""
 
 import functools
-import math
-from collections.abc import Callable
 
 import jax
 from jax import Array
 from jax.sharding import Mesh
 
 from jaxgmm._door import door
-from jaxgmm._expectation.control_variate import Integrand, log_density_with_control, without_control
+from jaxgmm._expectation.control_variate import log_density_with_control
 from jaxgmm._expectation.variance_reduction import controlled_expectation
 from jaxgmm._mixture.combine import centred
-from jaxgmm._mixture.density import log_density
 from jaxgmm._mixture.gmm import GMM
-from jaxgmm._numerics.autodiff import at_most
-from jaxgmm._numerics.special import log_mean_with_one
 from jaxgmm._quadrature.rule import Rule, split_key
 from jaxgmm._quadrature.sobol import DEFAULT_RULE
-
-LogDensity = Callable[[Array], Array]
 
 held = jax.lax.stop_gradient
 
@@ -63,52 +56,6 @@ def kl_divergence(
     p, q = centred(p, q)
     log_p, log_q = log_density_with_control(held(p) if path_gradient else p), log_density_with_control(q)
     return controlled_expectation(key, p, log_p - log_q, rule, mesh)
-
-
-@door("rule", "path_gradient", "mesh")
-def js_divergence(
-    key: Array | None, p: GMM, q: GMM, rule: Rule = DEFAULT_RULE, *, path_gradient: bool = False, mesh: Mesh | None = None
-) -> Array:
-    r"""An estimate of the Jensen-Shannon divergence, symmetric and between 0 and log 2.
-
-    .. math:: JS(p, q) = \tfrac12 KL(p \| m) + \tfrac12 KL(q \| m), \quad m = \tfrac12 p + \tfrac12 q
-              = \log 2 - \tfrac12 E_p[\mathrm{softplus}(\log q - \log p)] - \tfrac12 E_q[\mathrm{softplus}(\log p - \log q)]
-
-    Args:
-      key: a random key; p and q are sampled from two independent keys drawn from it.
-      p: a mixture.
-      q: the other mixture, in the same space.
-      rule: the points, as many under p as under q.
-      path_gradient: whether p and q are held constant inside the logarithms, so that gradients come from the points alone. They
-        stay unbiased and are exactly 0 at p = q. Second derivatives are then wrong.
-      mesh: devices to spread the points over; see `expectation`.
-
-    Returns:
-      A scalar, in nats (divide by log 2 for bits). Its square root is a metric. `estimate` adds its standard error.
-
-    Raises:
-      TypeError, ValueError: p or q is not a finite mixture, their dimensions differ, or the rule needs a key.
-
-    Example:
-      >>> import jax
-      >>> p = GMM.from_moments([1.0], [[-1.0]], [1.0], "spherical")
-      >>> q = GMM.from_moments([1.0], [[1.0]], [1.0], "spherical")
-      >>> print(f"{js_divergence(jax.random.key(0), p, q):.3f}")
-      0.337
-
-    References:
-      Lin, Divergence measures based on the Shannon entropy, IEEE Trans. Inf. Theory 37 (1991), eq. 4.1.
-    """
-    p, q = centred(p, q)
-    log_p, log_q = map(log_density, held((p, q)) if path_gradient else (p, q))
-    key_p, key_q = split_key(key)
-
-    def half(log_mine: LogDensity, log_other: LogDensity) -> Integrand:
-        return without_control(lambda x: -log_mean_with_one(log_other(x) - log_mine(x)))
-
-    from_p = controlled_expectation(key_p, p, half(log_p, log_q), rule, mesh)
-    from_q = controlled_expectation(key_q, q, half(log_q, log_p), rule, mesh)
-    return at_most(math.log(2), 0.5 * from_p + 0.5 * from_q)
 
 
 @door("rule", "path_gradient", "mesh")

@@ -1,4 +1,4 @@
-"""Pairs of Gaussian components: what is exact between each component of one mixture and each of another."""
+"""Exact quantities between the Gaussian components of two mixtures."""
 
 from jax import Array
 

@@ -1,4 +1,4 @@
-"""Bounds: pairs of numbers between which a divergence or an entropy lies for certain."""
+"""Bounds of a divergence or an entropy."""
 
 import dataclasses
 import math
@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxgmm._approximations import mean_log_mixture
+from jaxgmm._divergence.approximations import mean_log_mixture
 from jaxgmm._door import door
 from jaxgmm._mixture.algebra import moment_matched
 from jaxgmm._mixture.combine import centred, midpoint, midpoint_log_weights

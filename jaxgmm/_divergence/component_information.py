@@ -1,4 +1,4 @@
-"""What a point tells of the component that it came from."""
+"""How much a point says about the component that it was drawn from."""
 
 import jax
 import jax.numpy as jnp
