@@ -61,10 +61,12 @@ PAGES = {
         "_divergence.bounds",
     ),
     "Fitting and reduction": (
-        "_fit",
+        "_fit.loop",
+        "_fit.fit",
         "_mixture.density",
-        "_objectives",
-        "_reduce",
+        "_fit.losses",
+        "_fit.scale_floor",
+        "_fit.reduce",
     ),
 }
 

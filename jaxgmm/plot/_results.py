@@ -9,7 +9,7 @@ from jax import Array
 from numpy.typing import ArrayLike
 
 from jaxgmm._expectation.estimate import estimate
-from jaxgmm._fit import FitResult
+from jaxgmm._fit.loop import FitResult
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._quadrature.monte_carlo import MonteCarlo
 from jaxgmm._quadrature.rule import Rule

@@ -1,4 +1,4 @@
-"""Fewer components: greedy merging, refined by a fit if asked for."""
+"""Mixture reduction: greedy merging of components, refined by a fit if asked for."""
 
 import dataclasses
 import functools
@@ -11,7 +11,7 @@ import optax
 from jax import Array
 
 from jaxgmm._door import check_arguments
-from jaxgmm._fit import fit
+from jaxgmm._fit.fit import fit
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._validation.checks import check_concrete, check_static, checked_int
 

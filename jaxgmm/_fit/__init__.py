@@ -1,0 +1,1 @@
+"""Fits of mixtures by gradients, and mixture reduction. It imports the wings below."""
