@@ -1,6 +1,6 @@
 """`python -m jaxgmm` is the command `jaxgmm`."""
 
-from jaxgmm._cli import run
+from jaxgmm._cli.parser import run
 
 if __name__ == "__main__":
     run()

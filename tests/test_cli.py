@@ -20,7 +20,8 @@ from conftest import PAIRS, gmm
 from sklearn.mixture import GaussianMixture
 
 import jaxgmm
-from jaxgmm import _cli, _measures
+from jaxgmm._cli import parser, report
+from jaxgmm._cli.divergences import MEASURES
 
 ROOT = pathlib.Path(__file__).parents[1]
 A, B = PAIRS["overlapping"]
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("saved_files")
 def command(*arguments: str) -> int:
     """Its exit status."""
     try:
-        return _cli.main(list(arguments))
+        return parser.main(list(arguments))
     except SystemExit as stop:
         return stop.code
 
@@ -62,7 +63,7 @@ def test_compare_saved_mixtures(capsys):
 
 @pytest.mark.long
 def test_every_measure(capsys):
-    found = results(capsys, "compare", "a.npz", "b.npz", "-d", ",".join(_measures.MEASURES))
+    found = results(capsys, "compare", "a.npz", "b.npz", "-d", ",".join(MEASURES))
     kl, back, js = reference.kl(A, B), reference.kl(B, A), reference.js(A, B)
 
     def densities(x):
@@ -142,7 +143,7 @@ def note(drawn, name, picture, a, b, ax):
 
 
 def test_pictures_that_cannot_be(capsys, monkeypatch):
-    monkeypatch.setattr(_cli, "PATIENCE", 1e3)
+    monkeypatch.setattr(report, "PATIENCE", 1e3)
     for path, message in [("picture.txt", "Format 'txt' is not supported"), ("none/p.png", "none/p.png: No such file")]:
         assert command("compare", "a.npz", "b.npz", "--plot", path) == 2
         assert message in capsys.readouterr().err
@@ -152,7 +153,7 @@ def test_pictures_that_cannot_be(capsys, monkeypatch):
 
 
 def test_what_is_said_beside_the_results(capsys, monkeypatch):
-    monkeypatch.setattr(_cli, "PATIENCE", 0.0)
+    monkeypatch.setattr(report, "PATIENCE", 0.0)
     monkeypatch.setattr(jaxgmm, "estimate", functools.partial(slow_estimate, jaxgmm.estimate))
     assert command("compare", "a.npz", "b.npz", "-d", "js_divergence", "--rtol", "1e-9") == 0
     captured = capsys.readouterr()
@@ -189,7 +190,7 @@ def interrupted_fit(*arguments, **options):
 @pytest.mark.parametrize(("broken", "by"), [("estimate", interrupt), ("reduce", interrupt), ("reduce", interrupted_fit)])
 def test_interrupts(broken, by, capsys, monkeypatch):
     monkeypatch.setattr(jaxgmm, broken, by)
-    monkeypatch.setattr(_cli, "PATIENCE", 1e3)
+    monkeypatch.setattr(report, "PATIENCE", 1e3)
     before = set(os.listdir())
     arguments = ["compare", "a.npz", "b.npz"] if broken == "estimate" else ["reduce", "a.npz", "1", "-o", "one.npz"]
     assert command(*arguments) == 130
@@ -211,7 +212,7 @@ def test_help_and_version(capsys):
 
 def test_the_console_script():
     module, function = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]["jaxgmm"].split(":")
-    assert getattr(importlib.import_module(module), function) is _cli.run
+    assert getattr(importlib.import_module(module), function) is parser.run
 
 
 def start(*arguments: str) -> subprocess.Popen:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import POINTS
 
-from jaxgmm import _cli, _table
+from jaxgmm._cli import parser, report, tables
 
 pytestmark = pytest.mark.usefixtures("saved_files")
 
@@ -25,23 +25,23 @@ TABLES = {
 @pytest.mark.parametrize("name", TABLES)
 def test_tables_of_text(name):
     pathlib.Path("table").write_bytes(TABLES[name](POINTS))
-    assert not _table.is_saved_mixture("table")
-    np.testing.assert_array_equal(_table.read_points("table"), POINTS)
+    assert not tables.is_saved_mixture("table")
+    np.testing.assert_array_equal(tables.read_points("table"), POINTS)
 
 
 def test_a_column_with_the_mark_of_unicode():
     write("column", b"\xef\xbb\xbf1.5\n2.5\n")
-    np.testing.assert_array_equal(_table.read_points("column"), [[1.5], [2.5]])
+    np.testing.assert_array_equal(tables.read_points("column"), [[1.5], [2.5]])
 
 
 def test_tables_of_numpy():
     np.savez("one.npz", POINTS)
     np.savez_compressed("compressed.npz", points=POINTS)
     for path in ("x.npy", "one.npz", "compressed.npz"):
-        assert not _table.is_saved_mixture(path)
-        np.testing.assert_array_equal(_table.read_points(path), POINTS)
+        assert not tables.is_saved_mixture(path)
+        np.testing.assert_array_equal(tables.read_points(path), POINTS)
     np.save("line.npy", np.arange(3))
-    np.testing.assert_array_equal(_table.read_points("line.npy"), [[0.0], [1.0], [2.0]])
+    np.testing.assert_array_equal(tables.read_points("line.npy"), [[0.0], [1.0], [2.0]])
 
 
 def write(name: str, content: bytes) -> str:
@@ -109,10 +109,10 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input(name, capsys, monkeypatch):
     """Status 2, nothing among the results, and one line that says why."""
-    monkeypatch.setattr(_cli, "PATIENCE", 1e3)
+    monkeypatch.setattr(report, "PATIENCE", 1e3)
     arguments, message = BAD[name]
     with pytest.raises(SystemExit) as stop:
-        _cli.main(arguments())
+        parser.main(arguments())
     assert stop.value.code == 2
     captured = capsys.readouterr()
     assert captured.out == ""

@@ -1,4 +1,4 @@
-"""The main job on two built-in mixtures, in plain text: `jaxgmm` or `python -m jaxgmm`, without more."""
+"""The main job on two built-in mixtures, in plain text."""
 
 import functools
 import time

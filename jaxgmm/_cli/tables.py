@@ -1,4 +1,4 @@
-"""Tables of points from files of several kinds, which are told apart by how they begin."""
+"""Read tables of points from files of several kinds, told apart by their first bytes."""
 
 import math
 import zipfile

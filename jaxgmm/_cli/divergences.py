@@ -1,4 +1,4 @@
-"""What the command line can say of two mixtures, by name."""
+"""The divergences that the command line offers, by name."""
 
 import dataclasses
 from collections.abc import Callable

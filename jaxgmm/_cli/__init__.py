@@ -1,0 +1,1 @@
+"""The command `jaxgmm`. It imports the public names of the package."""
