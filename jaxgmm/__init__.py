@@ -12,7 +12,9 @@ from jaxgmm._divergence.closed_form import cauchy_schwarz_divergence as cauchy_s
 from jaxgmm._divergence.closed_form import l2_distance as l2_distance
 from jaxgmm._divergence.closed_form import log_l2_distance as log_l2_distance
 from jaxgmm._divergence.closed_form import mmd as mmd
-from jaxgmm._divergence.component_information import classification_entropy as classification_entropy
+from jaxgmm._divergence.component_information import (
+    classification_entropy as classification_entropy,
+)
 from jaxgmm._divergence.component_information import component_information as component_information
 from jaxgmm._divergence.entropies import cross_entropy as cross_entropy
 from jaxgmm._divergence.entropies import entropy as entropy

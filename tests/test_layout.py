@@ -64,14 +64,11 @@ def wing(module: str) -> str:
 def upwards(module: str, tree: ast.AST) -> list[str]:
     """The modules that it imports from its own floor or above, outside of its own wing."""
     others = [other for other in modules_imported(tree) if wing(other) != wing(module)]
-    on_floors = [other for other in [*others, module] if wing(other) in FLOOR_OF]
-    return sorted(o for o in others if {o, module} <= set(on_floors) and FLOOR_OF[wing(o)] >= FLOOR_OF[wing(module)])
+    return sorted(other for other in others if FLOOR_OF[wing(other)] >= FLOOR_OF[wing(module)])
 
 
 def test_every_wing_has_its_floor():
-    """Modules that have not moved to a wing yet are checked for circles alone."""
-    wings = {wing(module) for module, path in MODULES.items() if path.parent != PACKAGE}
-    assert wings <= set(FLOOR_OF), "add a new wing to FLOORS"
+    assert {wing(module) for module in MODULES} == set(FLOOR_OF), "add a new wing to FLOORS"
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -119,7 +116,7 @@ def long_functions(tree: ast.AST) -> dict[str, int]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_functions_and_files_are_short(path):
     assert long_functions(parsed(path)) == {}
-    assert len(path.read_text().splitlines()) <= 320
+    assert len(path.read_text().splitlines()) <= 300
 
 
 def imported_at_once(module: ast.Module) -> set[str]:
@@ -142,9 +139,11 @@ def test_importing_the_package_imports_little():
 
 def test_the_checks_themselves():
     """Each sees what it is there for."""
-    assert upwards("_numerics.x", ast.parse("def f():\n  from jaxgmm import sample")) == ["__init__"]
+    assert upwards("_mixture.gmm", ast.parse("from jaxgmm._fit.fit import fit\nimport jaxgmm._numerics.linalg")) == ["_fit.fit"]
+    assert upwards("_mixture.gmm", ast.parse("def f():\n  from jaxgmm import sample")) == ["__init__"]
+    assert upwards("_mixture.gmm", ast.parse("from jaxgmm._quadrature import sobol")) == ["_quadrature.sobol"]
     with pytest.raises(graphlib.CycleError):
-        imports_in_order({"__main__": ast.parse("import jaxgmm"), "__init__": ast.parse("import jaxgmm.__main__")})
+        imports_in_order({"_fit.fit": ast.parse("import jaxgmm._fit.loop"), "_fit.loop": ast.parse("from jaxgmm._fit import fit")})
     assert private_imports(ast.parse("from jax._src import core")) == {"jax._src.core"}
     assert private_imports(ast.parse("import jax\njax.interpreters.ad.defjvp\njax.__version__")) >= {"jax.interpreters"}
     assert private_imports(ast.parse("from jax.core import Tracer\njax.numpy.zeros(1)")) == set()

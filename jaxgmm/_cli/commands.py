@@ -25,8 +25,16 @@ def run_compare(arguments: argparse.Namespace) -> None:
         with announced("drawing"):
             _draw(arguments.plot, mixtures, "p: {A}, q: {B}".format(**paths))
     key = jax.random.key(arguments.seed)
-    results = [result for name in arguments.divergence for result in _results(name, key, mixtures, arguments.rtol)]
-    print_results(arguments, {name: description_of(paths[name], gmm) for name, gmm in mixtures.items()}, results)
+    results = [
+        result
+        for name in arguments.divergence
+        for result in _results(name, key, mixtures, arguments.rtol)
+    ]
+    print_results(
+        arguments,
+        {name: description_of(paths[name], gmm) for name, gmm in mixtures.items()},
+        results,
+    )
 
 
 def run_reduce(arguments: argparse.Namespace) -> None:
@@ -37,7 +45,11 @@ def run_reduce(arguments: argparse.Namespace) -> None:
         smaller = jaxgmm.reduce(gmm, arguments.num_components, refine=refine, key=key)
     jaxgmm.save(arguments.out, smaller)
     results = [_result("kl", key, {"A": gmm, "OUT": smaller}, arguments.rtol)]
-    print_results(arguments, {"A": description_of(arguments.a, gmm), "OUT": description_of(arguments.out, smaller)}, results)
+    print_results(
+        arguments,
+        {"A": description_of(arguments.a, gmm), "OUT": description_of(arguments.out, smaller)},
+        results,
+    )
 
 
 def _draw(path: str, mixtures: dict[str, GMM], title: str) -> None:
@@ -71,7 +83,9 @@ def _mixture(path: str, arguments: argparse.Namespace) -> GMM:
         return _loaded(path)
     points = read_points(path)
     if arguments.components is None:
-        raise ValueError(f"{path} is a table of {len(points)} points: say by --components how many components to fit to it")
+        raise ValueError(
+            f"{path} is a table of {len(points)} points: say by --components how many components to fit to it"
+        )
     with announced(f"fitting {path}"):
         return _fitted(path, points, arguments)
 
@@ -81,9 +95,14 @@ def _fitted(path: str, points: np.ndarray, arguments: argparse.Namespace) -> GMM
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture
     except ImportError as error:
-        raise ImportError(f"{path} is a table of points, which scikit-learn fits: pip install 'jaxgmm[sklearn]'") from error
+        raise ImportError(
+            f"{path} is a table of points, which scikit-learn fits: pip install 'jaxgmm[sklearn]'"
+        ) from error
     model = GaussianMixture(
-        arguments.components, covariance_type=arguments.covariance_type, random_state=arguments.seed, max_iter=1000
+        arguments.components,
+        covariance_type=arguments.covariance_type,
+        random_state=arguments.seed,
+        max_iter=1000,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # said below
@@ -96,9 +115,13 @@ def _fitted(path: str, points: np.ndarray, arguments: argparse.Namespace) -> GMM
     return jaxgmm.from_sklearn(model)
 
 
-def _results(name: str, key: jax.Array, mixtures: dict[str, GMM], rtol: float) -> list[dict[str, Any]]:
+def _results(
+    name: str, key: jax.Array, mixtures: dict[str, GMM], rtol: float
+) -> list[dict[str, Any]]:
     """One way or, where the order matters, both."""
-    orders = [mixtures, dict(reversed(mixtures.items()))] if MEASURES[name].is_directed else [mixtures]
+    orders = (
+        [mixtures, dict(reversed(mixtures.items()))] if MEASURES[name].is_directed else [mixtures]
+    )
     return [_result(name, key, order, rtol) for order in orders]
 
 

@@ -21,7 +21,11 @@ def example_mixtures() -> tuple[GMM, GMM]:
     p = GMM.from_moments(
         weights=[0.5, 0.3, 0.2],
         means=[[0.0, 0.0], [3.0, 1.0], [-1.0, 3.0]],
-        covariances=[[[1.0, 0.6], [0.6, 1.0]], [[0.5, -0.2], [-0.2, 0.8]], [[1.5, 0.0], [0.0, 0.3]]],
+        covariances=[
+            [[1.0, 0.6], [0.6, 1.0]],
+            [[0.5, -0.2], [-0.2, 0.8]],
+            [[1.5, 0.0], [0.0, 0.3]],
+        ],
     )
     q = GMM.from_moments(
         weights=[0.6, 0.4],
@@ -36,7 +40,11 @@ def gaussian_pair() -> tuple[GMM, GMM, float]:
     means, variances = np.array([[0.0, 0.0], [1.0, -1.0]]), np.array([[1.0, 2.0], [2.0, 1.5]])
     p, q = (GMM.from_moments([1.0], means[i : i + 1], variances[i : i + 1], "diag") for i in (0, 1))
     ratio = variances[0] / variances[1]
-    return p, q, 0.5 * float(np.sum(ratio + (means[1] - means[0]) ** 2 / variances[1] - 1 - np.log(ratio)))
+    return (
+        p,
+        q,
+        0.5 * float(np.sum(ratio + (means[1] - means[0]) ** 2 / variances[1] - 1 - np.log(ratio))),
+    )
 
 
 def timed(fn: Callable[[], Any]) -> tuple[Any, str]:
@@ -57,7 +65,9 @@ def demo() -> None:
     key = jax.random.key(0)
     print(f"jaxgmm {jaxgmm.__version__}, JAX {jax.__version__} on {jax.devices()[0].platform}\n")
 
-    print(f"Two mixtures of {p.num_components} and {q.num_components} components in {p.num_dims} dimensions (+-: standard error)")
+    print(
+        f"Two mixtures of {p.num_components} and {q.num_components} components in {p.num_dims} dimensions (+-: standard error)"
+    )
     for name, divergence, pair in [
         ("KL(p || q)", jaxgmm.kl_divergence, (p, q)),
         ("KL(q || p)", jaxgmm.kl_divergence, (q, p)),
@@ -69,13 +79,21 @@ def demo() -> None:
     result, duration = timed(lambda: jaxgmm.estimate(jaxgmm.kl_divergence, key, a, b))
     print("\nOne Gaussian each, where a closed form exists")
     print(line("KL(a || b)", result, duration))
-    print(f"  {'exact':12s}{exact:9.5f}    (off by {abs(result.value - exact) / result.standard_error:.1f} standard errors)")
+    print(
+        f"  {'exact':12s}{exact:9.5f}    (off by {abs(result.value - exact) / result.standard_error:.1f} standard errors)"
+    )
 
-    fit = functools.partial(jaxgmm.fit, key, jaxgmm.forward_kl_loss(p, Sobol(1024)), q, optax.adam(3e-2), NUM_STEPS)
+    fit = functools.partial(
+        jaxgmm.fit, key, jaxgmm.forward_kl_loss(p, Sobol(1024)), q, optax.adam(3e-2), NUM_STEPS
+    )
     result, duration = timed(fit)
-    print(f"\nFit q to p: {NUM_STEPS} steps of optax.adam on KL(p || q), weights included    ({duration})")
+    print(
+        f"\nFit q to p: {NUM_STEPS} steps of optax.adam on KL(p || q), weights included    ({duration})"
+    )
     for step in jnp.linspace(0, NUM_STEPS - 1, 6).astype(int).tolist():
         print(f"  step {step:4d}  KL {result.losses[step]:8.5f}")
     fitted = result.params
-    print(f"  weights of q: {np.asarray(q.weights).round(3)} -> {np.asarray(fitted.weights).round(3)}")
+    print(
+        f"  weights of q: {np.asarray(q.weights).round(3)} -> {np.asarray(fitted.weights).round(3)}"
+    )
     print(line("KL(p || q)", *timed(lambda: jaxgmm.estimate(jaxgmm.kl_divergence, key, p, fitted))))

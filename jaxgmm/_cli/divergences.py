@@ -30,19 +30,25 @@ MEASURES = {
     "jeffreys": Measure("estimate", jaxgmm.jeffreys_divergence, "Jeffreys({0}, {1})"),
     "hellinger": Measure("estimate", jaxgmm.hellinger_distance, "Hellinger({0}, {1})", ""),
     "total_variation": Measure("estimate", jaxgmm.total_variation, "TV({0}, {1})", ""),
-    "cauchy_schwarz": Measure("exact", jaxgmm.cauchy_schwarz_divergence, "Cauchy-Schwarz({0}, {1})"),
+    "cauchy_schwarz": Measure(
+        "exact", jaxgmm.cauchy_schwarz_divergence, "Cauchy-Schwarz({0}, {1})"
+    ),
     "l2": Measure("exact", jaxgmm.l2_distance, "L2({0}, {1})", ""),
     "mixture_wasserstein": Measure("exact", jaxgmm.mixture_wasserstein, "MW2({0}, {1})", ""),
     "kl_variational": Measure("approximation", jaxgmm.kl_variational, "KL variational({0} || {1})"),
     "kl_product": Measure("approximation", jaxgmm.kl_product, "KL product({0} || {1})"),
     "kl_matched": Measure("approximation", jaxgmm.kl_matched, "KL matched({0} || {1})"),
-    "kl_moment_matched": Measure("approximation", jaxgmm.kl_moment_matched, "KL moment-matched({0} || {1})"),
+    "kl_moment_matched": Measure(
+        "approximation", jaxgmm.kl_moment_matched, "KL moment-matched({0} || {1})"
+    ),
     "kl_bounds": Measure("bounds", jaxgmm.kl_bounds, "KL bounds({0} || {1})"),
     "js_bounds": Measure("bounds", jaxgmm.js_bounds, "JS bounds({0}, {1})"),
 }
 
 
-def numbers_of(measure: Measure, key: jax.Array, pair: tuple[GMM, ...], rtol: float) -> dict[str, Any]:
+def numbers_of(
+    measure: Measure, key: jax.Array, pair: tuple[GMM, ...], rtol: float
+) -> dict[str, Any]:
     """Its value, or what else it tells, for a JSON object."""
     if measure.kind == "bounds":
         lower, upper = measure.function(*pair)
@@ -51,4 +57,9 @@ def numbers_of(measure: Measure, key: jax.Array, pair: tuple[GMM, ...], rtol: fl
         return {"value": float(measure.function(*pair))}
     result = jaxgmm.estimate(measure.function, key, *pair, rtol=rtol, atol=0.01 * rtol)
     value, error = float(result.value), float(result.standard_error)
-    return {"value": value, "standard_error": error, "converged": result.converged, "n": result.num_points}
+    return {
+        "value": value,
+        "standard_error": error,
+        "converged": result.converged,
+        "n": result.num_points,
+    }

@@ -26,7 +26,9 @@ class Parser(argparse.ArgumentParser):
 def run() -> NoReturn:
     """The command as a process of its own."""
     status = main()
-    if status == INTERRUPTED:  # XLA may still be at work in its threads, under which the interpreter crashes as it ends
+    if (
+        status == INTERRUPTED
+    ):  # XLA may still be at work in its threads, under which the interpreter crashes as it ends
         sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
@@ -74,8 +76,19 @@ def _add_compare(commands: Any) -> None:
     compare.set_defaults(run=run_compare)
     compare.add_argument("a", metavar="A", help="a saved mixture, or a table of points")
     compare.add_argument("b", metavar="B", help="the other")
-    compare.add_argument("-k", "--components", type=_positive_int, metavar="K", help="components of mixtures fitted to points")
-    compare.add_argument("--covariance-type", choices=COVARIANCE_TYPES, default="full", help="of these (default: %(default)s)")
+    compare.add_argument(
+        "-k",
+        "--components",
+        type=_positive_int,
+        metavar="K",
+        help="components of mixtures fitted to points",
+    )
+    compare.add_argument(
+        "--covariance-type",
+        choices=COVARIANCE_TYPES,
+        default="full",
+        help="of these (default: %(default)s)",
+    )
     compare.add_argument(
         "-d",
         "--divergence",
@@ -84,7 +97,9 @@ def _add_compare(commands: Any) -> None:
         metavar="NAMES",
         help=f"which, with commas between (default: %(default)s): {', '.join(MEASURES)}",
     )
-    compare.add_argument("--plot", metavar="PICTURE", help="a file for a picture of both, a .png or .pdf, say")
+    compare.add_argument(
+        "--plot", metavar="PICTURE", help="a file for a picture of both, a .png or .pdf, say"
+    )
     _add_common(compare)
 
 
@@ -97,8 +112,15 @@ def _add_reduce(commands: Any) -> None:
     )
     reduce.set_defaults(run=run_reduce)
     reduce.add_argument("a", metavar="A", help="a saved mixture")
-    reduce.add_argument("num_components", type=_positive_int, metavar="K", help="how many components to leave, at most")
-    reduce.add_argument("-o", "--out", required=True, metavar="OUT", help="the file to save the smaller mixture to")
+    reduce.add_argument(
+        "num_components",
+        type=_positive_int,
+        metavar="K",
+        help="how many components to leave, at most",
+    )
+    reduce.add_argument(
+        "-o", "--out", required=True, metavar="OUT", help="the file to save the smaller mixture to"
+    )
     reduce.add_argument("--refine", action="store_true", help="then fit it to A by forward KL")
     _add_common(reduce)
 
@@ -110,7 +132,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         default=1e-3,
         help="standard error to reach, as a share of the value, or of 0.01 where that is more (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of everything that is random (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of everything that is random (default: %(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="print a JSON object")
 
 
@@ -129,8 +153,13 @@ def _positive_float(text: str) -> float:
 
 def _names(text: str) -> list[str]:
     """Those of measures, with commas between; those of the public functions will do as well."""
-    names = [name.strip().removesuffix("_divergence").removesuffix("_distance") for name in text.split(",")]
+    names = [
+        name.strip().removesuffix("_divergence").removesuffix("_distance")
+        for name in text.split(",")
+    ]
     for name in names:
         if name not in MEASURES:
-            raise argparse.ArgumentTypeError(f"there is no {name!r}: the names are {', '.join(MEASURES)}")
+            raise argparse.ArgumentTypeError(
+                f"there is no {name!r}: the names are {', '.join(MEASURES)}"
+            )
     return names

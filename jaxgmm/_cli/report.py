@@ -20,13 +20,26 @@ def description_of(path: str, gmm: GMM) -> dict[str, Any]:
     return {"path": path, **shape, "covariance_type": gmm.covariance_type}
 
 
-def print_results(arguments: argparse.Namespace, mixtures: dict[str, dict[str, Any]], results: list[dict[str, Any]]) -> None:
+def print_results(
+    arguments: argparse.Namespace,
+    mixtures: dict[str, dict[str, Any]],
+    results: list[dict[str, Any]],
+) -> None:
     if arguments.json:
-        print(json.dumps({"jaxgmm": jaxgmm.__version__, "mixtures": mixtures, "results": results}, indent=2))
+        print(
+            json.dumps(
+                {"jaxgmm": jaxgmm.__version__, "mixtures": mixtures, "results": results}, indent=2
+            )
+        )
         return
     for name, about in mixtures.items():
-        components, dims = _counted(about["num_components"], "component"), _counted(about["num_dims"], "dimension")
-        print(f"{name + ':':5s}{about['path']}: {components} ({about['covariance_type']}) in {dims}")
+        components, dims = (
+            _counted(about["num_components"], "component"),
+            _counted(about["num_dims"], "dimension"),
+        )
+        print(
+            f"{name + ':':5s}{about['path']}: {components} ({about['covariance_type']}) in {dims}"
+        )
     width = max(len(result["label"]) for result in results)
     for result in results:
         print(f"{result['label']:{width}s}  {_number(result)} {result['unit']}".rstrip())
@@ -35,7 +48,9 @@ def print_results(arguments: argparse.Namespace, mixtures: dict[str, dict[str, A
 def _number(result: dict[str, Any]) -> str:
     if "lower" in result:
         return f"{result['lower']:.6g} to {result['upper']:.6g}"
-    return f"{result['value']:.6g}" + (f" +- {result['standard_error']:.2g}" if "standard_error" in result else "")
+    return f"{result['value']:.6g}" + (
+        f" +- {result['standard_error']:.2g}" if "standard_error" in result else ""
+    )
 
 
 def _counted(number: int, noun: str) -> str:

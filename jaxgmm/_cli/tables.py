@@ -38,7 +38,9 @@ def _read(path: str) -> np.ndarray:
     if _beginning(path, ARCHIVE) == ARCHIVE:
         with np.load(path, allow_pickle=False) as archive:
             if len(archive.files) != 1:
-                raise ValueError(f"the archive must hold one array, but holds {', '.join(archive.files) or 'none'}")
+                raise ValueError(
+                    f"the archive must hold one array, but holds {', '.join(archive.files) or 'none'}"
+                )
             return archive[archive.files[0]]
     return _read_text(path)
 
@@ -51,13 +53,17 @@ def _read_text(path: str) -> np.ndarray:
     cells = [cell.strip(' "\n') for cell in first.split(delimiter)]
     is_header = not any(_is_number(cell) for cell in cells)
     if is_header and len(cells) > 1 and not cells[0]:
-        raise ValueError("its first column has no name, as row numbers have none: leave them out, in pandas by index=False")
+        raise ValueError(
+            "its first column has no name, as row numbers have none: leave them out, in pandas by index=False"
+        )
     with open(path, encoding="utf-8-sig") as file:
         rows = file.readlines()[is_header:]
     if not any(row.strip() for row in rows):
         raise ValueError("it has no line of numbers")
     if len(cells) > 1 and cells == [str(i) for i in range(len(cells))] and "." in "".join(rows[1:]):
-        raise ValueError("its first line may be column numbers: leave it out, in pandas by header=False, or write 0.0 for 0")
+        raise ValueError(
+            "its first line may be column numbers: leave it out, in pandas by header=False, or write 0.0 for 0"
+        )
     return np.loadtxt(rows, delimiter=delimiter, ndmin=2, quotechar='"')
 
 
@@ -70,8 +76,12 @@ def _is_number(cell: str) -> bool:
 
 def _checked(points: np.ndarray) -> np.ndarray:
     if points.dtype.kind not in "biuf" or points.ndim not in (1, 2) or not points.size:
-        raise ValueError(f"it must be an array (n, D) of real numbers, got {points.dtype} {points.shape}")
+        raise ValueError(
+            f"it must be an array (n, D) of real numbers, got {points.dtype} {points.shape}"
+        )
     if not np.isfinite(points).all():
         row = int(np.argwhere(~np.isfinite(points))[0][0])
-        raise ValueError(f"row {row} (the first is 0) holds NaN or infinity: remove or impute such points first")
+        raise ValueError(
+            f"row {row} (the first is 0) holds NaN or infinity: remove or impute such points first"
+        )
     return np.asarray(points, np.float64).reshape(len(points), -1)

@@ -4,16 +4,17 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxgmm._door import door
 from jaxgmm._mixture.algebra import moment_matched
 from jaxgmm._mixture.combine import centred, midpoint
 from jaxgmm._mixture.components import component_kl, component_overlaps
 from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.validation import Mixture, one_space
 from jaxgmm._numerics.linalg import HIGHEST
+from jaxgmm._validation.validated_jit import validated_jit
 
 
-@door()
-def kl_variational(p: GMM, q: GMM) -> Array:
+@validated_jit(one_space)
+def kl_variational(p: Mixture, q: Mixture) -> Array:
     r"""The variational approximation of KL(p || q). It is not a bound, and it may be negative.
 
     .. math:: \sum_k \pi_k \log \frac{\sum_l \pi_l \exp(-KL(p_k \| p_l))}{\sum_j \omega_j \exp(-KL(p_k \| q_j))}
@@ -44,8 +45,8 @@ def kl_variational(p: GMM, q: GMM) -> Array:
     return mean_log_mixture(p, p, -kl[:, :k]) - mean_log_mixture(p, q, -kl[:, k:])
 
 
-@door()
-def kl_product(p: GMM, q: GMM) -> Array:
+@validated_jit(one_space)
+def kl_product(p: Mixture, q: Mixture) -> Array:
     r"""The product-of-Gaussians approximation of KL(p || q). It is not a bound, and it may be negative.
 
     .. math:: \sum_k \pi_k \log \frac{\sum_l \pi_l \int p_k p_l}{\sum_j \omega_j \int p_k q_j}
@@ -76,8 +77,8 @@ def kl_product(p: GMM, q: GMM) -> Array:
     return mean_log_mixture(p, p, log_overlap[:, :k]) - mean_log_mixture(p, q, log_overlap[:, k:])
 
 
-@door()
-def kl_matched(p: GMM, q: GMM) -> Array:
+@validated_jit(one_space)
+def kl_matched(p: Mixture, q: Mixture) -> Array:
     r"""The matched approximation of KL(p || q): each component against its best match.
 
     .. math:: \sum_k \pi_k \min_j \left(KL(p_k \| q_j) + \log \frac{\pi_k}{\omega_j}\right)
@@ -105,14 +106,14 @@ def kl_matched(p: GMM, q: GMM) -> Array:
       Goldberger, Gordon and Greenspan, An efficient image similarity measure based on approximations of KL-divergence between two
       Gaussian mixtures, ICCV (2003).
     """
-    log_weights = jax.nn.log_softmax(p.logits)
+    log_weights = p.log_weights
     log_weights = jnp.where(jnp.isneginf(log_weights), 0, log_weights)  # 0 log 0 is 0
-    matched = (component_kl(p, q) - jax.nn.log_softmax(q.logits)[None]).min(1)
+    matched = (component_kl(p, q) - q.log_weights[None]).min(1)
     return jnp.vdot(p.weights, log_weights + matched, precision=HIGHEST)
 
 
-@door()
-def kl_moment_matched(p: GMM, q: GMM) -> Array:
+@validated_jit(one_space)
+def kl_moment_matched(p: Mixture, q: Mixture) -> Array:
     r"""KL between the two Gaussians that have the mean and the covariance of p and of q.
 
     .. math:: KL(N(\bar\mu_p, \bar\Sigma_p) \| N(\bar\mu_q, \bar\Sigma_q))
@@ -145,5 +146,7 @@ def kl_moment_matched(p: GMM, q: GMM) -> Array:
 
 def mean_log_mixture(p: GMM, q: GMM, log_kernel: Array) -> Array:
     r""":math:`\sum_k \pi_k \log \sum_j \omega_j e^{c_{kj}}` for c (K_p, K_q), which all of these and most bounds are made of."""
-    log_means = jax.nn.logsumexp(jax.nn.log_softmax(q.logits)[None] + log_kernel, axis=1)
-    return jnp.vdot(p.weights, jnp.where(p.weights > 0, log_means, 0), precision=HIGHEST)  # 0 log 0 is 0
+    log_means = jax.nn.logsumexp(q.log_weights[None] + log_kernel, axis=1)
+    return jnp.vdot(
+        p.weights, jnp.where(p.weights > 0, log_means, 0), precision=HIGHEST
+    )  # 0 log 0 is 0

@@ -9,18 +9,19 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxgmm._divergence.approximations import mean_log_mixture
-from jaxgmm._door import door
 from jaxgmm._mixture.algebra import moment_matched
 from jaxgmm._mixture.combine import centred, midpoint, midpoint_log_weights
 from jaxgmm._mixture.components import component_entropy, component_kl, component_overlaps
 from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.validation import Mixture, one_space
 from jaxgmm._numerics.linalg import HIGHEST
+from jaxgmm._validation.validated_jit import validated_jit
 
 MAX_ALTERNATIONS = 1000
 
 
-@door()
-def kl_bounds(p: GMM, q: GMM) -> tuple[Array, Array]:
+@validated_jit(one_space)
+def kl_bounds(p: Mixture, q: Mixture) -> tuple[Array, Array]:
     r"""Bounds of KL(p || q) that hold for certain.
 
     With the bounds of the entropy H(p) from `entropy_bounds`, and :math:`\bar H = \sum_k \pi_k H(p_k)`,
@@ -60,17 +61,19 @@ def kl_bounds(p: GMM, q: GMM) -> tuple[Array, Array]:
     """
     p, q = centred(p, q)
     k, pairs = p.num_components, _pairs(p, midpoint(p, q))
-    within, across = (jax.tree.map(lambda a, rows=rows: a[:, rows], pairs) for rows in (slice(k), slice(k, None)))
+    within, across = (
+        jax.tree.map(lambda a, rows=rows: a[:, rows], pairs) for rows in (slice(k), slice(k, None))
+    )
     lower_entropy, upper_entropy = _entropy_bounds(p, within)
     lower_cross = -mean_log_mixture(p, q, across.log_overlap)
     upper_cross = _mean_entropy(p) - mean_log_mixture(p, q, -across.kl)
-    variational = _variational_bound(jax.nn.log_softmax(p.logits), jax.nn.log_softmax(q.logits), across.kl)
+    variational = _variational_bound(p.log_weights, q.log_weights, across.kl)
     upper = jnp.minimum(upper_cross - lower_entropy, variational)
     return _ordered(jnp.maximum(lower_cross - upper_entropy, 0), upper)
 
 
-@door()
-def entropy_bounds(p: GMM) -> tuple[Array, Array]:
+@validated_jit()
+def entropy_bounds(p: Mixture) -> tuple[Array, Array]:
     r"""Bounds of the differential entropy of a mixture that hold for certain.
 
     With :math:`\bar H = \sum_k \pi_k H(p_k)` and the Bhattacharyya distance B,
@@ -106,8 +109,8 @@ def entropy_bounds(p: GMM) -> tuple[Array, Array]:
     return _entropy_bounds(p, _pairs(p, p))
 
 
-@door()
-def js_bounds(p: GMM, q: GMM) -> tuple[Array, Array]:
+@validated_jit(one_space, symmetric=True)
+def js_bounds(p: Mixture, q: Mixture) -> tuple[Array, Array]:
     r"""Bounds of the Jensen-Shannon divergence that hold for certain.
 
     .. math:: JS(p, q) = H(m) - \tfrac12 H(p) - \tfrac12 H(q) = \tfrac12 KL(p \| m) + \tfrac12 KL(q \| m),
@@ -140,8 +143,12 @@ def js_bounds(p: GMM, q: GMM) -> tuple[Array, Array]:
     m = midpoint(*centred(p, q))
     pairs, parts = _pairs(m, m), jnp.stack(midpoint_log_weights(p, q))
     low_m, high_m = _entropy_bounds(m, pairs)
-    low, high = jax.vmap(lambda logits: _entropy_bounds(dataclasses.replace(m, logits=logits), pairs))(parts)
-    variational = jax.vmap(lambda log_weights: _variational_bound(log_weights, m.logits, pairs.kl))(parts)
+    low, high = jax.vmap(
+        lambda logits: _entropy_bounds(dataclasses.replace(m, logits=logits), pairs)
+    )(parts)
+    variational = jax.vmap(lambda log_weights: _variational_bound(log_weights, m.logits, pairs.kl))(
+        parts
+    )
     upper = jnp.minimum(jnp.minimum(high_m - low.mean(), variational.mean()), math.log(2))
     return _ordered(jnp.clip(low_m - high.mean(), 0, math.log(2)), upper)
 
@@ -160,8 +167,13 @@ def _pairs(p: GMM, q: GMM) -> _Pairs:
 
 def _entropy_bounds(p: GMM, pairs: _Pairs) -> tuple[Array, Array]:
     mean = _mean_entropy(p)
-    lower = jnp.maximum(mean - mean_log_mixture(p, p, -pairs.bhattacharyya), -mean_log_mixture(p, p, pairs.log_overlap))
-    upper = jnp.minimum(mean - mean_log_mixture(p, p, -pairs.kl), component_entropy(moment_matched(p))[0])
+    lower = jnp.maximum(
+        mean - mean_log_mixture(p, p, -pairs.bhattacharyya),
+        -mean_log_mixture(p, p, pairs.log_overlap),
+    )
+    upper = jnp.minimum(
+        mean - mean_log_mixture(p, p, -pairs.kl), component_entropy(moment_matched(p))[0]
+    )
     return _ordered(lower, upper)
 
 
@@ -176,9 +188,17 @@ def _variational_bound(log_pi: Array, log_omega: Array, kl: Array) -> Array:
     As functions of phi(j | k) = phi / pi and psi(k | j) = psi / omega, which hold the constraints whatever they and the weights
     are, it is a bound at every step of its minimisation, and its gradient at the minimum is the one that holds them constant.
     """
-    log_pi, log_omega = jnp.maximum(log_pi, -1e30), jnp.maximum(log_omega, -1e30)  # so that 0 log 0 is 0
-    log_phi, log_psi = _alternate(*jax.lax.stop_gradient((log_pi, log_omega, jnp.minimum(kl, 1e30))))
-    phi, log_ratio = jnp.exp(log_pi[:, None] + log_phi), log_pi[:, None] + log_phi - log_omega[None] - log_psi
+    log_pi, log_omega = (
+        jnp.maximum(log_pi, -1e30),
+        jnp.maximum(log_omega, -1e30),
+    )  # so that 0 log 0 is 0
+    log_phi, log_psi = _alternate(
+        *jax.lax.stop_gradient((log_pi, log_omega, jnp.minimum(kl, 1e30)))
+    )
+    phi, log_ratio = (
+        jnp.exp(log_pi[:, None] + log_phi),
+        log_pi[:, None] + log_phi - log_omega[None] - log_psi,
+    )
     return (phi * jnp.where(phi > 0, log_ratio + kl, 0)).sum()
 
 
@@ -189,7 +209,9 @@ def _alternate(log_pi: Array, log_omega: Array, kl: Array) -> tuple[Array, Array
         log_psi = jax.nn.log_softmax(log_pi[:, None] + state.log_phi, axis=0)
         joint = log_omega[None] + log_psi - kl
         log_phi = jax.nn.log_softmax(joint, axis=1)
-        bound = jnp.vdot(jnp.exp(log_pi), log_pi - jax.nn.logsumexp(joint, axis=1), precision=HIGHEST)
+        bound = jnp.vdot(
+            jnp.exp(log_pi), log_pi - jax.nn.logsumexp(joint, axis=1), precision=HIGHEST
+        )
         return _Alternation(log_phi, log_psi, bound, state.bound, state.num_steps + 1)
 
     def falls(state: _Alternation) -> Array:

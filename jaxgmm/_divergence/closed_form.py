@@ -6,18 +6,19 @@ import math
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.typing import ArrayLike
 
-from jaxgmm._door import door
 from jaxgmm._mixture.combine import midpoint, midpoint_log_weights
 from jaxgmm._mixture.components import component_overlaps
 from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.validation import Mixture, one_space
 from jaxgmm._numerics.autodiff import not_negative
 from jaxgmm._numerics.linalg import diagonal_matrices, pack_tril, tril_of
+from jaxgmm._validation.arguments import PositiveNumber
+from jaxgmm._validation.validated_jit import validated_jit
 
 
-@door()
-def l2_distance(p: GMM, q: GMM) -> Array:
+@validated_jit(one_space, symmetric=True)
+def l2_distance(p: Mixture, q: Mixture) -> Array:
     r"""The exact L2 distance of the densities.
 
     .. math:: \|p - q\| = \left(\int (p(x) - q(x))^2 dx\right)^{1/2},
@@ -49,8 +50,8 @@ def l2_distance(p: GMM, q: GMM) -> Array:
     return jnp.exp(log_l2_distance(p, q))
 
 
-@door()
-def log_l2_distance(p: GMM, q: GMM) -> Array:
+@validated_jit(one_space, symmetric=True)
+def log_l2_distance(p: Mixture, q: Mixture) -> Array:
     r"""The logarithm of the exact L2 distance of the densities, :math:`\log \|p - q\|`, which stays in range in any dimension.
 
     Args:
@@ -75,8 +76,8 @@ def log_l2_distance(p: GMM, q: GMM) -> Array:
     return _log_distance(*_log_products(p, q))
 
 
-@door()
-def cauchy_schwarz_divergence(p: GMM, q: GMM) -> Array:
+@validated_jit(one_space, symmetric=True)
+def cauchy_schwarz_divergence(p: Mixture, q: Mixture) -> Array:
     r"""The exact Cauchy-Schwarz divergence, the logarithm of a cosine.
 
     .. math:: CS(p, q) = -\log \frac{\int p q}{\sqrt{\int p^2 \int q^2}}
@@ -106,8 +107,8 @@ def cauchy_schwarz_divergence(p: GMM, q: GMM) -> Array:
     return not_negative(0.5 * (log_pp + log_qq) - log_pq)
 
 
-@door()
-def mmd(p: GMM, q: GMM, bandwidth: ArrayLike) -> Array:
+@validated_jit(one_space, symmetric=True)
+def mmd(p: Mixture, q: Mixture, bandwidth: PositiveNumber) -> Array:
     r"""The exact maximum mean discrepancy with a Gaussian kernel.
 
     .. math:: MMD^2 = E[k(x, x')] + E[k(y, y')] - 2 E[k(x, y)], \quad k(x, y) = \exp\left(-\frac{|x - y|^2}{2 h^2}\right),
@@ -163,8 +164,13 @@ def _log_distance(log_pp: Array, log_qq: Array, log_pq: Array) -> Array:
 def _smoothed(gmm: GMM, log_h: Array) -> GMM:
     """The mixture convolved with N(0, h^2 I)."""
     if gmm.off_diag is None:
-        return dataclasses.replace(gmm, log_diag=0.5 * jnp.logaddexp(2 * gmm.log_diag, 2 * log_h[None, None]))
+        return dataclasses.replace(
+            gmm, log_diag=0.5 * jnp.logaddexp(2 * gmm.log_diag, 2 * log_h[None, None])
+        )
     factors = gmm.scale_tril
-    kernel = jnp.broadcast_to(diagonal_matrices(jnp.exp(log_h) * jnp.ones((1, gmm.num_dims), factors.dtype)), factors.shape)
+    kernel = jnp.broadcast_to(
+        diagonal_matrices(jnp.exp(log_h) * jnp.ones((1, gmm.num_dims), factors.dtype)),
+        factors.shape,
+    )
     log_diag, off_diag = pack_tril(tril_of(jnp.concatenate([factors, kernel], axis=2))[0])
     return dataclasses.replace(gmm, log_diag=log_diag, off_diag=off_diag)

@@ -3,20 +3,22 @@
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.sharding import Mesh
 
-from jaxgmm._door import door
 from jaxgmm._expectation.expectation import expectation
 from jaxgmm._mixture.combine import centred
 from jaxgmm._mixture.density import component_log_densities
-from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.validation import Mixture
 from jaxgmm._numerics.autodiff import not_negative
-from jaxgmm._quadrature.rule import Rule
+from jaxgmm._quadrature.rule import RuleArg
 from jaxgmm._quadrature.sobol import DEFAULT_RULE
+from jaxgmm._validation.arguments import Devices, Key
+from jaxgmm._validation.validated_jit import validated_jit
 
 
-@door("rule", "mesh")
-def component_information(key: Array | None, p: GMM, rule: Rule = DEFAULT_RULE, *, mesh: Mesh | None = None) -> Array:
+@validated_jit()
+def component_information(
+    key: Key, p: Mixture, rule: RuleArg = DEFAULT_RULE, *, mesh: Devices = None
+) -> Array:
     r"""An estimate of the mutual information of a point and of the component that it is drawn from.
 
     .. math:: I(k; x) = E_p\left[\sum_k r_k(x) \log \frac{r_k(x)}{\pi_k}\right] = H(\pi) - H(k | x)
@@ -47,19 +49,26 @@ def component_information(key: Array | None, p: GMM, rule: Rule = DEFAULT_RULE, 
       entropy, IEEE Trans. Inf. Theory 37 (1991), for several distributions.
     """
     p, _ = centred(p, p)
-    log_components, log_weights = component_log_densities(p), jax.nn.log_softmax(p.logits)
+    log_components, log_weights = component_log_densities(p), p.log_weights
 
     def information(x: Array) -> Array:
         components = log_components(x.T)
         log_density = jax.nn.logsumexp(log_weights[:, None] + components, axis=0)
-        gain = components - log_density[None]  # log r_k - log pi_k, which is finite without weight as well
-        return (jnp.exp(log_weights[:, None] + gain) * jnp.where(gain == -jnp.inf, jnp.zeros_like(gain), gain)).sum(0)
+        gain = (
+            components - log_density[None]
+        )  # log r_k - log pi_k, which is finite without weight as well
+        return (
+            jnp.exp(log_weights[:, None] + gain)
+            * jnp.where(gain == -jnp.inf, jnp.zeros_like(gain), gain)
+        ).sum(0)
 
     return not_negative(expectation(key, p, information, rule, mesh=mesh))
 
 
-@door("rule", "mesh")
-def classification_entropy(key: Array | None, p: GMM, rule: Rule = DEFAULT_RULE, *, mesh: Mesh | None = None) -> Array:
+@validated_jit()
+def classification_entropy(
+    key: Key, p: Mixture, rule: RuleArg = DEFAULT_RULE, *, mesh: Devices = None
+) -> Array:
     r"""An estimate of the entropy of the component that a point is drawn from, given the point.
 
     .. math:: H(k | x) = -E_p\left[\sum_k r_k(x) \log r_k(x)\right]
@@ -89,7 +98,7 @@ def classification_entropy(key: Array | None, p: GMM, rule: Rule = DEFAULT_RULE,
       (1996), for the same sum over data.
     """
     p, _ = centred(p, p)
-    log_components, log_weights = component_log_densities(p), jax.nn.log_softmax(p.logits)
+    log_components, log_weights = component_log_densities(p), p.log_weights
 
     def entropy(x: Array) -> Array:
         log_r = jax.nn.log_softmax(log_weights[:, None] + log_components(x.T), axis=0)

@@ -4,22 +4,28 @@ import functools
 
 import jax
 from jax import Array
-from jax.sharding import Mesh
 
-from jaxgmm._door import door
 from jaxgmm._expectation.control_variate import log_density_with_control
 from jaxgmm._expectation.variance_reduction import controlled_expectation
 from jaxgmm._mixture.combine import centred
-from jaxgmm._mixture.gmm import GMM
-from jaxgmm._quadrature.rule import Rule, split_key
+from jaxgmm._mixture.validation import Mixture, one_space
+from jaxgmm._quadrature.rule import RuleArg, split_key
 from jaxgmm._quadrature.sobol import DEFAULT_RULE
+from jaxgmm._validation.arguments import Devices, Flag, Key
+from jaxgmm._validation.validated_jit import validated_jit
 
 held = jax.lax.stop_gradient
 
 
-@door("rule", "path_gradient", "mesh")
+@validated_jit(one_space)
 def kl_divergence(
-    key: Array | None, p: GMM, q: GMM, rule: Rule = DEFAULT_RULE, *, path_gradient: bool = False, mesh: Mesh | None = None
+    key: Key,
+    p: Mixture,
+    q: Mixture,
+    rule: RuleArg = DEFAULT_RULE,
+    *,
+    path_gradient: Flag = False,
+    mesh: Devices = None,
 ) -> Array:
     r"""An estimate of the Kullback-Leibler divergence of q from p.
 
@@ -54,13 +60,22 @@ def kl_divergence(
       the landing, NeurIPS (2017), for the path gradient.
     """
     p, q = centred(p, q)
-    log_p, log_q = log_density_with_control(held(p) if path_gradient else p), log_density_with_control(q)
+    log_p, log_q = (
+        log_density_with_control(held(p) if path_gradient else p),
+        log_density_with_control(q),
+    )
     return controlled_expectation(key, p, log_p - log_q, rule, mesh)
 
 
-@door("rule", "path_gradient", "mesh")
+@validated_jit(one_space, symmetric=True)
 def jeffreys_divergence(
-    key: Array | None, p: GMM, q: GMM, rule: Rule = DEFAULT_RULE, *, path_gradient: bool = False, mesh: Mesh | None = None
+    key: Key,
+    p: Mixture,
+    q: Mixture,
+    rule: RuleArg = DEFAULT_RULE,
+    *,
+    path_gradient: Flag = False,
+    mesh: Devices = None,
 ) -> Array:
     r"""An estimate of the Jeffreys divergence, the sum of both Kullback-Leibler divergences.
 
@@ -95,8 +110,8 @@ def jeffreys_divergence(
     return kl(key_p, p, q) + kl(key_q, q, p)
 
 
-@door("rule", "mesh")
-def entropy(key: Array | None, p: GMM, rule: Rule = DEFAULT_RULE, *, mesh: Mesh | None = None) -> Array:
+@validated_jit()
+def entropy(key: Key, p: Mixture, rule: RuleArg = DEFAULT_RULE, *, mesh: Devices = None) -> Array:
     r"""An estimate of the differential entropy of a mixture.
 
     .. math:: H(p) = -E_p[\log p(x)]
@@ -125,8 +140,10 @@ def entropy(key: Array | None, p: GMM, rule: Rule = DEFAULT_RULE, *, mesh: Mesh 
     return cross_entropy(key, p, p, rule, mesh=mesh)
 
 
-@door("rule", "mesh")
-def cross_entropy(key: Array | None, p: GMM, q: GMM, rule: Rule = DEFAULT_RULE, *, mesh: Mesh | None = None) -> Array:
+@validated_jit(one_space)
+def cross_entropy(
+    key: Key, p: Mixture, q: Mixture, rule: RuleArg = DEFAULT_RULE, *, mesh: Devices = None
+) -> Array:
     r"""An estimate of the cross-entropy of q under p.
 
     .. math:: H(p, q) = -E_p[\log q(x)] = H(p) + KL(p \| q)

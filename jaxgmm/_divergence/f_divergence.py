@@ -2,30 +2,31 @@
 
 import math
 from collections.abc import Callable
+from typing import Annotated
 
 import jax.numpy as jnp
 from jax import Array
-from jax.sharding import Mesh
 
-from jaxgmm._door import door
 from jaxgmm._expectation.expectation import expectation
 from jaxgmm._mixture.combine import centred
 from jaxgmm._mixture.density import log_density
-from jaxgmm._mixture.gmm import GMM
-from jaxgmm._quadrature.rule import Rule
+from jaxgmm._mixture.validation import Mixture, one_space
+from jaxgmm._quadrature.rule import RuleArg
 from jaxgmm._quadrature.sobol import DEFAULT_RULE
+from jaxgmm._validation.arguments import Devices, Flag, Key, function_of
+from jaxgmm._validation.validated_jit import validated_jit
 
 
-@door("f", "log_ratio", "rule", "mesh")
+@validated_jit(one_space)
 def f_divergence(
-    key: Array | None,
-    p: GMM,
-    q: GMM,
-    f: Callable[[Array], Array],
-    rule: Rule = DEFAULT_RULE,
+    key: Key,
+    p: Mixture,
+    q: Mixture,
+    f: Annotated[Callable[[Array], Array], function_of("the ratio of the densities")],
+    rule: RuleArg = DEFAULT_RULE,
     *,
-    log_ratio: bool = False,
-    mesh: Mesh | None = None,
+    log_ratio: Flag = False,
+    mesh: Devices = None,
 ) -> Array:
     r"""An estimate of the f-divergence of q from p, for any convex f with f(1) = 0.
 

@@ -2,13 +2,17 @@
 
 from jax import Array
 
-from jaxgmm._door import door
-from jaxgmm._mixture.components import component_kl, component_overlaps, component_wasserstein_squared
-from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.components import (
+    component_kl,
+    component_overlaps,
+    component_wasserstein_squared,
+)
+from jaxgmm._mixture.validation import Mixture, one_space
+from jaxgmm._validation.validated_jit import validated_jit
 
 
-@door()
-def gaussian_kl(p: GMM, q: GMM) -> Array:
+@validated_jit(one_space)
+def gaussian_kl(p: Mixture, q: Mixture) -> Array:
     r"""The exact Kullback-Leibler divergence between components, :math:`KL(p_k \| q_j)`.
 
     .. math:: KL(p_k \| q_j) = \tfrac12 \left(\mathrm{tr}(\Sigma_j^{-1} \Sigma_k) - D
@@ -39,8 +43,8 @@ def gaussian_kl(p: GMM, q: GMM) -> Array:
     return component_kl(p, q)
 
 
-@door()
-def bhattacharyya_distance(p: GMM, q: GMM) -> Array:
+@validated_jit(one_space)
+def bhattacharyya_distance(p: Mixture, q: Mixture) -> Array:
     r"""The exact Bhattacharyya distance between components, :math:`-\log \int \sqrt{p_k(x) q_j(x)} dx`.
 
     .. math:: B(p_k, q_j) = \tfrac18 (\mu_k - \mu_j)^T \bar\Sigma^{-1} (\mu_k - \mu_j)
@@ -72,8 +76,8 @@ def bhattacharyya_distance(p: GMM, q: GMM) -> Array:
     return component_overlaps(p, q)[0]
 
 
-@door()
-def gaussian_wasserstein_squared(p: GMM, q: GMM) -> Array:
+@validated_jit(one_space)
+def gaussian_wasserstein_squared(p: Mixture, q: Mixture) -> Array:
     r"""The square of the exact Wasserstein-2 distance between components, also named after Bures.
 
     .. math:: W_2^2(p_k, q_j) = |\mu_k - \mu_j|^2 + \mathrm{tr}\left(\Sigma_k + \Sigma_j

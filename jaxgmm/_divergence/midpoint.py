@@ -10,26 +10,34 @@ from jax import Array
 from jax.sharding import Mesh
 
 from jaxgmm._divergence.entropies import held
-from jaxgmm._door import door
 from jaxgmm._expectation.control_variate import Integrand, without_control
 from jaxgmm._expectation.expectation import expectation
 from jaxgmm._expectation.variance_reduction import controlled_expectation
 from jaxgmm._mixture.combine import centred
 from jaxgmm._mixture.density import log_density
 from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.validation import Mixture, one_space
 from jaxgmm._numerics.autodiff import at_most
 from jaxgmm._numerics.special import log_mean_with_one
-from jaxgmm._quadrature.rule import Rule, split_key
+from jaxgmm._quadrature.rule import Rule, RuleArg, split_key
 from jaxgmm._quadrature.sobol import DEFAULT_RULE
+from jaxgmm._validation.arguments import Devices, Flag, Key
+from jaxgmm._validation.validated_jit import validated_jit
 
 T = TypeVar("T")
 
 LogDensity = Callable[[Array], Array]
 
 
-@door("rule", "path_gradient", "mesh")
+@validated_jit(one_space, symmetric=True)
 def js_divergence(
-    key: Array | None, p: GMM, q: GMM, rule: Rule = DEFAULT_RULE, *, path_gradient: bool = False, mesh: Mesh | None = None
+    key: Key,
+    p: Mixture,
+    q: Mixture,
+    rule: RuleArg = DEFAULT_RULE,
+    *,
+    path_gradient: Flag = False,
+    mesh: Devices = None,
 ) -> Array:
     r"""An estimate of the Jensen-Shannon divergence, symmetric and between 0 and log 2.
 
@@ -73,8 +81,10 @@ def js_divergence(
     return at_most(math.log(2), 0.5 * from_p + 0.5 * from_q)
 
 
-@door("rule", "mesh")
-def hellinger_distance(key: Array | None, p: GMM, q: GMM, rule: Rule = DEFAULT_RULE, *, mesh: Mesh | None = None) -> Array:
+@validated_jit(one_space, symmetric=True)
+def hellinger_distance(
+    key: Key, p: Mixture, q: Mixture, rule: RuleArg = DEFAULT_RULE, *, mesh: Devices = None
+) -> Array:
     r"""An estimate of the Hellinger distance, a metric between 0 and 1.
 
     .. math:: H(p, q)^2 = \tfrac12 \int (\sqrt{p(x)} - \sqrt{q(x)})^2 dx = 1 - \int \sqrt{p(x) q(x)} dx
@@ -107,13 +117,24 @@ def hellinger_distance(key: Array | None, p: GMM, q: GMM, rule: Rule = DEFAULT_R
       Gibbs and Su, On choosing and bounding probability metrics, Int. Stat. Rev. 70 (2002), up to a factor of 2 in the square.
     """
     # With t the log-ratio, (sqrt p - sqrt q)^2 / (p + q) = 1 - sech(t / 2), which is a product that loses no digits near t = 0.
-    square = at_most(1, _under_midpoint(key, p, q, lambda t: jnp.tanh(t / 2) * jnp.tanh(t / 4), rule, mesh))
+    square = at_most(
+        1,
+        expectation_under_midpoint(
+            key, p, q, lambda t: jnp.tanh(t / 2) * jnp.tanh(t / 4), rule, mesh
+        ),
+    )
     positive = square > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, jnp.ones_like(square))), jnp.zeros_like(square))
+    return jnp.where(
+        positive,
+        jnp.sqrt(jnp.where(positive, square, jnp.ones_like(square))),
+        jnp.zeros_like(square),
+    )
 
 
-@door("rule", "mesh")
-def total_variation(key: Array | None, p: GMM, q: GMM, rule: Rule = DEFAULT_RULE, *, mesh: Mesh | None = None) -> Array:
+@validated_jit(one_space, symmetric=True)
+def total_variation(
+    key: Key, p: Mixture, q: Mixture, rule: RuleArg = DEFAULT_RULE, *, mesh: Devices = None
+) -> Array:
     r"""An estimate of the total variation distance, a metric between 0 and 1.
 
     .. math:: TV(p, q) = \tfrac12 \int |p(x) - q(x)| dx
@@ -145,10 +166,14 @@ def total_variation(key: Array | None, p: GMM, q: GMM, rule: Rule = DEFAULT_RULE
     References:
       Gibbs and Su, On choosing and bounding probability metrics, Int. Stat. Rev. 70 (2002).
     """
-    return at_most(1, _under_midpoint(key, p, q, lambda t: jnp.abs(jnp.tanh(t / 2)), rule, mesh))
+    return at_most(
+        1, expectation_under_midpoint(key, p, q, lambda t: jnp.abs(jnp.tanh(t / 2)), rule, mesh)
+    )
 
 
-def _under_midpoint(key: Array | None, p: GMM, q: GMM, fn: Callable[[Array], T], rule: Rule, mesh: Mesh | None) -> T:
+def expectation_under_midpoint(
+    key: Array | None, p: GMM, q: GMM, fn: Callable[[Array], T], rule: Rule, mesh: Mesh | None
+) -> T:
     """The expectation under (p + q) / 2 of a function of log p - log q."""
     p, q = centred(p, q)
     log_p, log_q = log_density(p), log_density(q)

@@ -2,49 +2,49 @@
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgmm._divergence.bounds import js_bounds
-from jaxgmm._divergence.closed_form import cauchy_schwarz_divergence, l2_distance, log_l2_distance, mmd
-from jaxgmm._divergence.entropies import jeffreys_divergence
-from jaxgmm._divergence.midpoint import hellinger_distance, js_divergence, total_variation
-from jaxgmm._divergence.transport import mixture_wasserstein
-from jaxgmm._door import door
 from jaxgmm._mixture.combine import stack
 from jaxgmm._mixture.gmm import GMM
-from jaxgmm._quadrature.rule import Rule
+from jaxgmm._mixture.validation import Mixtures, one_space
+from jaxgmm._quadrature.rule import Rule, RuleArg
 from jaxgmm._quadrature.sobol import DEFAULT_RULE
-
-SYMMETRIC = (
-    js_divergence,
-    jeffreys_divergence,
-    hellinger_distance,
-    total_variation,
-    js_bounds,
-    l2_distance,
-    log_l2_distance,
-    cauchy_schwarz_divergence,
-    mmd,
-    mixture_wasserstein,
-)
+from jaxgmm._validation.arguments import Flag, Key, PositiveInt
+from jaxgmm._validation.validated_jit import Check, is_symmetric, validated_jit
 
 
-@door("divergence", "rule", "symmetric", "batch_size")
+def _divergence(name: str, divergence: Any) -> Any:
+    if not callable(divergence):
+        raise TypeError(
+            f"{name} must be a function of two mixtures, such as jaxgmm.js_divergence, got {divergence!r}"
+        )
+    bound = getattr(divergence, "keywords", {})  # of a functools.partial
+    if "rule" in bound or "key" in bound:
+        raise ValueError(
+            f"{name} has a key or a rule bound by functools.partial: pass both beside it"
+        )
+    return divergence
+
+
+DivergenceArg = Annotated[Callable[..., Any], Check(_divergence, static=True)]
+
+
+@validated_jit(one_space)
 def pairwise(
-    divergence: Callable[..., Any],
-    key: Array | None,
-    gmms: Sequence[GMM] | GMM,
-    others: Sequence[GMM] | GMM | None = None,
-    rule: Rule = DEFAULT_RULE,
+    divergence: DivergenceArg,
+    key: Key,
+    gmms: Mixtures,
+    others: Mixtures | None = None,
+    rule: RuleArg = DEFAULT_RULE,
     *,
-    symmetric: bool | None = None,
-    batch_size: int = 8,
+    symmetric: Flag | None = None,
+    batch_size: PositiveInt = 8,
 ) -> Any:
     r"""The matrix of a divergence between all pairs of many mixtures, :math:`d_{ij} = D(p_i, q_j)`, as one compiled program.
 
@@ -80,10 +80,12 @@ def pairwise(
     rows = stack(gmms)
     columns = rows if others is None else stack(others)
     shape = len(rows.loc), len(columns.loc)
-    once = others is None and (getattr(divergence, "func", divergence) in SYMMETRIC if symmetric is None else symmetric)
+    once = others is None and (is_symmetric(divergence) if symmetric is None else symmetric)
     i, j = np.triu_indices(shape[0]) if once else map(np.ravel, np.indices(shape))
     between = _between(divergence, key, rule)
-    values = _map_pairs(lambda i, j: between(_at(rows, i), _at(columns, j)), i, j, min(batch_size, len(i)))
+    values = _map_pairs(
+        lambda i, j: between(_at(rows, i), _at(columns, j)), i, j, min(batch_size, len(i))
+    )
     place = np.zeros(shape, int)
     place[i, j] = np.arange(len(i))
     if once:
@@ -91,7 +93,9 @@ def pairwise(
     return jax.tree.map(lambda value: value[place], values)
 
 
-def _between(divergence: Callable[..., Any], key: Array | None, rule: Rule) -> Callable[[GMM, GMM], Any]:
+def _between(
+    divergence: Callable[..., Any], key: Array | None, rule: Rule
+) -> Callable[[GMM, GMM], Any]:
     """The divergence as a function of two mixtures."""
     parameters = inspect.signature(divergence).parameters
     named = {"rule": rule} if "rule" in parameters else {}
@@ -101,7 +105,9 @@ def _between(divergence: Callable[..., Any], key: Array | None, rule: Rule) -> C
     return lambda p, q: divergence(None if key is None else jax.random.clone(key), p, q, **named)
 
 
-def _map_pairs(fn: Callable[[Array, Array], Any], i: np.ndarray, j: np.ndarray, batch_size: int) -> Any:
+def _map_pairs(
+    fn: Callable[[Array, Array], Any], i: np.ndarray, j: np.ndarray, batch_size: int
+) -> Any:
     """fn of every pair of indices, batch_size of them side by side; the last batch is filled up with what is then left out."""
     num_batches = math.ceil(len(i) / batch_size)
     batches = [jnp.asarray(np.resize(index, (num_batches, batch_size))) for index in (i, j)]

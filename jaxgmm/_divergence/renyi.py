@@ -8,20 +8,28 @@ from jax import Array
 from jax.sharding import Mesh
 
 from jaxgmm._divergence.entropies import kl_divergence
-from jaxgmm._divergence.midpoint import _under_midpoint
-from jaxgmm._door import door
+from jaxgmm._divergence.midpoint import expectation_under_midpoint
 from jaxgmm._expectation.expectation import expectation
 from jaxgmm._mixture.combine import centred
 from jaxgmm._mixture.density import log_density
 from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.validation import Mixture, one_space
 from jaxgmm._quadrature.deterministic import SigmaPoints
-from jaxgmm._quadrature.rule import Rule
+from jaxgmm._quadrature.rule import Rule, RuleArg
 from jaxgmm._quadrature.sobol import DEFAULT_RULE
+from jaxgmm._validation.arguments import Devices, Key, StaticPositiveNumber
+from jaxgmm._validation.validated_jit import validated_jit
 
 
-@door("alpha", "rule", "mesh")
+@validated_jit(one_space)
 def renyi_divergence(
-    key: Array | None, p: GMM, q: GMM, alpha: float, rule: Rule = DEFAULT_RULE, *, mesh: Mesh | None = None
+    key: Key,
+    p: Mixture,
+    q: Mixture,
+    alpha: StaticPositiveNumber,
+    rule: RuleArg = DEFAULT_RULE,
+    *,
+    mesh: Devices = None,
 ) -> Array:
     r"""An estimate of the Renyi divergence of order alpha of q from p.
 
@@ -71,7 +79,9 @@ def renyi_divergence(
     return _renyi_below_one(key, p, q, alpha, 1 - alpha, rule, mesh)
 
 
-def _renyi_below_one(key: Array | None, p: GMM, q: GMM, alpha: float, beta: float, rule: Rule, mesh: Mesh | None) -> Array:
+def _renyi_below_one(
+    key: Array | None, p: GMM, q: GMM, alpha: float, beta: float, rule: Rule, mesh: Mesh | None
+) -> Array:
     """For beta = 1 - alpha of at most 1/2, from the integral of p^alpha q^beta, the overlap, or from what it lacks of 1.
 
     What it lacks is that of alpha p + beta q - p^alpha q^beta, which is never negative and of the order of beta, so that no
@@ -80,11 +90,17 @@ def _renyi_below_one(key: Array | None, p: GMM, q: GMM, alpha: float, beta: floa
 
     def lack_and_overlap(log_ratio: Array) -> tuple[Array, Array]:
         # p / m = 2 sigmoid(t) and q / m = 2 sigmoid(-t), with m the midpoint and t the log-ratio.
-        bounded = jnp.minimum(-beta * log_ratio, 80)  # beyond which the sigmoid is 0 in any precision
-        lack = -2 * beta * jnp.tanh(0.5 * log_ratio) - 2 * jax.nn.sigmoid(log_ratio) * jnp.expm1(bounded)
-        return lack, 2 * jnp.exp(-beta * jax.nn.softplus(log_ratio) - alpha * jax.nn.softplus(-log_ratio))
+        bounded = jnp.minimum(
+            -beta * log_ratio, 80
+        )  # beyond which the sigmoid is 0 in any precision
+        lack = -2 * beta * jnp.tanh(0.5 * log_ratio) - 2 * jax.nn.sigmoid(log_ratio) * jnp.expm1(
+            bounded
+        )
+        return lack, 2 * jnp.exp(
+            -beta * jax.nn.softplus(log_ratio) - alpha * jax.nn.softplus(-log_ratio)
+        )
 
-    lack, overlap = _under_midpoint(key, p, q, lack_and_overlap, rule, mesh)
+    lack, overlap = expectation_under_midpoint(key, p, q, lack_and_overlap, rule, mesh)
     near, floor = (
         lack < 0.5,
         float(jnp.finfo(overlap.dtype).tiny) ** 0.5,
@@ -94,11 +110,15 @@ def _renyi_below_one(key: Array | None, p: GMM, q: GMM, alpha: float, beta: floa
     return -log_overlap / beta
 
 
-def _renyi_above_one(key: Array | None, p: GMM, q: GMM, alpha: float, rule: Rule, mesh: Mesh | None) -> Array:
+def _renyi_above_one(
+    key: Array | None, p: GMM, q: GMM, alpha: float, rule: Rule, mesh: Mesh | None
+) -> Array:
     """The log-ratio enters less a constant near its mean, so that its exponential neither underflows nor overflows early."""
     p, q = centred(p, q)
     log_p, log_q = log_density(p), log_density(q)
-    level = jax.lax.stop_gradient(expectation(None, p, lambda x: log_p(x) - log_q(x), SigmaPoints()))
+    level = jax.lax.stop_gradient(
+        expectation(None, p, lambda x: log_p(x) - log_q(x), SigmaPoints())
+    )
     largest = 0.9 * math.log(float(jnp.finfo(level.dtype).max))
     start = jnp.where(jnp.isinf(level), jnp.zeros_like(level), level)
 

@@ -9,13 +9,13 @@ import numpy as np
 from jax import Array
 
 from jaxgmm._divergence.gaussian import gaussian_wasserstein_squared
-from jaxgmm._door import door
-from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.validation import Mixture, one_space
 from jaxgmm._numerics.linalg import HIGHEST
+from jaxgmm._validation.validated_jit import validated_jit
 
 
-@door()
-def mixture_wasserstein(p: GMM, q: GMM) -> Array:
+@validated_jit(one_space, symmetric=True)
+def mixture_wasserstein(p: Mixture, q: Mixture) -> Array:
     r"""The exact mixture Wasserstein distance MW2: optimal transport along couplings that are Gaussian mixtures themselves.
 
     .. math:: MW_2(p, q) = \left(\min_{w \in \Pi(\pi, \omega)} \sum_{kj} w_{kj} W_2^2(p_k, q_j)\right)^{1/2} \ge W_2(p, q),
@@ -58,11 +58,16 @@ def _transport_cost(costs: Array, weights_p: Array, weights_q: Array) -> Array:
 
 
 @_transport_cost.defjvp
-def _transport_cost_jvp(primals: tuple[Array, Array, Array], tangents: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+def _transport_cost_jvp(
+    primals: tuple[Array, Array, Array], tangents: tuple[Array, Array, Array]
+) -> tuple[Array, Array]:
     # The envelope theorem: what changes the costs is weighed by the plan, and what changes the weights by their prices. These
     # are free up to a constant, which does not matter, as both weights go on to sum to 1.
     best = _best_plan(*primals)
-    terms = [jnp.vdot(price, tangent, precision=HIGHEST) for price, tangent in zip(best, tangents, strict=True)]
+    terms = [
+        jnp.vdot(price, tangent, precision=HIGHEST)
+        for price, tangent in zip(best, tangents, strict=True)
+    ]
     return jnp.vdot(best.plan, primals[0], precision=HIGHEST), sum(terms[1:], terms[0])
 
 
@@ -75,8 +80,12 @@ class _Best(NamedTuple):
 
 
 def _best_plan(costs: Array, weights_p: Array, weights_q: Array) -> _Best:
-    shapes = tuple(jax.ShapeDtypeStruct(a.shape, costs.dtype) for a in (costs, weights_p, weights_q))
-    return _Best(*jax.pure_callback(_solve, shapes, costs, weights_p, weights_q, vmap_method="sequential"))
+    shapes = tuple(
+        jax.ShapeDtypeStruct(a.shape, costs.dtype) for a in (costs, weights_p, weights_q)
+    )
+    return _Best(
+        *jax.pure_callback(_solve, shapes, costs, weights_p, weights_q, vmap_method="sequential")
+    )
 
 
 def _solve(costs: Array, weights_p: Array, weights_q: Array) -> tuple[np.ndarray, ...]:
@@ -92,9 +101,13 @@ def _solve(costs: Array, weights_p: Array, weights_q: Array) -> tuple[np.ndarray
     scale = rest.max() or 1.0
     tolerances = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
     sums = np.concatenate([a / a.sum(), b / b.sum()])
-    result = linprog((rest / scale).ravel(), A_eq=_sums(*c.shape), b_eq=sums, method="highs", options=tolerances)
+    result = linprog(
+        (rest / scale).ravel(), A_eq=_sums(*c.shape), b_eq=sums, method="highs", options=tolerances
+    )
     if result.status != 0:
-        raise RuntimeError(f"the linear programme of mixture_wasserstein was not solved: {result.message}")
+        raise RuntimeError(
+            f"the linear programme of mixture_wasserstein was not solved: {result.message}"
+        )
     prices = scale * result.eqlin.marginals
     best = result.x.reshape(c.shape), u + prices[: len(a)], v + prices[len(a) :]
     return tuple(value.astype(dtype) for value in best)
@@ -105,5 +118,8 @@ def _sums(num_rows: int, num_columns: int) -> Any:
     """The matrix that takes a plan (num_rows * num_columns,) to the sums of its rows and of its columns."""
     from scipy.sparse import eye, kron, vstack
 
-    rows, columns = kron(eye(num_rows), np.ones((1, num_columns))), kron(np.ones((1, num_rows)), eye(num_columns))
+    rows, columns = (
+        kron(eye(num_rows), np.ones((1, num_columns))),
+        kron(np.ones((1, num_rows)), eye(num_columns)),
+    )
     return vstack([rows, columns]).tocsc()

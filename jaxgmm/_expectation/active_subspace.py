@@ -27,13 +27,17 @@ def active_directions(fn: Callable[[Array, Array], Array], gmm: GMM, num_pilots:
     References:
       Constantine, Dow and Wang, Active subspace methods in theory and practice, SIAM J. Sci. Comput. 36 (2014), eq. 2.2.
     """
-    pilot = jnp.asarray(np.random.default_rng(0).normal(size=(gmm.num_dims, num_pilots)), gmm.loc.dtype)
+    pilot = jnp.asarray(
+        np.random.default_rng(0).normal(size=(gmm.num_dims, num_pilots)), gmm.loc.dtype
+    )
 
     def outer_product(component: Array) -> Array:
         gradient = jax.grad(lambda nodes: fn(component[None], nodes[None]).sum())(pilot)
         return jnp.matmul(gradient, gradient.T, precision=HIGHEST)
 
-    return jax.lax.stop_gradient(pivoted_reflections(jax.lax.map(outer_product, jnp.arange(gmm.num_components))))
+    return jax.lax.stop_gradient(
+        pivoted_reflections(jax.lax.map(outer_product, jnp.arange(gmm.num_components)))
+    )
 
 
 def pivoted_reflections(matrices: Array) -> Array:

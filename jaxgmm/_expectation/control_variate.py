@@ -1,4 +1,8 @@
-"""Control variates for log-densities: quadratics whose mean is known exactly."""
+"""Control variates for log-densities.
+
+Where components are well separated, log q is nearly quadratic under each of them. A quadratic with
+a known mean is then subtracted as a control variate.
+"""
 
 import dataclasses
 from collections.abc import Callable
@@ -16,54 +20,61 @@ from jaxgmm._numerics.linalg import HIGHEST
 
 @dataclasses.dataclass(frozen=True)
 class Integrand:
-    """A function of points, and quadratic features of which a linear combination may resemble it.
+    """A function of points, and a basis of quadratics whose linear combinations may approximate it.
 
     Attributes:
-      fn: points (n, D) -> values (n,) and features (J, n), each a polynomial of degree 2.
-      coefficients: the means (K, J) of the features under each component that is sampled -> the combination (K, J).
-      num_features: J.
+      fn: points (n, D) -> values (n,) and the basis (J, n), whose members are quadratics.
+      coefficients: the means (K, J) of the basis under each sampled component -> the coefficients
+        (K, J) of the approximation there.
+      basis_size: J.
     """
 
     fn: Callable[[Array], tuple[Array, Array]]
     coefficients: Callable[[Array], Array]
-    num_features: int
+    basis_size: int
 
     def values(self, component: Array, x: Array) -> Array:
-        """The function itself at points (n, D) of whatever components."""
+        """The values (n,) at points (n, D), whatever components they belong to."""
         return self.fn(x)[0]
 
     def __sub__(self, other: "Integrand") -> "Integrand":
         def difference(x: Array) -> tuple[Array, Array]:
-            (value, features), (other_value, other_features) = self.fn(x), other.fn(x)
-            return value - other_value, jnp.concatenate([features, other_features])
+            value, basis = self.fn(x)
+            other_value, other_basis = other.fn(x)
+            return value - other_value, jnp.concatenate([basis, other_basis])
 
         def coefficients(means: Array) -> Array:
-            mine, others = means[:, : self.num_features], means[:, self.num_features :]
-            return jnp.concatenate([self.coefficients(mine), -other.coefficients(others)], axis=1)
+            of_self = self.coefficients(means[:, : self.basis_size])
+            of_other = other.coefficients(means[:, self.basis_size :])
+            return jnp.concatenate([of_self, -of_other], axis=1)
 
-        return Integrand(difference, coefficients, self.num_features + other.num_features)
+        return Integrand(difference, coefficients, self.basis_size + other.basis_size)
 
 
 def without_control(fn: Callable[[Array], Array]) -> Integrand:
-    """A function without features that resemble it."""
+    """A function of points (n, D) with an empty basis."""
     return Integrand(lambda x: (fn(x), jnp.zeros((0, len(x)), x.dtype)), lambda means: means, 0)
 
 
 def log_density_with_control(q: GMM) -> Integrand:
-    r"""The log-density of q, with its variational surrogate under each component p_k of any mixture.
+    r"""The log-density of q, with its variational approximation under each component p_k of p.
 
-    .. math:: \log q(x) \approx \sum_j \phi_{kj} \log q_j(x), \quad \phi_{kj} \propto \omega_j \exp(-KL(p_k \| q_j))
+    .. math:: \log q(x) \approx \sum_j \phi_{kj} \log q_j(x),
+              \quad \phi_{kj} \propto \omega_j \exp(-KL(p_k \| q_j))
 
     References:
-      Hershey and Olsen, Approximating the Kullback Leibler divergence between Gaussian mixture models, ICASSP (2007), eq. 18.
+      Hershey and Olsen, Approximating the Kullback Leibler divergence between Gaussian mixture
+      models, ICASSP (2007), eq. 18.
     """
-    log_components, log_weights = component_log_densities(q), jax.nn.log_softmax(q.logits)
+    log_components = component_log_densities(q)
+    log_weights = q.log_weights
 
     def log_density_and_components(x: Array) -> tuple[Array, Array]:
         components = log_components(x.T)
         return jax.nn.logsumexp(log_weights[:, None] + components, axis=0), components
 
-    def phi(means: Array) -> Array:  # KL(p_k || q_j) is the entropy of p_k, which does not depend on j, less the mean of log q_j
+    def phi(means: Array) -> Array:
+        # KL(p_k || q_j) is the mean of log p_k, which does not depend on j, less that of log q_j.
         return jax.nn.softmax(log_weights[None] + means, axis=1)
 
     return Integrand(log_density_and_components, phi, q.num_components)
@@ -71,55 +82,69 @@ def log_density_with_control(q: GMM) -> Integrand:
 
 @dataclasses.dataclass(frozen=True)
 class ControlVariate:
-    """The surrogate under each component: its coefficients (K, J), 0 where it is not to be trusted, and its exact mean (K,)."""
+    """A quadratic under each component.
+
+    Attributes:
+      coefficients: (K, J), in the basis of an integrand; 0 where the quadratic is no use.
+      means: (K,), its exact mean under each component.
+    """
 
     coefficients: Array
     means: Array
 
-    def at(self, component: Array, features: Array) -> Array:
-        """The surrogate (s b,) at points of these components (s,), from their features (J, s b)."""
-        by_component = features.reshape(features.shape[0], len(component), -1)
-        return jnp.einsum("sj,jsb->sb", self.coefficients[component], by_component, precision=HIGHEST).ravel()
+    def at(self, component: Array, basis: Array) -> Array:
+        """The quadratic (s b,) at points of these components (s,), from the basis (J, s b) there."""
+        by_component = basis.reshape(basis.shape[0], len(component), -1)
+        coefficients = self.coefficients[component]
+        return jnp.einsum("sj,jsb->sb", coefficients, by_component, precision=HIGHEST).ravel()
 
-    def rest_of(self, integrand: Integrand) -> Callable[[Array, Array], Array]:
-        """What is left of the integrand at points (s b, D) of components (s,)."""
+    def residual_of(self, integrand: Integrand) -> Callable[[Array, Array], Array]:
+        """Components (s,) and points (s b, D) -> the integrand less the quadratic, (s b,)."""
 
-        def rest(component: Array, x: Array) -> Array:
-            values, features = integrand.fn(x)
-            return values - self.at(component, features)
+        def residual(component: Array, x: Array) -> Array:
+            values, basis = integrand.fn(x)
+            return values - self.at(component, basis)
 
-        return rest
+        return residual
 
 
-def fitted_control_variate(integrand: Integrand, place: Callable[[Array, Array], Array], loc: Array) -> ControlVariate:
-    """The control from the corners of a simplex about each component, which give the exact mean of a quadratic.
+def fitted_control_variate(
+    integrand: Integrand, place: Callable[[Array, Array], Array], loc: Array
+) -> ControlVariate:
+    """The control variate from the points of a simplex about each component.
 
-    They also tell whether the surrogate explains nearly all of the variance; what explains less is worth nothing on top of
-    quasi-Monte Carlo points. All of it is independent of the points that are averaged, so nothing is biased.
+    Their mean of a quadratic is exact. They also tell whether the quadratic explains nearly all of
+    the variance: one that explains less is worth nothing on top of quasi-Monte Carlo points. None of
+    it depends on the points that are averaged, so it causes no bias.
     """
     num_components, num_dims = loc.shape
-    corners = simplex(num_dims, loc.dtype)
+    simplex_points = simplex(num_dims, loc.dtype)
 
     @jax.checkpoint
-    def at_corners(component: Array) -> tuple[Array, Array]:
-        return integrand.fn(place(component[None], corners[None]))
+    def at_simplex_points(component: Array) -> tuple[Array, Array]:
+        return integrand.fn(place(component[None], simplex_points[None]))
 
-    values, features = jax.lax.map(at_corners, jnp.arange(num_components))
-    means = features.mean(2)
+    values, basis = jax.lax.map(at_simplex_points, jnp.arange(num_components))
+    means = basis.mean(2)
     coefficients = jax.lax.stop_gradient(integrand.coefficients(means))
-    rest = values - jnp.einsum("kj,kjm->km", coefficients, features, precision=HIGHEST)
-    trusted = jax.lax.stop_gradient(rest.var(1) < 0.1 * values.var(1))
+    residual = values - jnp.einsum("kj,kjm->km", coefficients, basis, precision=HIGHEST)
+    trusted = jax.lax.stop_gradient(residual.var(1) < 0.1 * values.var(1))
     coefficients = jnp.where(trusted[:, None], coefficients, jnp.zeros_like(coefficients))
     return ControlVariate(coefficients, (coefficients * means).sum(1))
 
 
 def simplex(num_dims: int, dtype: DTypeLike) -> Array:
-    """The corners (D, D + 1) of a regular simplex of mean 0 and covariance I, so that their means are exact to degree 2.
+    """The vertices (D, D + 1) of a regular simplex of mean 0 and covariance I.
+
+    Their mean of a polynomial of degree 2 is its mean under N(0, I).
 
     References:
-      Julier, The spherical simplex unscented transformation, ACC (2003), here without a point at the centre.
+      Julier, The spherical simplex unscented transformation, ACC (2003), here without its central
+      point.
     """
-    row, corner = np.arange(1, num_dims + 1)[:, None], jnp.arange(num_dims + 1)[None]
+    row = np.arange(1, num_dims + 1)[:, None]
+    vertex = jnp.arange(num_dims + 1)[None]
     base = jnp.asarray(np.sqrt((num_dims + 1) / (row * (row + 1))), dtype)
     apex = jnp.asarray(row, dtype) * base
-    return jnp.where(corner < row, base, jnp.where(corner == row, -apex, jnp.zeros_like(apex)))
+    # Row i holds base in its first i columns and -i base in the next, and is 0 from there on.
+    return jnp.where(vertex < row, base, jnp.where(vertex == row, -apex, jnp.zeros_like(apex)))

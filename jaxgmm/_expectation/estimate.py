@@ -1,26 +1,26 @@
-"""Independent replicates of a divergence, their mean and its standard error, to a tolerance if one is asked for."""
+"""Independent replicates of a divergence, their mean and its standard error."""
 
 import dataclasses
 import functools
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import numpy as np
 from jax import Array
 from jax.core import Tracer
 
-from jaxgmm._door import check_arguments, check_mixture
 from jaxgmm._mixture.gmm import GMM
-from jaxgmm._quadrature.rule import Rule
+from jaxgmm._mixture.validation import checked_mixture
+from jaxgmm._quadrature.rule import Rule, RuleArg
 from jaxgmm._quadrature.sobol import DEFAULT_RULE, Sobol
-from jaxgmm._validation.checks import check_static, checked_int, checked_number
-
-Divergence = Callable[..., Any]
+from jaxgmm._validation.checks import check_key, checked_int, checked_number
+from jaxgmm._validation.validated_jit import Check, validated
 
 FIRST_RULE = Sobol(2**12, variance_reduction=False)
+"""The first rule with a tolerance: its program is small, and often accurate enough."""
 
 
 @functools.partial(
@@ -62,15 +62,71 @@ class Estimate:
         return low, high
 
 
+def _divergence(name: str, divergence: Any) -> Any:
+    takes = f"{name} must be a function of (key, *mixtures, rule), got"
+    if not callable(divergence):
+        raise TypeError(f"{takes} {divergence!r}; jaxgmm.kl_divergence, say")
+    parameters = inspect.signature(divergence).parameters
+    takes_options = any(p.kind == p.VAR_KEYWORD for p in parameters.values())
+    if "rule" not in parameters and not takes_options:
+        raise TypeError(
+            f"{takes} one of ({', '.join(parameters)}); an exact function, such as "
+            "jaxgmm.l2_distance, has no error to estimate, and a function of your own passes rule "
+            "on to those that it calls"
+        )
+    return divergence
+
+
+def _key(name: str, key: Any) -> Any:
+    if key is None:
+        raise ValueError(
+            f"{name} is None, but replicates must differ: pass jax.random.key(0), say, and a rule "
+            "that draws at random"
+        )
+    check_key(name, key)
+    return key
+
+
+def _mixtures(_: str, mixtures: tuple[Any, ...]) -> tuple[Any, ...]:
+    checked = (checked_mixture(*pair) for pair in zip("pq", mixtures, strict=False))
+    return (*checked, *mixtures[2:])
+
+
+def _num_replicates(name: str, value: Any) -> int:
+    number = checked_int(name, value)
+    if number < 2:
+        raise ValueError(f"{name} must be at least 2 for a standard error, got {number}")
+    return number
+
+
+def _tolerance(name: str, value: Any) -> float:
+    number = checked_number(name, value)
+    if not 0 < number < math.inf:
+        raise ValueError(
+            f"{name} must be positive and finite, got {value!r}; leave it out for a fixed number "
+            "of points"
+        )
+    return number
+
+
+def _max_points(name: str, value: Any) -> int:
+    return checked_int(name, value, at_most=2**63)
+
+
+Divergence = Annotated[Callable[..., Any], Check(_divergence, static=True)]
+Tolerance = Annotated[float, Check(_tolerance)]
+
+
+@validated()
 def estimate(
     divergence: Divergence,
-    key: Array,
-    *mixtures: GMM,
-    rule: Rule | None = None,
-    num_replicates: int = 16,
-    atol: float | None = None,
-    rtol: float | None = None,
-    max_points: int = 2**24,
+    key: Annotated[Array, Check(_key)],
+    *mixtures: Annotated[GMM, Check(_mixtures)],
+    rule: RuleArg | None = None,
+    num_replicates: Annotated[int, Check(_num_replicates)] = 16,
+    atol: Tolerance | None = None,
+    rtol: Tolerance | None = None,
+    max_points: Annotated[int, Check(_max_points)] = 2**24,
     **options: Any,
 ) -> Estimate:
     r"""A divergence with its standard error, from independent replicates.
@@ -117,46 +173,70 @@ def estimate(
     References:
       Owen, Monte Carlo theory, methods and examples (2013), section 17.2, for replicated scrambled nets.
     """
-    first, later = (FIRST_RULE, DEFAULT_RULE) if rule is None else (rule, rule)
-    _check(divergence, key, mixtures, later, num_replicates, atol, rtol, max_points)
-    replicated = functools.partial(_replicated, divergence, key, mixtures, num_replicates=num_replicates, options=options)
+    later = DEFAULT_RULE if rule is None else rule
+    _check_that_it_draws(later)
+    replicated = functools.partial(
+        _replicated, divergence, key, mixtures, num_replicates=num_replicates, options=options
+    )
     if atol is None and rtol is None:
         return replicated(later)
-    _check_may_be_doubled(key, mixtures, later)
-    return _to_tolerance(replicated, first, later, num_replicates, atol or 0.0, rtol or 0.0, max_points)
+    _check_concrete(key, mixtures)
+    start = FIRST_RULE if rule is None else rule
+    return _to_tolerance(replicated, start, later, atol or 0.0, rtol or 0.0, max_points)
 
 
-def _check_may_be_doubled(key: Any, mixtures: tuple[Any, ...], rule: Any) -> None:
-    why = "as atol and rtol double the n of the rule until the error is small"
-    if not hasattr(rule, "n"):
-        raise TypeError(f"rule must have an n, {why}; got {rule!r}")
+def _check_that_it_draws(rule: Rule) -> None:
+    if not rule.is_random:
+        raise ValueError(
+            f"rule {rule} draws nothing, so replicates would not differ: call the divergence "
+            "itself, with key=None"
+        )
+
+
+DOUBLES = "as atol and rtol double the points of the rule until the error is small"
+
+
+def _check_concrete(key: Any, mixtures: tuple[Any, ...]) -> None:
     for name, value in (("key", key), *zip("pq", mixtures, strict=False)):
         if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
-            raise TypeError(f"{name} must be concrete, outside jax.jit, {why}; or leave these out")
+            raise TypeError(
+                f"{name} must be concrete, outside jax.jit, {DOUBLES}; or leave these out"
+            )
 
 
 def _to_tolerance(
-    replicated: Callable[..., Estimate], rule: Any, later: Any, num_replicates: int, atol: float, rtol: float, max_points: int
+    replicated: Callable[..., Estimate],
+    rule: Rule,
+    later: Rule,
+    atol: float,
+    rtol: float,
+    max_points: int,
 ) -> Estimate:
+    """Replicates of a growing rule, until the error is at most the tolerance."""
+    size = rule.num_points
+    if size is None:
+        raise TypeError(f"rule must have num_points and resized(n), {DOUBLES}; got {rule!r}")
     while True:
-        result = replicated(rule, own_draws=True)
+        result = replicated(rule, draws_of_size=size)
         excess = _excess(result, atol, rtol)
         if excess <= 1:
             return dataclasses.replace(result, converged=True)
         doublings = math.ceil(min(math.log2(excess), 30.0))
-        affordable = int(math.log2(max(1.0, max_points / (num_replicates * rule.n))))
+        affordable = int(math.log2(max(1.0, max_points / (result.num_replicates * size))))
         if affordable == 0:
             return dataclasses.replace(result, converged=False)
-        rule = dataclasses.replace(later, n=rule.n * 2 ** min(doublings, affordable))
+        size *= 2 ** min(doublings, affordable)
+        rule = later.resized(size)
 
 
 def _excess(result: Estimate, atol: float, rtol: float) -> float:
     """The largest ratio of a standard error to its tolerance."""
     value, error = (
-        np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(t)]) for t in (result.value, result.standard_error)
+        np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
+        for tree in (result.value, result.standard_error)
     )
-    tolerance = np.maximum(atol, rtol * np.abs(value))
-    return float(np.max(np.where(error == 0, 0, error / np.maximum(tolerance, np.finfo(float).tiny))))
+    tolerance = np.maximum(np.maximum(atol, rtol * np.abs(value)), np.finfo(float).tiny)
+    return float(np.max(np.where(error == 0, 0, error / tolerance)))
 
 
 def _replicated(
@@ -167,25 +247,31 @@ def _replicated(
     *,
     num_replicates: int,
     options: dict[str, Any],
-    own_draws: bool = False,
+    draws_of_size: int | None = None,
 ) -> Estimate:
-    value, error = _mean_and_error(divergence, key, mixtures, rule, num_replicates, tuple(sorted(options.items())), own_draws)
-    num_points = num_replicates * rule.n if hasattr(rule, "n") else None  # pyright: ignore[reportAttributeAccessIssue]
+    held = tuple(sorted(options.items()))
+    value, error = _mean_and_error(
+        divergence, key, mixtures, rule, num_replicates, held, draws_of_size
+    )
+    num_points = None if rule.num_points is None else num_replicates * rule.num_points
     return _checked_finite(Estimate(value, error, num_replicates, num_points, None))
 
 
-@functools.partial(jax.jit, static_argnames=("divergence", "rule", "num_replicates", "options", "own_draws"))
+@functools.partial(
+    jax.jit, static_argnames=("divergence", "rule", "num_replicates", "options", "draws_of_size")
+)
 def _mean_and_error(
     divergence: Divergence,
     key: Array,
     mixtures: tuple[GMM, ...],
-    rule: Any,
+    rule: Rule,
     num_replicates: int,
     options: tuple[tuple[str, Any], ...],
-    own_draws: bool,
+    draws_of_size: int | None,
 ) -> tuple[Any, Any]:
-    if own_draws:  # for each size: a stopping rule that looks at the same draws twice would bias the error bar
-        key = jax.random.fold_in(key, rule.n)
+    if draws_of_size is not None:
+        # A stopping rule that saw the same draws twice would bias the standard error.
+        key = jax.random.fold_in(key, draws_of_size)
     keys = jax.random.split(key, num_replicates)
     values = jax.lax.map(lambda key: divergence(key, *mixtures, rule=rule, **dict(options)), keys)
     mean = jax.tree.map(lambda v: v.mean(0), values)
@@ -198,44 +284,3 @@ def _checked_finite(result: Estimate) -> Estimate:
         if not isinstance(leaf, Tracer) and not np.isfinite(np.asarray(leaf)).all():
             raise FloatingPointError(f"the estimate is not finite: {result.value}")
     return result
-
-
-def _check(
-    divergence: Any,
-    key: Any,
-    mixtures: tuple[Any, ...],
-    rule: Any,
-    num_replicates: int,
-    atol: Any,
-    rtol: Any,
-    max_points: int,
-) -> None:
-    check_static("divergence", divergence)
-    if not callable(divergence):
-        raise TypeError(f"divergence must be a function of (key, *mixtures, rule), got {divergence!r}; jaxgmm.kl_divergence, say")
-    _check_takes_a_rule(divergence)
-    if key is None:
-        raise ValueError("key is None, but replicates must differ: pass jax.random.key(0), say, and a rule that draws at random")
-    check_arguments({"key": key, "rule": rule})
-    if not rule.is_random:
-        raise ValueError(f"rule {rule} draws nothing, so replicates would not differ: call the divergence itself, with key=None")
-    for name, mixture in zip("pq", mixtures, strict=False):
-        check_mixture(name, mixture)
-    if checked_int("num_replicates", num_replicates) < 2:
-        raise ValueError(f"num_replicates must be at least 2 for a standard error, got {num_replicates}")
-    checked_int("max_points", max_points, at_most=2**63)
-    for name, tolerance in (("atol", atol), ("rtol", rtol)):
-        if tolerance is None:
-            continue
-        if not 0 < checked_number(name, tolerance) < math.inf:
-            raise ValueError(f"{name} must be positive and finite, got {tolerance!r}; leave it out for a fixed number of points")
-
-
-def _check_takes_a_rule(divergence: Callable[..., Any]) -> None:
-    parameters = inspect.signature(divergence).parameters
-    if "rule" not in parameters and all(parameter.kind != parameter.VAR_KEYWORD for parameter in parameters.values()):
-        names = ", ".join(parameters)
-        raise TypeError(
-            f"divergence must be a function of (key, *mixtures, rule), got one of ({names}); what is exact, such as "
-            "jaxgmm.l2_distance, has no error to estimate, and a function of your own passes rule on to those it calls"
-        )

@@ -1,49 +1,65 @@
 """Expectations of functions under a mixture."""
 
+import dataclasses
 import functools
+import math
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.sharding import Mesh
 
-from jaxgmm._door import check_arguments
 from jaxgmm._expectation.batched_sum import sum_over_batches
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.placement import batch_length, placement
+from jaxgmm._mixture.validation import Mixture
 from jaxgmm._numerics.linalg import HIGHEST
-from jaxgmm._quadrature.rule import Rule
+from jaxgmm._quadrature.rule import Batch, Rule, RuleArg, checked_batch
 from jaxgmm._quadrature.sobol import DEFAULT_RULE
+from jaxgmm._validation.arguments import Devices, Key, function_of
+from jaxgmm._validation.validated_jit import validated
 
 T = TypeVar("T")
 
+FunctionOfPoints = Annotated[Callable[[Array], T], function_of("points (n, D)")]
 
+
+@validated()
 def expectation(
-    key: Array | None, gmm: GMM, fn: Callable[[Array], T], rule: Rule = DEFAULT_RULE, *, mesh: Mesh | None = None
+    key: Key,
+    gmm: Mixture,
+    fn: FunctionOfPoints[T],
+    rule: RuleArg = DEFAULT_RULE,
+    *,
+    mesh: Devices = None,
 ) -> T:
-    r"""The expectation of a function under a mixture, differentiable in every parameter of the mixture and of the function.
+    r"""The expectation of a function under a mixture, differentiable in all parameters of both.
 
     .. math:: E_p[h] = \sum_k \pi_k E_{\epsilon \sim N(0, I)}[h(\mu_k + L_k \epsilon)]
                    \approx \sum_k \pi_k \sum_i \omega_i h(\mu_k + L_k \epsilon_{ki})
 
-    The sum over the components is exact, so the gradient in the weights is, too: no component index is drawn. The sum over the
-    points runs in blocks, recomputed for the gradient, so memory does not grow with their number. This is not jitted: jit the
-    function that calls it, once.
+    The sum over the components is exact, so the gradient in the weights is exact too: no component
+    index is drawn. The sum over the points runs in blocks, which the gradient computes again, so
+    memory does not grow with the number of points. This function is not jitted: jit the function
+    that calls it, once.
 
     Args:
       key: a random key; None with a rule that draws nothing.
       gmm: the mixture.
       fn: a function of points (n, D), to an array or a pytree of arrays whose first axis is n.
       rule: the points; see `MonteCarlo` and `Sobol`.
-      mesh: devices to spread the points over, all axes of a `jax.sharding.Mesh`; the answer is that of one device, to rounding.
+      mesh: devices to spread the points over, all axes of a `jax.sharding.Mesh`; the answer is that
+        of one device, to rounding.
 
     Returns:
       What fn returns, averaged over its first axis.
 
     Raises:
-      TypeError, ValueError: gmm is not a mixture, or the rule needs a key and there is none.
+      TypeError: gmm is not a GMM, fn is not a function, or rule is not a rule.
+      ValueError: a parameter of gmm is not finite.
+      ValueError: key is None and the rule draws at random.
 
     Example:
       >>> import jax
@@ -52,21 +68,59 @@ def expectation(
       >>> print(expectation(jax.random.key(0), p, lambda x: x).round(2))
       [3.]
     """
-    check_arguments({"key": key, "gmm": gmm, "fn": fn, "rule": rule, "mesh": mesh})
-    gmm = jax.tree.map(jnp.asarray, gmm)
-    weights = gmm.weights
-    num_batches, batch = rule.batches(key, jax.lax.stop_gradient(weights), gmm.num_dims, batch_length(gmm))
-    place = placement(gmm)
+    points = Points.of(key, jax.tree.map(jnp.asarray, gmm), rule)
+    return integrate(points, lambda component, x: fn(x), mesh)
+
+
+@dataclasses.dataclass(frozen=True)
+class Points:
+    """The points of a rule under a mixture, batch by batch.
+
+    Attributes:
+      num_batches: the number of batches.
+      batch: the index of a batch -> the batch.
+      weights: (K,), the weights of the components, with their derivative.
+      place: components (s,) and their standard normals (s, D, b) -> points (s b, D).
+    """
+
+    num_batches: int
+    batch: Callable[[Array], Batch]
+    weights: Array
+    place: Callable[[Array, Array], Array]
+
+    @classmethod
+    def of(cls, key: Array | None, gmm: GMM, rule: Rule) -> "Points":
+        weights = gmm.weights
+        held = jax.lax.stop_gradient(weights)
+        num_batches, batch = rule.batches(key, held, gmm.num_dims, batch_length(gmm))
+        checked = lambda index: checked_batch(rule, batch(index))  # noqa: E731
+        return cls(num_batches, checked, weights, placement(gmm))
+
+    @property
+    def num_points(self) -> int:
+        """The number of points in all batches."""
+        shapes = jax.eval_shape(self.batch, jnp.uint32(0))
+        return self.num_batches * math.prod(shapes.node_weights.shape)
+
+
+def integrate(points: Points, fn: Callable[[Array, Array], T], mesh: Mesh | None) -> T:
+    r"""The mean :math:`\sum_k \pi_k \sum_i \omega_{ki} h_k(x_{ki})` over the points.
+
+    Args:
+      points: the points.
+      fn: the components (s,) of a batch and its points (s b, D) -> a pytree of values (s b, ...).
+      mesh: devices to spread the batches over; None: the default device.
+    """
 
     def contribution(index: Array) -> T:
-        component, nodes, node_weights = batch(index)
-        values = fn(place(component, nodes))
-        point_weights = (weights[component][:, None] * node_weights).ravel()
-        return jax.tree.map(functools.partial(weighted_sum, point_weights), values)
+        component, nodes, node_weights = points.batch(index)
+        values = fn(component, points.place(component, nodes))
+        point_weights = (points.weights[component][:, None] * node_weights).ravel()
+        return jax.tree.map(functools.partial(_weighted_sum, point_weights), values)
 
-    return sum_over_batches(num_batches, contribution, mesh)
+    return sum_over_batches(points.num_batches, contribution, mesh)
 
 
-def weighted_sum(weights: Array, values: Array) -> Array:
+def _weighted_sum(weights: Array, values: Array) -> Array:
     """Weights (n,) and values (n, ...) -> their product (...)."""
     return jnp.einsum("n...,n->...", values, weights.astype(values.dtype), precision=HIGHEST)

@@ -15,7 +15,14 @@ from jax import Array
 from jax.core import Tracer
 
 from jaxgmm._fit.loop import FitResult, State, steps_of, with_room
-from jaxgmm._validation.checks import check_flag, check_key, check_static, checked_int, checked_number, is_floating
+from jaxgmm._validation.checks import (
+    check_flag,
+    check_key,
+    check_static,
+    checked_int,
+    checked_number,
+    is_floating,
+)
 
 T = TypeVar("T")
 
@@ -83,9 +90,15 @@ def fit(
     """
     check_flag("fixed_key", fixed_key)
     _check(key, loss, params, optimizer, num_steps, tol, window, progress)
-    start = _going_on(params) if isinstance(params, FitResult) else _beginning(key, loss, params, optimizer)
+    start = (
+        _going_on(params)
+        if isinstance(params, FitResult)
+        else _beginning(key, loss, params, optimizer)
+    )
     loss = jax.tree_util.Partial(loss) if jax.tree_util.all_leaves([loss]) else loss
-    steps = functools.partial(steps_of, loss, key, -math.inf if tol is None else float(tol), window, optimizer, fixed_key)
+    steps = functools.partial(
+        steps_of, loss, key, -math.inf if tol is None else float(tol), window, optimizer, fixed_key
+    )
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((key, loss, start))):
         return _in_one(steps, start, num_steps)
     result, report = start, _reporter(progress, num_steps)
@@ -100,23 +113,43 @@ def fit(
                 break
     except KeyboardInterrupt:
         warnings.warn(
-            f"fit was interrupted after {result.state.num_steps} steps, whose result this is", RuntimeWarning, stacklevel=2
+            f"fit was interrupted after {result.state.num_steps} steps, whose result this is",
+            RuntimeWarning,
+            stacklevel=2,
         )
     return _announced(result)
 
 
-def _beginning(key: Array, loss: Callable[[Array, T], Array], params: T, optimizer: optax.GradientTransformation) -> FitResult[T]:
+def _beginning(
+    key: Array,
+    loss: Callable[[Array, T], Array],
+    params: T,
+    optimizer: optax.GradientTransformation,
+) -> FitResult[T]:
     params = jax.tree.map(jnp.asarray, params)
     value = jax.eval_shape(loss, key, params)
-    if not isinstance(value, jax.ShapeDtypeStruct) or value.shape or not jnp.issubdtype(value.dtype, jnp.floating):
-        raise TypeError(f"loss must return a floating scalar, got {value}; average it, say with .mean()")
+    if (
+        not isinstance(value, jax.ShapeDtypeStruct)
+        or value.shape
+        or not jnp.issubdtype(value.dtype, jnp.floating)
+    ):
+        raise TypeError(
+            f"loss must return a floating scalar, got {value}; average it, say with .mean()"
+        )
     state = jax.jit(optimizer.init)(params)
     zero, infinity, no, count = jax.device_put(  # where jnp.zeros would compile a program each
-        (np.zeros((), value.dtype), np.full((), np.inf, value.dtype), np.zeros((), bool), np.zeros((), np.int32))
+        (
+            np.zeros((), value.dtype),
+            np.full((), np.inf, value.dtype),
+            np.zeros((), bool),
+            np.zeros((), np.int32),
+        )
     )
     nothing_yet = State(state, (params, state), count, zero, infinity)
     start = FitResult(params, jax.device_put(np.zeros(0, value.dtype)), no, no, nothing_yet)
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), start)  # as a weak type would compile the second chunk anew
+    return jax.tree.map(
+        lambda leaf: jnp.asarray(leaf, leaf.dtype), start
+    )  # as a weak type would compile the second chunk anew
 
 
 def _going_on(result: FitResult[T]) -> FitResult[T]:
@@ -124,14 +157,20 @@ def _going_on(result: FitResult[T]) -> FitResult[T]:
     return dataclasses.replace(result, converged=no, diverged=no)
 
 
-def _in_one(steps: Callable[..., FitResult[T]], start: FitResult[T], num_steps: int) -> FitResult[T]:
+def _in_one(
+    steps: Callable[..., FitResult[T]], start: FitResult[T], num_steps: int
+) -> FitResult[T]:
     """All steps in one loop, and a loss for each, so that it may be transformed."""
     if num_steps == 0:
         return start
     result = steps(with_room(start, num_steps), num_steps)
     taken = result.state.num_steps - start.state.num_steps
     last = jnp.where(result.diverged, jnp.inf, result.losses[jnp.maximum(taken - 1, 0)])
-    losses = jnp.where(jnp.arange(num_steps, dtype=taken.dtype) < taken, result.losses, last.astype(result.losses.dtype))
+    losses = jnp.where(
+        jnp.arange(num_steps, dtype=taken.dtype) < taken,
+        result.losses,
+        last.astype(result.losses.dtype),
+    )
     return dataclasses.replace(result, losses=jnp.concatenate([start.losses, losses]))
 
 
@@ -139,7 +178,9 @@ def _appended(before: FitResult[T], chunk: FitResult[T]) -> FitResult[T]:
     """The result of a chunk with the losses before it."""
     taken = int(chunk.state.num_steps) - int(before.state.num_steps)
     losses = np.concatenate([np.asarray(before.losses), np.asarray(chunk.losses)[:taken]])
-    return dataclasses.replace(chunk, losses=jax.device_put(losses))  # which compiles nothing for a new length
+    return dataclasses.replace(
+        chunk, losses=jax.device_put(losses)
+    )  # which compiles nothing for a new length
 
 
 def _announced(result: FitResult[T]) -> FitResult[T]:
@@ -147,13 +188,17 @@ def _announced(result: FitResult[T]) -> FitResult[T]:
     if result.diverged:
         taken = int(result.state.num_steps)
         if taken == 0:
-            raise FloatingPointError("the loss or its gradient is not finite at the start: check loss(key, params)")
+            raise FloatingPointError(
+                "the loss or its gradient is not finite at the start: check loss(key, params)"
+            )
         message = f"fit diverged: after {taken} steps the loss or its gradient is not finite; params are the last before that"
         warnings.warn(message, RuntimeWarning, stacklevel=3)
     return result
 
 
-def _reporter(progress: bool | Callable[[FitResult[T]], Any], num_steps: int) -> Callable[[FitResult[T]], Any]:
+def _reporter(
+    progress: bool | Callable[[FitResult[T]], Any], num_steps: int
+) -> Callable[[FitResult[T]], Any]:
     if not progress:
         return lambda result: None
     if callable(progress):
@@ -161,7 +206,9 @@ def _reporter(progress: bool | Callable[[FitResult[T]], Any], num_steps: int) ->
     try:
         from tqdm.auto import tqdm
     except ImportError as error:
-        raise ImportError("progress=True needs tqdm: pip install 'jaxgmm[progress]', or pass a function of the result") from error
+        raise ImportError(
+            "progress=True needs tqdm: pip install 'jaxgmm[progress]', or pass a function of the result"
+        ) from error
     bar = tqdm(total=num_steps, unit="step")
 
     def report(result: FitResult[T]) -> None:
@@ -173,21 +220,38 @@ def _reporter(progress: bool | Callable[[FitResult[T]], Any], num_steps: int) ->
     return report
 
 
-def _check(key: Any, loss: Any, params: Any, optimizer: Any, num_steps: Any, tol: Any, window: Any, progress: Any) -> None:
-    check_key(key, required=True)
+def _check(
+    key: Any,
+    loss: Any,
+    params: Any,
+    optimizer: Any,
+    num_steps: Any,
+    tol: Any,
+    window: Any,
+    progress: Any,
+) -> None:
+    check_key("key", key, required=True)
     if not callable(loss):
         check_static("loss", loss)
-        raise TypeError(f"loss must be a function of (key, params), got {loss!r}; jaxgmm.forward_kl_loss(p), say")
+        raise TypeError(
+            f"loss must be a function of (key, params), got {loss!r}; jaxgmm.forward_kl_loss(p), say"
+        )
     check_static("optimizer", optimizer)
     if not isinstance(optimizer, optax.GradientTransformation):
-        raise TypeError(f"optimizer must be an optax optimiser such as optax.adam(1e-2), got {optimizer!r}")
+        raise TypeError(
+            f"optimizer must be an optax optimiser such as optax.adam(1e-2), got {optimizer!r}"
+        )
     checked_int("num_steps", num_steps, at_least=0)
     checked_int("window", window)
     check_static("progress", progress)
     if not (callable(progress) or isinstance(progress, bool | np.bool_)):
-        raise TypeError(f"progress must be True, False or a function of the result, got {progress!r}")
+        raise TypeError(
+            f"progress must be True, False or a function of the result, got {progress!r}"
+        )
     if tol is not None and not 0 <= checked_number("tol", tol) < math.inf:
-        raise ValueError(f"tol must be finite and not negative, got {tol!r}; leave it out to take all steps")
+        raise ValueError(
+            f"tol must be finite and not negative, got {tol!r}; leave it out to take all steps"
+        )
     _check_params(params)
 
 
@@ -196,4 +260,6 @@ def _check_params(params: Any) -> None:
         raise ValueError(f"params has no array leaves, so there is nothing to fit: {params!r}")
     for leaf in [] if isinstance(params, FitResult) else jax.tree.leaves(params):
         if not is_floating(getattr(leaf, "dtype", type(leaf))):
-            raise TypeError(f"params must be made of floating arrays, but has a leaf {leaf!r}; let the loss hold what is fixed")
+            raise TypeError(
+                f"params must be made of floating arrays, but has a leaf {leaf!r}; let the loss hold what is fixed"
+            )

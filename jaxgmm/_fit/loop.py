@@ -72,11 +72,15 @@ def steps_of(
     """Up to `limit` steps in one compiled loop."""
 
     def running(now: FitResult[T]) -> Array:
-        return (now.state.num_steps - start.state.num_steps < limit) & ~now.converged & ~now.diverged
+        return (
+            (now.state.num_steps - start.state.num_steps < limit) & ~now.converged & ~now.diverged
+        )
 
     def step(now: FitResult[T]) -> FitResult[T]:
         index = now.state.num_steps
-        objective = functools.partial(loss, jax.random.clone(key) if fixed_key else jax.random.fold_in(key, index))
+        objective = functools.partial(
+            loss, jax.random.clone(key) if fixed_key else jax.random.fold_in(key, index)
+        )
         value, params, optimizer_state, last_good, finite = _step(objective, now, optimizer)
         converged, *memory = _plateau(now.state, value, tol, window)
         losses = now.losses.at[index - start.state.num_steps].set(value)
@@ -100,17 +104,30 @@ def _step(
         grad=gradient,
         value_fn=objective,
     )
-    here, there = (now.params, now.state.optimizer), (optax.apply_updates(now.params, updates), state)
-    finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves((value, gradient))]).all()
+    here, there = (
+        (now.params, now.state.optimizer),
+        (optax.apply_updates(now.params, updates), state),
+    )
+    finite = jnp.stack(
+        [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves((value, gradient))]
+    ).all()
     back = now.state.last_good
-    (params, state), last_good = jax.tree.map(functools.partial(jnp.where, finite), (there, here), (back, back))
+    (params, state), last_good = jax.tree.map(
+        functools.partial(jnp.where, finite), (there, here), (back, back)
+    )
     return value, params, state, last_good, finite
 
 
-def _plateau(state: State, value: Array, tol: ArrayLike, window: ArrayLike) -> tuple[Array, Array, Array]:
+def _plateau(
+    state: State, value: Array, tol: ArrayLike, window: ArrayLike
+) -> tuple[Array, Array, Array]:
     """Whether the mean of a window that ends here is not below the last by more than tol; the sum so far; the last mean."""
     ends = (state.num_steps + 1) % window == 0
     total = state.window_sum + value
     mean = (total / jnp.asarray(window, value.dtype)).astype(value.dtype)
     converged = ends & (state.last_mean - mean <= jnp.asarray(tol, value.dtype))
-    return converged, jnp.where(ends, jnp.zeros_like(total), total), jnp.where(ends, mean, state.last_mean)
+    return (
+        converged,
+        jnp.where(ends, jnp.zeros_like(total), total),
+        jnp.where(ends, mean, state.last_mean),
+    )

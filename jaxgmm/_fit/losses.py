@@ -12,18 +12,22 @@ from numpy.typing import ArrayLike
 
 from jaxgmm._divergence.entropies import cross_entropy, jeffreys_divergence, kl_divergence
 from jaxgmm._divergence.midpoint import js_divergence
-from jaxgmm._door import check_arguments
 from jaxgmm._mixture.density import negative_log_likelihood
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.moments import checked_data
-from jaxgmm._quadrature.rule import Rule
+from jaxgmm._mixture.validation import Mixture
+from jaxgmm._quadrature.rule import Rule, RuleArg
 from jaxgmm._quadrature.sobol import Sobol
+from jaxgmm._validation.arguments import Flag
 from jaxgmm._validation.checks import checked_int
+from jaxgmm._validation.validated_jit import validated
 
 FITTING_RULE = Sobol(2**12)
 
 
-@functools.partial(jax.tree_util.register_dataclass, data_fields=("held",), meta_fields=("function", "options"))
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=("held",), meta_fields=("function", "options")
+)
 @dataclasses.dataclass(frozen=True)
 class Objective:
     """A function of (key, held, params, *options) as one of (key, params); a pytree of what it holds.
@@ -39,7 +43,8 @@ class Objective:
         return self.function(key, self.held, params, *self.options)
 
 
-def forward_kl_loss(p: GMM, rule: Rule = FITTING_RULE) -> Objective:
+@validated()
+def forward_kl_loss(p: Mixture, rule: RuleArg = FITTING_RULE) -> Objective:
     r"""The loss :math:`q \mapsto KL(p \| q)`, whose minimum covers all of the mass of p.
 
     Args:
@@ -59,11 +64,11 @@ def forward_kl_loss(p: GMM, rule: Rule = FITTING_RULE) -> Objective:
       >>> print(f"{forward_kl_loss(p)(jax.random.key(0), q):.3f}")
       0.500
     """
-    check_arguments({"p": p, "rule": rule})
     return Objective(kl_divergence, p, (rule,))
 
 
-def cross_entropy_loss(p: GMM, rule: Rule = FITTING_RULE) -> Objective:
+@validated()
+def cross_entropy_loss(p: Mixture, rule: RuleArg = FITTING_RULE) -> Objective:
     r"""The loss :math:`q \mapsto H(p, q) = H(p) + KL(p \| q)`, with the gradient and the minimum of `forward_kl_loss`.
 
     It never evaluates the density of p, so it costs less, most of all where p has many components and q has few; and its value
@@ -86,11 +91,13 @@ def cross_entropy_loss(p: GMM, rule: Rule = FITTING_RULE) -> Objective:
       >>> print(f"{cross_entropy_loss(p)(jax.random.key(0), q):.3f}")
       1.919
     """
-    check_arguments({"p": p, "rule": rule})
     return Objective(cross_entropy, p, (rule,))
 
 
-def reverse_kl_loss(p: GMM, rule: Rule = FITTING_RULE, *, path_gradient: bool = True) -> Objective:
+@validated()
+def reverse_kl_loss(
+    p: Mixture, rule: RuleArg = FITTING_RULE, *, path_gradient: Flag = True
+) -> Objective:
     r"""The loss :math:`q \mapsto KL(q \| p)`, whose minimum keeps to the modes of p.
 
     Args:
@@ -115,11 +122,11 @@ def reverse_kl_loss(p: GMM, rule: Rule = FITTING_RULE, *, path_gradient: bool = 
     References:
       Roeder, Wu and Duvenaud, Sticking the landing, NeurIPS (2017), for the path gradient.
     """
-    check_arguments({"p": p, "rule": rule, "path_gradient": path_gradient})
     return Objective(_reverse_kl, p, (rule, path_gradient))
 
 
-def js_loss(p: GMM, rule: Rule = FITTING_RULE) -> Objective:
+@validated()
+def js_loss(p: Mixture, rule: RuleArg = FITTING_RULE) -> Objective:
     r"""The loss :math:`q \mapsto JS(p, q)`, bounded and symmetric.
 
     Args:
@@ -139,11 +146,11 @@ def js_loss(p: GMM, rule: Rule = FITTING_RULE) -> Objective:
       >>> print(f"{js_loss(p)(jax.random.key(0), q):.3f}")
       0.337
     """
-    check_arguments({"p": p, "rule": rule})
     return Objective(js_divergence, p, (rule,))
 
 
-def jeffreys_loss(p: GMM, rule: Rule = FITTING_RULE) -> Objective:
+@validated()
+def jeffreys_loss(p: Mixture, rule: RuleArg = FITTING_RULE) -> Objective:
     r"""The loss :math:`q \mapsto KL(p \| q) + KL(q \| p)`.
 
     Args:
@@ -163,7 +170,6 @@ def jeffreys_loss(p: GMM, rule: Rule = FITTING_RULE) -> Objective:
       >>> print(f"{jeffreys_loss(p)(jax.random.key(0), q):.3f}")
       1.000
     """
-    check_arguments({"p": p, "rule": rule})
     return Objective(jeffreys_divergence, p, (rule,))
 
 

@@ -10,14 +10,16 @@ import numpy as np
 import optax
 from jax import Array
 
-from jaxgmm._door import check_arguments
 from jaxgmm._fit.fit import fit
 from jaxgmm._mixture.gmm import GMM
-from jaxgmm._validation.checks import check_concrete, check_static, checked_int
+from jaxgmm._mixture.validation import Mixture
+from jaxgmm._validation.checks import check_concrete, check_key, check_static, checked_int
+from jaxgmm._validation.validated_jit import validated
 
 
+@validated()
 def reduce(
-    gmm: GMM,
+    gmm: Mixture,
     num_components: int,
     *,
     refine: Callable[[GMM], Callable[[Array, GMM], Array]] | None = None,
@@ -58,18 +60,27 @@ def reduce(
     References:
       Runnalls, Kullback-Leibler approach to Gaussian mixture reduction, IEEE Trans. Aerosp. Electron. Syst. 43 (2007), eq. 21.
     """
-    check_arguments({"gmm": gmm, "key": key})
-    num_components, num_steps = checked_int("num_components", num_components), checked_int("num_steps", num_steps, at_least=0)
+    check_key("key", key)
+    num_components, num_steps = (
+        checked_int("num_components", num_components),
+        checked_int("num_steps", num_steps, at_least=0),
+    )
     if refine is not None and not callable(refine):
         check_static("refine", refine)
-        raise TypeError(f"refine must make a loss of gmm, as jaxgmm.cross_entropy_loss does, got {refine!r}")
-    check_concrete("gmm", gmm.weights, "reduce")  # which under jax.jit are traced although gmm is not
+        raise TypeError(
+            f"refine must make a loss of gmm, as jaxgmm.cross_entropy_loss does, got {refine!r}"
+        )
+    check_concrete(
+        "gmm", gmm.weights, "reduce"
+    )  # which under jax.jit are traced although gmm is not
     merged = _merged(gmm, num_components)
     if refine is None:
         return merged
     if key is None:
         raise ValueError("key is None, but refine draws at random: pass key=jax.random.key(0), say")
-    return fit(key, refine(gmm), merged, _adam(num_steps) if optimizer is None else optimizer, num_steps).params
+    return fit(
+        key, refine(gmm), merged, _adam(num_steps) if optimizer is None else optimizer, num_steps
+    ).params
 
 
 @functools.cache
@@ -89,9 +100,13 @@ def _merged(gmm: GMM, num_components: int) -> GMM:
     family = "full" if gmm.covariance_type == "tied" else gmm.covariance_type
     covariances = np.asarray(gmm.covariances, np.float64)
     covariances = (
-        np.broadcast_to(covariances, (len(weights), *covariances.shape)) if gmm.covariance_type == "tied" else covariances
+        np.broadcast_to(covariances, (len(weights), *covariances.shape))
+        if gmm.covariance_type == "tied"
+        else covariances
     )
-    parts = _Components(weights[alive], np.asarray(gmm.loc, np.float64)[alive], covariances[alive], family)
+    parts = _Components(
+        weights[alive], np.asarray(gmm.loc, np.float64)[alive], covariances[alive], family
+    )
     costs = np.full((len(alive), len(alive)), np.inf)
     for i in range(1, len(alive)):
         costs[i, :i] = parts.cost_of_merging(i, np.arange(i))
@@ -104,7 +119,9 @@ def _merged(gmm: GMM, num_components: int) -> GMM:
         others = left[left != i]
         costs[np.maximum(i, others), np.minimum(i, others)] = parts.cost_of_merging(i, others)
     kept = parts.weights[left] / parts.weights[left].sum()
-    return GMM.from_moments(kept, parts.means[left], parts.covariances[left], family, dtype=gmm.loc.dtype)
+    return GMM.from_moments(
+        kept, parts.means[left], parts.covariances[left], family, dtype=gmm.loc.dtype
+    )
 
 
 @dataclasses.dataclass
@@ -124,7 +141,11 @@ class _Components:
         mean = self.means[j] + share[..., None] * step
         ours, theirs = self.covariances[i], self.covariances[j]
         share = share.reshape(share.shape + (1,) * (theirs.ndim - share.ndim))
-        return weight, mean, share * ours + (1 - share) * theirs + share * (1 - share) * self.outer(step)
+        return (
+            weight,
+            mean,
+            share * ours + (1 - share) * theirs + share * (1 - share) * self.outer(step),
+        )
 
     def outer(self, step: np.ndarray) -> np.ndarray:
         """The covariance (...) of moving by a step (..., D), as far as the type can hold it."""
@@ -136,7 +157,9 @@ class _Components:
         if self.family == "full":
             return np.linalg.slogdet(covariances)[1]
         log_variances = np.log(covariances)
-        return log_variances.sum(-1) if self.family == "diag" else self.means.shape[1] * log_variances
+        return (
+            log_variances.sum(-1) if self.family == "diag" else self.means.shape[1] * log_variances
+        )
 
     def cost_of_merging(self, i: Any, j: np.ndarray) -> np.ndarray:
         """Runnalls' bound B_ij."""

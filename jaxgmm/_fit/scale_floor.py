@@ -43,9 +43,13 @@ def scale_floor(min_scale: float) -> optax.GradientTransformation:
     def stop_at_floor(update: Any, params: Any) -> Any:
         if not isinstance(params, GMM):
             return update
-        return dataclasses.replace(update, log_diag=jnp.maximum(update.log_diag, lowest - params.log_diag))
+        return dataclasses.replace(
+            update, log_diag=jnp.maximum(update.log_diag, lowest - params.log_diag)
+        )
 
     def stopped(updates: Any, params: Any) -> Any:
-        return jax.tree.map(stop_at_floor, updates, params, is_leaf=lambda node: isinstance(node, GMM))
+        return jax.tree.map(
+            stop_at_floor, updates, params, is_leaf=lambda node: isinstance(node, GMM)
+        )
 
     return optax.stateless(stopped)

@@ -1,38 +1,120 @@
 """Exact operations on mixtures: marginals, conditionals, affine maps, sums, products and moments."""
 
 import dataclasses
-from collections.abc import Sequence
+import operator
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from jaxgmm._door import door
 from jaxgmm._mixture.components import component_overlaps
 from jaxgmm._mixture.density import component_log_densities
 from jaxgmm._mixture.gmm import GMM, factor_rows
+from jaxgmm._mixture.validation import Mixture, one_space
 from jaxgmm._numerics.linalg import HIGHEST, inv_tril, pack_tril, tril_of
+from jaxgmm._validation.checks import finite_array
+from jaxgmm._validation.validated_jit import Check, validated_jit
 
 
 def moment_matched(gmm: GMM) -> GMM:
     """One Gaussian with the mean and the covariance of a mixture."""
     mean = jnp.matmul(gmm.weights, gmm.loc, precision=HIGHEST)
     # The covariance, sum_k pi_k (L_k L_k^T + (mu_k - mean) (mu_k - mean)^T), has these roots side by side.
-    root_weights = jnp.exp(0.5 * jax.nn.log_softmax(gmm.logits))
+    root_weights = jnp.exp(0.5 * gmm.log_weights)
     between = (root_weights[:, None] * (gmm.loc - mean[None])).T
     if gmm.off_diag is None:
-        variances = jnp.matmul(gmm.weights, jnp.broadcast_to(jnp.exp(2 * gmm.log_diag), gmm.loc.shape), precision=HIGHEST)
+        variances = jnp.matmul(
+            gmm.weights,
+            jnp.broadcast_to(jnp.exp(2 * gmm.log_diag), gmm.loc.shape),
+            precision=HIGHEST,
+        )
         within = jnp.diag(jnp.sqrt(variances))
     else:
-        within = (root_weights[:, None, None] * gmm.scale_tril).transpose(1, 0, 2).reshape(gmm.num_dims, -1)
+        within = (
+            (root_weights[:, None, None] * gmm.scale_tril)
+            .transpose(1, 0, 2)
+            .reshape(gmm.num_dims, -1)
+        )
     log_diag, off_diag = pack_tril(tril_of(jnp.concatenate([within, between], axis=1)[None])[0])
     return GMM(jnp.zeros_like(gmm.logits[:1]), mean[None], log_diag, off_diag)
 
 
-@door("dims")
-def marginal(gmm: GMM, dims: Sequence[int]) -> GMM:
+def _coordinates(name: str, dims: Any) -> tuple[int, ...]:
+    try:
+        return tuple(operator.index(dim) for dim in dims)
+    except TypeError:
+        raise TypeError(
+            f"{name} must be a sequence of integers, such as (0, 2), got {dims!r}"
+        ) from None
+
+
+Coordinates = Annotated[Sequence[int], Check(_coordinates, static=True)]
+
+
+def coordinates_of_mixture(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments of a function of (gmm, dims), with dims counted from 0 on."""
+    dims, num_dims = arguments["dims"], arguments["gmm"].num_dims
+    if not dims or any(not -num_dims <= dim < num_dims for dim in dims):
+        raise ValueError(
+            f"dims must be at least one coordinate from {-num_dims} to {num_dims - 1}, got {dims!r}"
+        )
+    positive = tuple(dim % num_dims for dim in dims)
+    if len(set(positive)) < len(positive):
+        raise ValueError(
+            f"dims must be distinct, got {dims!r}, which name the coordinates {positive}"
+        )
+    return {**arguments, "dims": positive}
+
+
+def values_of_coordinates(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments of a function of (gmm, dims, values), with a value for each of dims."""
+    arguments = coordinates_of_mixture(arguments)
+    gmm, dims = arguments["gmm"], arguments["dims"]
+    if len(dims) == gmm.num_dims:
+        raise ValueError(
+            f"dims are all {gmm.num_dims} coordinates of gmm, so none is left; leave some out"
+        )
+    values = _checked_array("values", arguments["values"], (len(dims),), gmm)
+    return {**arguments, "values": values}
+
+
+def affine_map_of_mixture(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments of a function of (gmm, matrix, shift), which fit together."""
+    gmm = arguments["gmm"]
+    matrix = _checked_array("matrix", arguments["matrix"], (None, gmm.num_dims), gmm)
+    traced = isinstance(matrix, Tracer)
+    if len(matrix) > gmm.num_dims or (not traced and np.linalg.matrix_rank(matrix) < len(matrix)):
+        raise ValueError(
+            f"the {len(matrix)} rows of matrix are linearly dependent, so A x has no density: "
+            "leave some out"
+        )
+    shift = arguments.get("shift")
+    shift = None if shift is None else _checked_array("shift", shift, (len(matrix),), gmm)
+    return {**arguments, "matrix": matrix, "shift": shift}
+
+
+def _checked_array(
+    name: str, value: Any, shape: tuple[int | None, ...], gmm: GMM
+) -> Array | np.ndarray:
+    """A finite array of that shape, where None is any length, of the dtype of gmm."""
+    traced = isinstance(value, Tracer)
+    array = value if traced else finite_array(name, value, jnp.result_type(gmm.loc))
+    fits = array.ndim == len(shape) and all(
+        expected in (None, got) for got, expected in zip(array.shape, shape, strict=True)
+    )
+    if not fits or not array.size:
+        expected = str(shape).replace("None", "D'")
+        raise ValueError(f"{name} must have shape {expected}, got {array.shape}")
+    return array
+
+
+@validated_jit(coordinates_of_mixture)
+def marginal(gmm: Mixture, dims: Coordinates) -> GMM:
     r"""The mixture of some of the coordinates, in the order given: :math:`p(x_{dims})`.
 
     Args:
@@ -53,8 +135,8 @@ def marginal(gmm: GMM, dims: Sequence[int]) -> GMM:
     return _selected(gmm, np.asarray(dims))
 
 
-@door("dims")
-def condition(gmm: GMM, dims: Sequence[int], values: ArrayLike) -> GMM:
+@validated_jit(values_of_coordinates)
+def condition(gmm: Mixture, dims: Coordinates, values: ArrayLike) -> GMM:
     r"""The mixture of the other coordinates given the values of some: :math:`p(x_a | x_b = v)`.
 
     .. math:: \pi_k' \propto \pi_k N(v; \mu_{k,b}, \Sigma_{k,bb}), \quad
@@ -87,19 +169,21 @@ def condition(gmm: GMM, dims: Sequence[int], values: ArrayLike) -> GMM:
     seen, rest = np.asarray(dims), np.setdiff1d(np.arange(gmm.num_dims), dims)
     given = jnp.asarray(values).astype(gmm.loc.dtype)
     log_evidence = component_log_densities(_selected(gmm, seen))(given[:, None])[:, 0]
-    logits = jax.nn.log_softmax(jax.nn.log_softmax(gmm.logits) + log_evidence)
+    logits = jax.nn.log_softmax(gmm.log_weights + log_evidence)
     if gmm.off_diag is None:
         return dataclasses.replace(_selected(gmm, rest), logits=logits)
     lower, inverse = tril_of(factor_rows(gmm)[:, np.concatenate([seen, rest])])
     # In blocks, the lower triangle of (x_b, x_a) is [[B, 0], [C, A]], and x_a = mu_a + C B^-1 (x_b - mu_b) + A eps.
     m = len(seen)
-    whitened = jnp.matmul(inverse[:, :m, :m], (given[None] - gmm.loc[:, seen])[:, :, None], precision=HIGHEST)
+    whitened = jnp.matmul(
+        inverse[:, :m, :m], (given[None] - gmm.loc[:, seen])[:, :, None], precision=HIGHEST
+    )
     loc = gmm.loc[:, rest] + jnp.matmul(lower[:, m:, :m], whitened, precision=HIGHEST)[:, :, 0]
     return GMM(logits, loc, *pack_tril(lower[:, m:, m:]))
 
 
-@door()
-def affine(gmm: GMM, matrix: ArrayLike, shift: ArrayLike | None = None) -> GMM:
+@validated_jit(affine_map_of_mixture)
+def affine(gmm: Mixture, matrix: ArrayLike, shift: ArrayLike | None = None) -> GMM:
     r"""The mixture of :math:`A x + b` for x of a mixture: means :math:`A \mu_k + b`, covariances :math:`A \Sigma_k A^T`.
 
     Args:
@@ -124,11 +208,15 @@ def affine(gmm: GMM, matrix: ArrayLike, shift: ArrayLike | None = None) -> GMM:
     a = jnp.asarray(matrix).astype(dtype)
     b = jnp.zeros(len(a), dtype) if shift is None else jnp.asarray(shift).astype(dtype)
     roots = jnp.matmul(a[None], factor_rows(gmm), precision=HIGHEST)
-    return GMM(gmm.logits, jnp.matmul(gmm.loc, a.T, precision=HIGHEST) + b[None], *pack_tril(tril_of(roots)[0]))
+    return GMM(
+        gmm.logits,
+        jnp.matmul(gmm.loc, a.T, precision=HIGHEST) + b[None],
+        *pack_tril(tril_of(roots)[0]),
+    )
 
 
-@door()
-def convolve(p: GMM, q: GMM) -> GMM:
+@validated_jit(one_space)
+def convolve(p: Mixture, q: Mixture) -> GMM:
     r"""The mixture of x + y for independent x of p and y of q.
 
     .. math:: (p * q)(z) = \sum_{kj} \pi_k \omega_j N(z; \mu_k + \mu_j, \Sigma_k + \Sigma_j)
@@ -160,8 +248,8 @@ def convolve(p: GMM, q: GMM) -> GMM:
     return GMM(logits, loc, *pack_tril(tril_of(roots)[0]))
 
 
-@door()
-def product(p: GMM, q: GMM) -> tuple[GMM, Array]:
+@validated_jit(one_space)
+def product(p: Mixture, q: Mixture) -> tuple[GMM, Array]:
     r"""The normalised product of two densities, and the logarithm of its normaliser.
 
     .. math:: \frac{p(x) q(x)}{Z}, \quad Z = \int p q, \quad
@@ -194,8 +282,8 @@ def product(p: GMM, q: GMM) -> tuple[GMM, Array]:
     return _products(p, q, weighted - log_normaliser), log_normaliser
 
 
-@door()
-def mixture_mean(gmm: GMM) -> Array:
+@validated_jit()
+def mixture_mean(gmm: Mixture) -> Array:
     r"""The mean of the whole mixture, :math:`\bar\mu = \sum_k \pi_k \mu_k`; those of its components are ``gmm.means``.
 
     Args:
@@ -214,8 +302,8 @@ def mixture_mean(gmm: GMM) -> Array:
     return jnp.matmul(gmm.weights, gmm.loc, precision=HIGHEST)
 
 
-@door()
-def mixture_covariance(gmm: GMM) -> Array:
+@validated_jit()
+def mixture_covariance(gmm: Mixture) -> Array:
     r"""The covariance of the whole mixture; those of its components are ``gmm.covariances``.
 
     .. math:: \sum_k \pi_k \left(\Sigma_k + (\mu_k - \bar\mu) (\mu_k - \bar\mu)^T\right)
@@ -239,14 +327,21 @@ def mixture_covariance(gmm: GMM) -> Array:
         variances = jnp.broadcast_to(jnp.exp(2 * gmm.log_diag), gmm.loc.shape)
         return between + jnp.diag(jnp.matmul(weights, variances, precision=HIGHEST))
     factors = gmm.scale_tril
-    return between + jnp.einsum("kij,klj->il", weights[:, None, None] * factors, factors, precision=HIGHEST)
+    return between + jnp.einsum(
+        "kij,klj->il", weights[:, None, None] * factors, factors, precision=HIGHEST
+    )
 
 
 def _selected(gmm: GMM, dims: np.ndarray) -> GMM:
     """The mixture of these coordinates."""
     loc = gmm.loc[:, dims]
     if gmm.off_diag is None:
-        return GMM(gmm.logits, loc, gmm.log_diag if gmm.log_diag.shape[1] == 1 else gmm.log_diag[:, dims], None)
+        return GMM(
+            gmm.logits,
+            loc,
+            gmm.log_diag if gmm.log_diag.shape[1] == 1 else gmm.log_diag[:, dims],
+            None,
+        )
     return GMM(gmm.logits, loc, *pack_tril(tril_of(factor_rows(gmm)[:, dims])[0]))
 
 
@@ -255,7 +350,12 @@ def _products(p: GMM, q: GMM, logits: Array) -> GMM:
     start, end = _paired(p, q, p.loc, q.loc)
     if p.off_diag is None and q.off_diag is None:
         a, b = _paired(p, q, p.log_diag, q.log_diag)
-        return GMM(logits, start + jax.nn.sigmoid(2 * (a - b)) * (end - start), -0.5 * jnp.logaddexp(-2 * a, -2 * b), None)
+        return GMM(
+            logits,
+            start + jax.nn.sigmoid(2 * (a - b)) * (end - start),
+            -0.5 * jnp.logaddexp(-2 * a, -2 * b),
+            None,
+        )
     a, b = _paired(p, q, *(inv_tril(factor_rows(gmm)) for gmm in (p, q)))
     # [A^T B^T] is a root of the precision. With the coordinates reversed, its triangle's inverse is L^T, reversed as well.
     lower = tril_of(jnp.concatenate([a.mT, b.mT], axis=2)[:, ::-1])[1].mT[:, ::-1, ::-1]
@@ -267,11 +367,14 @@ def _products(p: GMM, q: GMM, logits: Array) -> GMM:
 
 def _log_weights_of_pairs(p: GMM, q: GMM) -> Array:
     """log pi_k + log omega_j, (K_p, K_q)."""
-    return jax.nn.log_softmax(p.logits)[:, None] + jax.nn.log_softmax(q.logits)[None]
+    return p.log_weights[:, None] + q.log_weights[None]
 
 
 def _paired(p: GMM, q: GMM, a: Array, b: Array) -> tuple[Array, Array]:
     """Rows a of p and b of q, K or 1 each -> K_p K_q rows of both, one for each pair of components; or 1 if all share both."""
     pairs = (1, 1) if len(a) == len(b) == 1 else (p.num_components, q.num_components)
-    a, b = jnp.broadcast_to(a[:, None], pairs + a.shape[1:]), jnp.broadcast_to(b[None], pairs + b.shape[1:])
+    a, b = (
+        jnp.broadcast_to(a[:, None], pairs + a.shape[1:]),
+        jnp.broadcast_to(b[None], pairs + b.shape[1:]),
+    )
     return a.reshape(-1, *a.shape[2:]), b.reshape(-1, *b.shape[2:])

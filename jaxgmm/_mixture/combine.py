@@ -2,16 +2,21 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from jaxgmm._door import door
 from jaxgmm._mixture.gmm import GMM, unstacked
+from jaxgmm._mixture.moments import checked_weights
+from jaxgmm._mixture.validation import Mixtures, one_space
+from jaxgmm._validation.checks import finite_array
+from jaxgmm._validation.validated_jit import validated_jit
 
 
 def centred(p: GMM, q: GMM) -> tuple[GMM, GMM]:
@@ -28,7 +33,7 @@ def translate(gmm: GMM, shift: Array) -> GMM:
 def concatenate(gmms: Sequence[GMM], log_weights: Array) -> GMM:
     """The mixture of mixtures with these log-weights (n,): the components of each in turn."""
     parts = [
-        dataclasses.replace(gmm, logits=jax.nn.log_softmax(gmm.logits) + log_weights[i])
+        dataclasses.replace(gmm, logits=gmm.log_weights + log_weights[i])
         for i, gmm in enumerate(with_common_structure(gmms))
     ]
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
@@ -44,7 +49,11 @@ def with_common_structure(gmms: Sequence[GMM]) -> list[GMM]:
         log_diag = jnp.broadcast_to(gmm.log_diag, (gmm.num_components, columns))
         if not full:
             return dataclasses.replace(gmm, log_diag=log_diag)
-        off_diag = jnp.zeros_like(gmm.loc, shape=(1, num_dims * (num_dims - 1) // 2)) if gmm.off_diag is None else gmm.off_diag
+        off_diag = (
+            jnp.zeros_like(gmm.loc, shape=(1, num_dims * (num_dims - 1) // 2))
+            if gmm.off_diag is None
+            else gmm.off_diag
+        )
         off_diag = jnp.broadcast_to(off_diag, (gmm.num_components, off_diag.shape[1]))
         return dataclasses.replace(gmm, log_diag=log_diag, off_diag=off_diag)
 
@@ -59,12 +68,27 @@ def midpoint(p: GMM, q: GMM) -> GMM:
 def midpoint_log_weights(p: GMM, q: GMM) -> tuple[Array, Array]:
     """The log-weights (K_p + K_q,) with which the components of both make p, and those with which they make q."""
     absent_p, absent_q = (jnp.full_like(gmm.logits, -jnp.inf) for gmm in (p, q))
-    log_p, log_q = jax.nn.log_softmax(p.logits), jax.nn.log_softmax(q.logits)
+    log_p, log_q = p.log_weights, q.log_weights
     return jnp.concatenate([log_p, absent_q]), jnp.concatenate([absent_p, log_q])
 
 
-@door()
-def mixture_of(gmms: Sequence[GMM] | GMM, weights: ArrayLike | None = None) -> GMM:
+def weights_of_mixtures(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments of a function of (gmms, weights), with a weight for each mixture."""
+    gmms, weights = one_space(arguments)["gmms"], arguments.get("weights")
+    if weights is None:
+        return arguments
+    if not isinstance(weights, Tracer):
+        weights = checked_weights(finite_array("weights", weights))
+    expected = (len(gmms.loc if isinstance(gmms, GMM) else gmms),)
+    if weights.shape != expected:
+        raise ValueError(
+            f"weights must have shape {expected}, one for each mixture in gmms, got {weights.shape}"
+        )
+    return {**arguments, "weights": weights}
+
+
+@validated_jit(weights_of_mixtures)
+def mixture_of(gmms: Mixtures, weights: ArrayLike | None = None) -> GMM:
     r"""The mixture of mixtures, :math:`\sum_i w_i p_i`.
 
     The midpoint in the Jensen-Shannon divergence is ``mixture_of([p, q])``.
@@ -95,8 +119,8 @@ def mixture_of(gmms: Sequence[GMM] | GMM, weights: ArrayLike | None = None) -> G
     return concatenate(gmms, jnp.where(positive, jnp.log(jnp.where(positive, given, 1)), -jnp.inf))
 
 
-@door()
-def stack(gmms: Sequence[GMM] | GMM) -> GMM:
+@validated_jit(one_space)
+def stack(gmms: Mixtures) -> GMM:
     """One stacked pytree of several mixtures, for `jax.vmap`; their densities stay what they are.
 
     Those with fewer components than the largest get components without weight, copies of their first with the logit -inf. All

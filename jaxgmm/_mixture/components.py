@@ -11,7 +11,14 @@ from jax import Array
 
 from jaxgmm._mixture.gmm import GMM, log_det
 from jaxgmm._numerics.autodiff import not_negative
-from jaxgmm._numerics.linalg import HIGHEST, diagonal_matrices, inv_tril, log_det_and_mahalanobis, procrustes, unpack_tril
+from jaxgmm._numerics.linalg import (
+    HIGHEST,
+    diagonal_matrices,
+    inv_tril,
+    log_det_and_mahalanobis,
+    procrustes,
+    unpack_tril,
+)
 from jaxgmm._numerics.special import expm1_less_linear
 
 T = TypeVar("T")
@@ -30,7 +37,9 @@ def component_overlaps(p: GMM, q: GMM) -> tuple[Array, Array]:
     """-log of the integral of sqrt(p_k q_j), and log of that of p_k q_j, which is log N(mu_k; mu_j, Sigma_k + Sigma_j)."""
     log_ratio, mahalanobis = _average(p, q)
     log_geometric_mean = 0.5 * (log_det(p)[:, None] + log_det(q)[None])
-    log_overlap = -0.5 * p.num_dims * math.log(4 * math.pi) - log_geometric_mean - log_ratio - mahalanobis / 4
+    log_overlap = (
+        -0.5 * p.num_dims * math.log(4 * math.pi) - log_geometric_mean - log_ratio - mahalanobis / 4
+    )
     return log_ratio + mahalanobis / 8, log_overlap
 
 
@@ -70,21 +79,31 @@ class _Rows(NamedTuple):
 
 def _rows(gmm: GMM) -> _Rows:
     d, log_diag = gmm.num_dims, gmm.log_diag
-    factor = diagonal_matrices(jnp.exp(_log_scale(gmm))) if gmm.off_diag is None else unpack_tril(log_diag, gmm.off_diag, d)
+    factor = (
+        diagonal_matrices(jnp.exp(_log_scale(gmm)))
+        if gmm.off_diag is None
+        else unpack_tril(log_diag, gmm.off_diag, d)
+    )
     num_rows = len(factor)
-    return _Rows(jnp.broadcast_to(log_diag, (num_rows, d)), factor, gmm.loc.reshape(num_rows, -1, d))
+    return _Rows(
+        jnp.broadcast_to(log_diag, (num_rows, d)), factor, gmm.loc.reshape(num_rows, -1, d)
+    )
 
 
 def _map_rows(between: Callable[[_Rows, _Rows], T], p: GMM, q: GMM) -> T:
     """All of p against one row of q at a time, (R_p, m_p, m_q) each, recomputed for the gradient: (K_p, K_q)."""
     rows = _rows(p)
 
-    @functools.partial(jax.checkpoint, prevent_cse=False)  # a scan keeps the two passes apart already
+    @functools.partial(
+        jax.checkpoint, prevent_cse=False
+    )  # a scan keeps the two passes apart already
     def against(row: _Rows) -> T:
         return between(rows, jax.tree.map(lambda leaf: leaf[None], row))
 
     shape = (p.num_components, q.num_components)
-    return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 2).reshape(shape), jax.lax.map(against, _rows(q)))
+    return jax.tree.map(
+        lambda leaf: jnp.moveaxis(leaf, 0, 2).reshape(shape), jax.lax.map(against, _rows(q))
+    )
 
 
 def _kl_row(p: _Rows, q: _Rows) -> Array:
@@ -93,7 +112,9 @@ def _kl_row(p: _Rows, q: _Rows) -> Array:
     widened = jnp.exp(q.log_diag) * jnp.expm1(p.log_diag - q.log_diag)
     change = jnp.tril(p.factor - q.factor, -1) + diagonal_matrices(widened)
     below = jnp.tril(jnp.matmul(inverse, change, precision=HIGHEST), -1)
-    spread = expm1_less_linear(2 * (p.log_diag - q.log_diag)).sum(-1) + jnp.square(below).sum((1, 2))
+    spread = expm1_less_linear(2 * (p.log_diag - q.log_diag)).sum(-1) + jnp.square(below).sum(
+        (1, 2)
+    )
     whitened = jnp.matmul(_row_offsets(p, q), inverse.mT, precision=HIGHEST)
     return 0.5 * (spread[:, None] + jnp.square(whitened).sum(2)).reshape(_row_shape(p, q))
 

@@ -8,13 +8,14 @@ import jax.numpy as jnp
 from jax import Array
 from numpy.typing import ArrayLike
 
-from jaxgmm._door import check_mixture, door
 from jaxgmm._mixture.gmm import GMM, log_det
+from jaxgmm._mixture.validation import Mixture, points_of_mixture
 from jaxgmm._numerics.linalg import HIGHEST, inv_tril, unpack_tril
+from jaxgmm._validation.validated_jit import validated, validated_jit
 
 
-@door()
-def negative_log_likelihood(gmm: GMM, x: ArrayLike) -> Array:
+@validated_jit(points_of_mixture)
+def negative_log_likelihood(gmm: Mixture, x: ArrayLike) -> Array:
     r"""The mean negative log-likelihood of points under a mixture.
 
     .. math:: -\frac1n \sum_i \log p(x_i)
@@ -40,7 +41,8 @@ def negative_log_likelihood(gmm: GMM, x: ArrayLike) -> Array:
     return -log_density(gmm)(x).mean()
 
 
-def log_density(gmm: GMM) -> Callable[[Array], Array]:
+@validated()
+def log_density(gmm: Mixture) -> Callable[[Array], Array]:
     r"""The function :math:`x \mapsto \log \sum_k \pi_k N(x; \mu_k, \Sigma_k)` of a mixture.
 
     What does not depend on the point is computed here, once, so that this is what to use inside `expectation`, or in a
@@ -62,13 +64,12 @@ def log_density(gmm: GMM) -> Callable[[Array], Array]:
       >>> print(f"{log_density(p)(jnp.zeros(1)):.4f}")
       -1.6118
     """
-    check_mixture("gmm", gmm)
     weighted = _weighted_log_densities(gmm)
     return lambda x: jax.nn.logsumexp(weighted(_columns(x)), axis=0).reshape(x.shape[:-1])
 
 
-@door()
-def log_prob(gmm: GMM, x: ArrayLike) -> Array:
+@validated_jit(points_of_mixture)
+def log_prob(gmm: Mixture, x: ArrayLike) -> Array:
     r"""The log-density :math:`\log p(x)` of a mixture.
 
     Args:
@@ -89,8 +90,8 @@ def log_prob(gmm: GMM, x: ArrayLike) -> Array:
     return log_density(gmm)(jnp.asarray(x))
 
 
-@door()
-def component_log_prob(gmm: GMM, x: ArrayLike) -> Array:
+@validated_jit(points_of_mixture)
+def component_log_prob(gmm: Mixture, x: ArrayLike) -> Array:
     r"""The log-density :math:`\log N(x; \mu_k, \Sigma_k)` of every component, without its weight.
 
     Args:
@@ -112,8 +113,8 @@ def component_log_prob(gmm: GMM, x: ArrayLike) -> Array:
     return component_log_densities(gmm)(_columns(x)).T.reshape(*x.shape[:-1], gmm.num_components)
 
 
-@door()
-def responsibilities(gmm: GMM, x: ArrayLike) -> Array:
+@validated_jit(points_of_mixture)
+def responsibilities(gmm: Mixture, x: ArrayLike) -> Array:
     r"""The posterior probability :math:`\pi_k N(x; \mu_k, \Sigma_k) / p(x)` of every component.
 
     Args:
@@ -133,7 +134,9 @@ def responsibilities(gmm: GMM, x: ArrayLike) -> Array:
       [[0.5 0.5]]
     """
     weighted, x = _weighted_log_densities(gmm), jnp.asarray(x)
-    return jax.nn.softmax(weighted(_columns(x)), axis=0).T.reshape(*x.shape[:-1], gmm.num_components)
+    return jax.nn.softmax(weighted(_columns(x)), axis=0).T.reshape(
+        *x.shape[:-1], gmm.num_components
+    )
 
 
 def _columns(x: Array) -> Array:
@@ -143,13 +146,15 @@ def _columns(x: Array) -> Array:
 
 def _weighted_log_densities(gmm: GMM) -> Callable[[Array], Array]:
     """Points (D, n) -> log pi_k N(x; mu_k, Sigma_k), (K, n)."""
-    log_densities, log_weights = component_log_densities(gmm), jax.nn.log_softmax(gmm.logits)
+    log_densities, log_weights = component_log_densities(gmm), gmm.log_weights
     return lambda x: log_weights[:, None] + log_densities(x)
 
 
 def component_log_densities(gmm: GMM) -> Callable[[Array], Array]:
     """Points (D, n) -> log N(x; mu_k, Sigma_k), (K, n)."""
-    mahalanobis = _diagonal_mahalanobis(gmm) if gmm.off_diag is None else _full_mahalanobis(gmm, gmm.off_diag)
+    mahalanobis = (
+        _diagonal_mahalanobis(gmm) if gmm.off_diag is None else _full_mahalanobis(gmm, gmm.off_diag)
+    )
     log_peak = -log_det(gmm) - 0.5 * gmm.num_dims * math.log(2 * math.pi)
     return lambda x: log_peak[:, None] - 0.5 * mahalanobis(x)
 
@@ -161,7 +166,9 @@ def _full_mahalanobis(gmm: GMM, off_diag: Array) -> Callable[[Array], Array]:
     centre = jax.lax.stop_gradient(gmm.loc.mean(0))
     offset = jnp.matmul(inverse, (gmm.loc - centre[None, :])[:, :, None], precision=HIGHEST)
     if len(inverse) == 1:
-        return lambda x: jnp.square(jnp.matmul(inverse, x - centre[:, None], precision=HIGHEST) - offset).sum(1)
+        return lambda x: jnp.square(
+            jnp.matmul(inverse, x - centre[:, None], precision=HIGHEST) - offset
+        ).sum(1)
     # One matrix product for all components is three times faster than K of them, and W mu as a column of it
     # spares the gradient a pass.
     rows = jnp.concatenate([inverse, -offset], axis=2).reshape(-1, gmm.num_dims + 1)
@@ -188,12 +195,19 @@ def _sum_of_squares(x: Array, loc: Array, log_scale: Array) -> Array:
 
 
 @_sum_of_squares.defjvp
-def _sum_of_squares_jvp(primals: tuple[Array, Array, Array], tangents: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+def _sum_of_squares_jvp(
+    primals: tuple[Array, Array, Array], tangents: tuple[Array, Array, Array]
+) -> tuple[Array, Array]:
     # Where nothing is lost, as matrix products: what JAX makes of the sum is twenty times slower to transpose.
     (x, loc, log_scale), (dx, dloc, dlog_scale) = primals, tangents
     precision = jnp.exp(-2 * log_scale)
-    by_x = jnp.matmul(precision, x * dx, precision=HIGHEST) - jnp.matmul(precision * loc, dx, precision=HIGHEST)
-    by_loc = jnp.matmul(precision * dloc, x, precision=HIGHEST) - (precision * loc * dloc).sum(1)[:, None]
+    by_x = jnp.matmul(precision, x * dx, precision=HIGHEST) - jnp.matmul(
+        precision * loc, dx, precision=HIGHEST
+    )
+    by_loc = (
+        jnp.matmul(precision * dloc, x, precision=HIGHEST)
+        - (precision * loc * dloc).sum(1)[:, None]
+    )
     squares = jnp.square(x[None] - loc[:, :, None]) * precision[:, :, None]
     by_log_scale = (squares * dlog_scale[:, :, None]).sum(1)
     return _sum_of_squares(x, loc, log_scale), 2 * (by_x - by_loc - by_log_scale)

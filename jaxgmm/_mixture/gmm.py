@@ -22,7 +22,13 @@ from jaxgmm._mixture.moments import (
     cholesky,
 )
 from jaxgmm._numerics.linalg import HIGHEST, diagonal_matrices, unpack_tril
-from jaxgmm._validation.checks import check_key, check_positive, checked_int, finite_array, floating_dtype
+from jaxgmm._validation.checks import (
+    check_key,
+    check_positive,
+    checked_int,
+    finite_array,
+    floating_dtype,
+)
 
 
 @jax.tree_util.register_dataclass
@@ -93,17 +99,33 @@ class GMM:
             log_diag = np.log(np.diagonal(factors, axis1=1, axis2=2))
             off_diag = factors[:, rows, columns]
         else:
-            log_diag, off_diag = 0.5 * np.log(checked_variances(covariances)).reshape(len(means), -1), None
+            log_diag, off_diag = (
+                0.5 * np.log(checked_variances(covariances)).reshape(len(means), -1),
+                None,
+            )
         with np.errstate(divide="ignore"):  # a weight of 0 is a logit of -inf, as documented
             logits = np.log(weights)
 
         # NumPy converts them, as JAX would compile a program for each shape.
-        logits, means, log_diag = (jnp.asarray(array.astype(dtype), dtype) for array in (logits, means, log_diag))
-        return cls(logits, means, log_diag, off_diag if off_diag is None else jnp.asarray(off_diag.astype(dtype), dtype))
+        logits, means, log_diag = (
+            jnp.asarray(array.astype(dtype), dtype) for array in (logits, means, log_diag)
+        )
+        return cls(
+            logits,
+            means,
+            log_diag,
+            off_diag if off_diag is None else jnp.asarray(off_diag.astype(dtype), dtype),
+        )
 
     @classmethod
     def from_data(
-        cls, key: Array, x: ArrayLike, num_components: int, covariance_type: str = "full", *, reg_covar: float = 1e-6
+        cls,
+        key: Array,
+        x: ArrayLike,
+        num_components: int,
+        covariance_type: str = "full",
+        *,
+        reg_covar: float = 1e-6,
     ) -> "GMM":
         r"""A mixture to start a fit from: means by k-means++, equal weights, and one covariance for all.
 
@@ -131,7 +153,7 @@ class GMM:
         References:
           Arthur and Vassilvitskii, k-means++: the advantages of careful seeding, SODA (2007), section 2.2.
         """
-        check_key(key, required=True)
+        check_key("key", key, required=True)
         x = checked_data(x)
         k = checked_int("num_components", num_components)
         check_covariance_type(covariance_type)
@@ -175,7 +197,7 @@ class GMM:
           >>> GMM.random(jax.random.key(0), 3, 2, "tied").covariances.shape
           (2, 2)
         """
-        check_key(key, required=True)
+        check_key("key", key, required=True)
         k, d = checked_int("num_components", num_components), checked_int("num_dims", num_dims)
         check_covariance_type(covariance_type)
         check_positive("spread", spread)
@@ -199,6 +221,11 @@ class GMM:
     def weights(self) -> Array:
         """The weights (K,), which sum to 1."""
         return _softmax(self.logits)
+
+    @property
+    def log_weights(self) -> Array:
+        """The logarithms of the weights (K,); -inf for a component without weight."""
+        return jax.nn.log_softmax(self.logits)
 
     @property
     def means(self) -> Array:
@@ -258,7 +285,9 @@ def log_det(gmm: GMM) -> Array:
 def factor_rows(gmm: GMM) -> Array:
     """The Cholesky factors (R, D, D), where one that all components share stays one."""
     if gmm.off_diag is None:
-        return diagonal_matrices(jnp.broadcast_to(jnp.exp(gmm.log_diag), (len(gmm.log_diag), gmm.num_dims)))
+        return diagonal_matrices(
+            jnp.broadcast_to(jnp.exp(gmm.log_diag), (len(gmm.log_diag), gmm.num_dims))
+        )
     return unpack_tril(gmm.log_diag, gmm.off_diag, gmm.num_dims)
 
 

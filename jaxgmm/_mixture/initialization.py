@@ -19,11 +19,15 @@ def kmeans_plus_plus(key: Array, x: Array, num_components: int) -> Array:
     """
 
     def draw(distances: Array, key: Array) -> tuple[Array, Array]:
-        chances = jnp.where(jnp.isinf(distances), jnp.ones_like(distances), distances)  # the first is any point
+        chances = jnp.where(
+            jnp.isinf(distances), jnp.ones_like(distances), distances
+        )  # the first is any point
         centre = x[jax.random.categorical(key, jnp.log(chances))]
         return jnp.minimum(distances, squared_distances(x, centre)), centre
 
-    return jax.lax.scan(draw, jnp.full_like(x[:, 0], jnp.inf), jax.random.split(key, num_components))[1]
+    return jax.lax.scan(
+        draw, jnp.full_like(x[:, 0], jnp.inf), jax.random.split(key, num_components)
+    )[1]
 
 
 def squared_distances(x: Array, centre: Array) -> Array:
@@ -37,7 +41,9 @@ def residuals(x: Array, centres: Array) -> Array:
     return x - centres[distances.argmin(0)]
 
 
-def pooled_scales(residuals: Array, reg_covar: float, num_components: int, covariance_type: str) -> Scales:
+def pooled_scales(
+    residuals: Array, reg_covar: float, num_components: int, covariance_type: str
+) -> Scales:
     """log_diag and off_diag of the mean of r r^T over residuals r (n, D), plus reg_covar, the same for all components."""
     n, d = residuals.shape
     rows = 1 if covariance_type == "tied" else num_components
@@ -55,11 +61,15 @@ def _repeated(scales: tuple[Array, Array], rows: int) -> Scales:
     return log_diag, off_diag
 
 
-def random_scales(key: Array, num_components: int, num_dims: int, covariance_type: str, dtype: DTypeLike) -> Scales:
+def random_scales(
+    key: Array, num_components: int, num_dims: int, covariance_type: str, dtype: DTypeLike
+) -> Scales:
     """log_diag and off_diag of covariances B B^T, or of their diagonals, with eigenvalues about 1."""
     rows = 1 if covariance_type == "tied" else num_components
     columns = 1 if covariance_type == "spherical" else num_dims
-    roots = jax.random.normal(key, (rows, columns, 4 * num_dims), dtype) * np.asarray(0.5 * num_dims**-0.5, dtype)
+    roots = jax.random.normal(key, (rows, columns, 4 * num_dims), dtype) * np.asarray(
+        0.5 * num_dims**-0.5, dtype
+    )
     if covariance_type in ("full", "tied"):
         return pack_tril(tril_of(roots)[0])
     return 0.5 * jnp.log(jnp.square(roots).sum(2)), None

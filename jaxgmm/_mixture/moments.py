@@ -17,7 +17,9 @@ def checked_weights(weights: np.ndarray) -> np.ndarray:
         raise ValueError(f"weights must have shape (K,) with K at least 1, got {weights.shape}")
     if (weights < 0).any():
         worst = int(weights.argmin())
-        raise ValueError(f"weights must not be negative, but weights[{worst}] is {weights[worst]:g}")
+        raise ValueError(
+            f"weights must not be negative, but weights[{worst}] is {weights[worst]:g}"
+        )
     if abs(weights.sum() - 1) > 1e-6:
         raise ValueError(
             f"weights must sum to 1 to within 1e-6, but the sum is {weights.sum():.9g}; pass weights / weights.sum()"
@@ -30,7 +32,9 @@ def checked_means(means: np.ndarray, num_components: int) -> np.ndarray:
         mend = "; write means[:, None] for one dimension" if means.ndim == 1 else ""
         raise ValueError(f"means must have shape (K, D) with D at least 1, got {means.shape}{mend}")
     if len(means) != num_components:
-        raise ValueError(f"weights has {num_components} components, but means of shape {means.shape} has {len(means)}")
+        raise ValueError(
+            f"weights has {num_components} components, but means of shape {means.shape} has {len(means)}"
+        )
     return means
 
 
@@ -47,13 +51,19 @@ def checked_data(x: Any) -> Array:
 def check_covariance_type(covariance_type: Any) -> None:
     check_static("covariance_type", covariance_type)
     if not isinstance(covariance_type, str) or covariance_type not in COVARIANCE_TYPES:
-        raise ValueError(f"covariance_type must be one of {', '.join(COVARIANCE_TYPES)}, got {covariance_type!r}")
+        raise ValueError(
+            f"covariance_type must be one of {', '.join(COVARIANCE_TYPES)}, got {covariance_type!r}"
+        )
 
 
-def check_covariance_shape(covariances: np.ndarray, shape: tuple[int, ...], covariance_type: str) -> None:
+def check_covariance_shape(
+    covariances: np.ndarray, shape: tuple[int, ...], covariance_type: str
+) -> None:
     check_covariance_type(covariance_type)
     k, d = shape
-    expected = {"full": (k, d, d), "tied": (d, d), "diag": (k, d), "spherical": (k,)}[covariance_type]
+    expected = {"full": (k, d, d), "tied": (d, d), "diag": (k, d), "spherical": (k,)}[
+        covariance_type
+    ]
     if covariances.shape != expected:
         raise ValueError(
             f"covariances must have shape {expected} for covariance_type {covariance_type!r} and means of shape {shape}, "
@@ -76,7 +86,9 @@ def cholesky(covariances: np.ndarray) -> np.ndarray:
         scale = np.sqrt(np.abs(np.diagonal(covariance)))
         # The covariance of float32 data is symmetric to a few of its own roundings, 6e-8 each.
         if (np.abs(covariance - covariance.T) > 1e-5 * np.outer(scale, scale)).any():
-            raise ValueError(f"covariances[{component}] is not symmetric; pass (C + C.T) / 2 if it should be:\n{covariance}")
+            raise ValueError(
+                f"covariances[{component}] is not symmetric; pass (C + C.T) / 2 if it should be:\n{covariance}"
+            )
         try:
             np.linalg.cholesky(0.5 * (covariance + covariance.T))
         except np.linalg.LinAlgError:

@@ -17,8 +17,14 @@ def placement(gmm: GMM, turn: Array | None = None) -> Callable[[Array, Array], A
 
     def place(component: Array, nodes: Array) -> Array:
         of_slots = scale[component]
-        scaled = of_slots[:, :, None] * nodes if diagonal else jnp.matmul(of_slots, nodes, precision=HIGHEST)
-        return (gmm.loc[component][:, :, None] + scaled).transpose(0, 2, 1).reshape(-1, gmm.num_dims)
+        scaled = (
+            of_slots[:, :, None] * nodes
+            if diagonal
+            else jnp.matmul(of_slots, nodes, precision=HIGHEST)
+        )
+        return (
+            (gmm.loc[component][:, :, None] + scaled).transpose(0, 2, 1).reshape(-1, gmm.num_dims)
+        )
 
     return place
 

@@ -7,15 +7,16 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxgmm._door import door
 from jaxgmm._mixture.combine import translate
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.placement import batch_length, placement
-from jaxgmm._validation.checks import check_key
+from jaxgmm._mixture.validation import Mixture
+from jaxgmm._validation.arguments import PositiveInt, RequiredKey
+from jaxgmm._validation.validated_jit import validated_jit
 
 
-@door("num_samples")
-def sample(key: Array, gmm: GMM, num_samples: int) -> Array:
+@validated_jit()
+def sample(key: RequiredKey, gmm: Mixture, num_samples: PositiveInt) -> Array:
     r"""Independent points of a mixture, differentiable in every parameter, weights and covariances included.
 
     A component is drawn by the weights, then :math:`x = \mu_k + L_k \epsilon`. The derivative is not that of these two steps,
@@ -60,7 +61,6 @@ def sample(key: Array, gmm: GMM, num_samples: int) -> Array:
       Figurnov, Mohamed and Mnih, Implicit reparameterization gradients, NeurIPS (2018), arXiv 1805.08498.
       Graves, Stochastic backpropagation through mixture density distributions (2016), arXiv 1607.05690.
     """
-    check_key(key, required=True)
     num_batches = math.ceil(num_samples / batch_length(gmm))
     size = math.ceil(num_samples / num_batches)
     drawn = jax.lax.map(lambda key: _drawn(key, gmm, size), jax.random.split(key, num_batches))
@@ -82,11 +82,16 @@ def _moving(component: Array, eps: Array, gmm: GMM) -> Array:
 
 
 @_moving.defjvp
-def _moving_jvp(primals: tuple[Array, Array, GMM], tangents: tuple[Any, Any, GMM]) -> tuple[Array, Array]:
+def _moving_jvp(
+    primals: tuple[Array, Array, GMM], tangents: tuple[Any, Any, GMM]
+) -> tuple[Array, Array]:
     component, eps, gmm = primals
 
     def in_batches(gmm: GMM) -> Array:
-        return jax.lax.map(jax.checkpoint(lambda drawn: _keeping_quantiles(drawn[0], drawn[1], gmm)), (component, eps))
+        return jax.lax.map(
+            jax.checkpoint(lambda drawn: _keeping_quantiles(drawn[0], drawn[1], gmm)),
+            (component, eps),
+        )
 
     return jax.jvp(in_batches, (gmm,), (tangents[2],))
 
@@ -96,13 +101,15 @@ def _keeping_quantiles(component: Array, eps: Array, gmm: GMM) -> Array:
     centre = jax.lax.stop_gradient(gmm.weights @ gmm.loc)
     gmm = translate(gmm, -centre)
     log_scale = jnp.broadcast_to(gmm.log_diag, gmm.loc.shape)
-    log_weights = jnp.broadcast_to(jax.nn.log_softmax(gmm.logits)[:, None], (gmm.num_components, len(component)))
+    log_weights = jnp.broadcast_to(gmm.log_weights[:, None], (gmm.num_components, len(component)))
     # Columns of L, each added to the means when its coordinate is known, so that nothing of shape (n, D, D) is made, or kept.
     full = gmm.off_diag is not None
     columns = gmm.scale_tril.transpose(2, 0, 1) if full else None
     shift = jnp.zeros((*gmm.loc.shape, len(component)), gmm.loc.dtype) if full else None
 
-    def coordinate(given: tuple[Array, Array | None], this: tuple[Any, ...]) -> tuple[tuple[Array, Array | None], Array]:
+    def coordinate(
+        given: tuple[Array, Array | None], this: tuple[Any, ...]
+    ) -> tuple[tuple[Array, Array | None], Array]:
         (log_weights, shift), (index, eps, loc, log_scale, column) = given, this
         loc = jnp.broadcast_to(loc[:, None], log_weights.shape)
         if shift is not None:
@@ -120,7 +127,9 @@ def _keeping_quantiles(component: Array, eps: Array, gmm: GMM) -> Array:
     return jax.lax.scan(coordinate, (log_weights, shift), coordinates)[1].T + centre[None]
 
 
-def _keeping_quantiles_on_the_line(x: Array, log_weights: Array, loc: Array, log_scale: Array) -> Array:
+def _keeping_quantiles_on_the_line(
+    x: Array, log_weights: Array, loc: Array, log_scale: Array
+) -> Array:
     """Points x (n,), each under a mixture on the line of its own: log_weights and loc (K, n), log_scale (K,).
 
     Chebyshev's step from x to the root of T - u, with u the value of T: of length 0, and with the first and second derivatives
@@ -130,9 +139,13 @@ def _keeping_quantiles_on_the_line(x: Array, log_weights: Array, loc: Array, log
     inverse_scale = jnp.exp(-log_scale)[:, None]
     z = (x[None] - loc) * inverse_scale
     log_weights = jax.nn.log_softmax(log_weights, axis=0)
-    log_joint = log_weights - 0.5 * jnp.square(z) - (log_scale[:, None] + 0.5 * math.log(2 * math.pi))
+    log_joint = (
+        log_weights - 0.5 * jnp.square(z) - (log_scale[:, None] + 0.5 * math.log(2 * math.pi))
+    )
     log_density = jax.nn.logsumexp(log_joint, axis=0)
-    slope = -(jnp.exp(log_joint - log_density[None]) * z * inverse_scale).sum(0)  # of the log-density
+    slope = -(jnp.exp(log_joint - log_density[None]) * z * inverse_scale).sum(
+        0
+    )  # of the log-density
     # Of the two tails, the lighter: the digits of the other would cancel.
     weights = jnp.exp(log_weights)
     below = jax.lax.stop_gradient((weights * _normal_cdf(z)).sum(0))

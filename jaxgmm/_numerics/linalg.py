@@ -15,7 +15,9 @@ def unpack_tril(log_diag: Array, off_diag: Array, num_dims: int) -> Array:
     rows, columns = np.tril_indices(num_dims, -1)
     strict = jnp.zeros((off_diag.shape[0], num_dims, num_dims), off_diag.dtype)
     strict = strict.at[:, rows, columns].set(off_diag)
-    return strict + diagonal_matrices(jnp.broadcast_to(jnp.exp(log_diag), (log_diag.shape[0], num_dims)))
+    return strict + diagonal_matrices(
+        jnp.broadcast_to(jnp.exp(log_diag), (log_diag.shape[0], num_dims))
+    )
 
 
 def pack_tril(lower: Array) -> tuple[Array, Array]:
@@ -78,14 +80,18 @@ def tril_of(roots: Array) -> tuple[Array, Array]:
         rest = rest - column[:, :, None] * row[:, None]
         return lower.at[:, :, k].set(column), rest.at[:, k].set(row)
 
-    identity = jnp.broadcast_to(jnp.eye(num_dims, dtype=roots.dtype)[None], (len(roots), num_dims, num_dims))
+    identity = jnp.broadcast_to(
+        jnp.eye(num_dims, dtype=roots.dtype)[None], (len(roots), num_dims, num_dims)
+    )
     start = jnp.zeros_like(identity), jnp.concatenate([roots, identity], axis=2)
     lower, rest = jax.lax.fori_loop(0, num_dims, orthogonalise, start)
     return lower, rest[:, :, width:]
 
 
 @tril_of.defjvp
-def _tril_of_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+def _tril_of_jvp(
+    primals: tuple[Array], tangents: tuple[Array]
+) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     # dL = L Phi and dW = -Phi W, with Phi the lower triangle, the diagonal halved, of W d(B B^T) W^T.
     lower, inverse = tril_of(primals[0])
     half = matmul(matmul(inverse, tangents[0]), matmul(inverse, primals[0]).mT)
@@ -129,7 +135,9 @@ def procrustes(a: Array, b: Array) -> Array:
 
 
 @procrustes.defjvp
-def _procrustes_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+def _procrustes_jvp(
+    primals: tuple[Array, Array], tangents: tuple[Array, Array]
+) -> tuple[Array, Array]:
     # Q is the best one, so how it changes does not matter.
     rotation, misfit = _misfit(*primals)
     change = matmul(tangents[0], rotation) - tangents[1]

@@ -12,7 +12,9 @@ def expm1_less_linear(x: Array) -> Array:
     """e^x - 1 - x, which is not negative; near 0, where digits would cancel, x^2 / 2 (1 + x / 3 (1 + x / 4 (1 + ...)))."""
     near = jnp.abs(x) < 0.5
     small = jnp.where(near, x, jnp.zeros_like(x))
-    series = functools.reduce(lambda series, n: 1 + small / n * series, range(16, 2, -1), jnp.ones_like(x))
+    series = functools.reduce(
+        lambda series, n: 1 + small / n * series, range(16, 2, -1), jnp.ones_like(x)
+    )
     return jnp.where(near, 0.5 * small * small * series, jnp.expm1(x) - x)
 
 

@@ -34,8 +34,15 @@ class Allocation(NamedTuple):
         counts = _apportioned(_shares(jax.lax.stop_gradient(weights)), num_slots, in_powers_of_two)
         ends = jnp.cumsum(counts, dtype=np.int32)
         index = jnp.arange(num_slots, dtype=np.int32)
-        component = jnp.searchsorted(ends, index, side="right", method="compare_all").astype(np.int32)
-        return cls(component, (index - (ends - counts)[component]).astype(np.uint32), counts, 2**for_batches)
+        component = jnp.searchsorted(ends, index, side="right", method="compare_all").astype(
+            np.int32
+        )
+        return cls(
+            component,
+            (index - (ends - counts)[component]).astype(np.uint32),
+            counts,
+            2**for_batches,
+        )
 
     @property
     def num_slots(self) -> int:
@@ -45,7 +52,9 @@ class Allocation(NamedTuple):
         """The components, the places and the counts of the lots of a batch."""
         size = self.num_slots // self.num_batches
         start = index * np.uint32(size)
-        component, place = (jax.lax.dynamic_slice_in_dim(a, start, size) for a in (self.component, self.place))
+        component, place = (
+            jax.lax.dynamic_slice_in_dim(a, start, size) for a in (self.component, self.place)
+        )
         return component, place, self.counts[component]
 
 
@@ -67,7 +76,9 @@ def _shares(weights: Array) -> Array:
 
 def _apportioned(shares: Array, total: int, in_powers_of_two: bool) -> Array:
     """Counts (int32), at least 1 and close to shares * total, with that total, itself a power of two."""
-    deserved = jnp.clip(shares * (0.9999 * total), 1, None)  # short of it, lest rounding deal more than there is
+    deserved = jnp.clip(
+        shares * (0.9999 * total), 1, None
+    )  # short of it, lest rounding deal more than there is
     if total < 4 * len(shares):
         counts = jnp.ones(len(shares), np.int32)
     elif in_powers_of_two:
@@ -82,4 +93,6 @@ def _apportioned(shares: Array, total: int, in_powers_of_two: bool) -> Array:
         neediest = jnp.argmax(jnp.where(fits, shares / counts.astype(shares.dtype), -1.0))
         return counts.at[neediest].add(step[neediest])
 
-    return jax.lax.while_loop(lambda counts: counts.sum(dtype=np.int32) < total, give_one_more, counts)
+    return jax.lax.while_loop(
+        lambda counts: counts.sum(dtype=np.int32) < total, give_one_more, counts
+    )

@@ -4,18 +4,17 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable
-from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgmm._quadrature.rule import Batch
+from jaxgmm._quadrature.rule import Batch, Batches, Rule
 from jaxgmm._validation.checks import checked_int
 
 
 @dataclasses.dataclass(frozen=True)
-class GaussHermite:
+class GaussHermite(Rule):
     r"""The tensor product of Gauss-Hermite rules, exact for polynomials of degree 2 order - 1 in each coordinate.
 
     The rule of choice in one and two dimensions for mixtures that overlap; its error falls exponentially with the order. It draws
@@ -37,19 +36,21 @@ class GaussHermite:
     """
 
     order: int
-    is_random: ClassVar[bool] = False
+    is_random = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "order", checked_int("order", self.order))
 
-    def batches(self, key: Array | None, weights: Array, num_dims: int, length: int) -> tuple[int, Callable[[Array], Batch]]:
+    def batches(self, key: Array | None, weights: Array, num_dims: int, length: int) -> Batches:
         num_nodes = self.order**num_dims
         if num_nodes > 2**22:
             raise ValueError(
                 f"{self} has {self.order}**{num_dims} nodes for each component, more than 2**22: use Sobol({2**16}), whose cost "
                 "does not depend on the dimension, or a lower order"
             )
-        table, table_weights = (jnp.asarray(values, weights.dtype) for values in _gauss_hermite(self.order))
+        table, table_weights = (
+            jnp.asarray(values, weights.dtype) for values in _gauss_hermite(self.order)
+        )
         powers = self.order ** np.arange(num_dims, dtype=np.uint32)[:, None]
 
         def nodes(index: Array) -> tuple[Array, Array]:
@@ -60,7 +61,7 @@ class GaussHermite:
 
 
 @dataclasses.dataclass(frozen=True)
-class SigmaPoints:
+class SigmaPoints(Rule):
     r"""The unscented rule, an approximation: the 2 D nodes :math:`\pm \sqrt D e_i` of equal weight.
 
     Exact for polynomials of degree 3, and so for one Gaussian each; for mixtures it is cheap, deterministic, and off by an amount
@@ -76,9 +77,9 @@ class SigmaPoints:
       mixtures, ICCV (2003), eq. 7, for divergences.
     """
 
-    is_random: ClassVar[bool] = False
+    is_random = False
 
-    def batches(self, key: Array | None, weights: Array, num_dims: int, length: int) -> tuple[int, Callable[[Array], Batch]]:
+    def batches(self, key: Array | None, weights: Array, num_dims: int, length: int) -> Batches:
         def nodes(index: Array) -> tuple[Array, Array]:
             sign = 1 - 2 * (index % np.uint32(2)).astype(weights.dtype)
             axes = np.arange(num_dims, dtype=np.uint32)[:, None] == index[None] // np.uint32(2)
@@ -101,7 +102,11 @@ def _every_component(
         block, block_weights = nodes(jnp.minimum(indices, np.uint32(num_nodes - 1)))
         block_weights = jnp.where(indices < num_nodes, block_weights, jnp.zeros_like(block_weights))
         everywhere = jnp.broadcast_to(block[None], (num_components, *block.shape))
-        return Batch(jnp.arange(num_components), everywhere, jnp.broadcast_to(block_weights[None], (num_components, size)))
+        return Batch(
+            jnp.arange(num_components),
+            everywhere,
+            jnp.broadcast_to(block_weights[None], (num_components, size)),
+        )
 
     return num_batches, batch
 

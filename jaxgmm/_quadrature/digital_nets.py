@@ -17,7 +17,11 @@ def directions_of(num_dims: int, num_bits: int) -> np.ndarray:
     """Direction numbers (num_bits, D) of the Sobol' sequence, the most significant bit first."""
     table = Path(scipy.__file__).parent / "stats" / "_sobol_direction_numbers.npz"
     # SciPy's own file, as importing scipy.stats takes half a second that a user would wait for.
-    return directions_from_table(table, num_dims)[:num_bits] if table.is_file() else directions_from_points(num_dims, num_bits)
+    return (
+        directions_from_table(table, num_dims)[:num_bits]
+        if table.is_file()
+        else directions_from_points(num_dims, num_bits)
+    )
 
 
 def directions_from_table(table: Path, num_dims: int) -> np.ndarray:
@@ -31,7 +35,9 @@ def directions_from_table(table: Path, num_dims: int) -> np.ndarray:
     with np.load(table) as arrays:
         polynomials, first = arrays["poly"], arrays["vinit"].T.astype(np.uint64)
     if num_dims > len(polynomials):
-        raise ValueError(f"Sobol' sequences have at most {len(polynomials)} dimensions, got {num_dims}; use MonteCarlo")
+        raise ValueError(
+            f"Sobol' sequences have at most {len(polynomials)} dimensions, got {num_dims}; use MonteCarlo"
+        )
     polynomials = polynomials[:num_dims]
     degree = np.floor(np.log2(polynomials)).astype(int)
     numbers = np.zeros((32, num_dims), np.uint64)
@@ -41,7 +47,9 @@ def directions_from_table(table: Path, num_dims: int) -> np.ndarray:
         unknown = np.flatnonzero((degree <= i) & (degree > 0))
         total = numbers[i - degree[unknown], unknown]
         for k in range(1, min(i, degree.max()) + 1):
-            has_term = (polynomials[unknown] >> np.maximum(degree[unknown] - k, 0) & 1 == 1) & (degree[unknown] >= k)
+            has_term = (polynomials[unknown] >> np.maximum(degree[unknown] - k, 0) & 1 == 1) & (
+                degree[unknown] >= k
+            )
             total ^= np.where(has_term, numbers[i - k, unknown] << np.uint64(k), np.uint64(0))
         numbers[i, unknown] = total
     return (numbers << np.arange(31, -1, -1, dtype=np.uint64)[:, None]).astype(np.uint32)
@@ -52,7 +60,9 @@ def directions_from_points(num_dims: int, num_bits: int) -> np.ndarray:
     from scipy.stats import qmc
 
     if num_dims > qmc.Sobol.MAXDIM:
-        raise ValueError(f"Sobol' sequences have at most {qmc.Sobol.MAXDIM} dimensions, got {num_dims}; use MonteCarlo")
+        raise ValueError(
+            f"Sobol' sequences have at most {qmc.Sobol.MAXDIM} dimensions, got {num_dims}; use MonteCarlo"
+        )
     table = np.zeros((num_bits, num_dims), np.uint32)
     for bit in range(num_bits):
         engine = qmc.Sobol(num_dims, scramble=False, bits=32)
@@ -65,7 +75,9 @@ def directions_from_points(num_dims: int, num_bits: int) -> np.ndarray:
 
 def scrambled(key: Array, num_bits: int, num_components: int, num_dims: int) -> tuple[Array, Array]:
     """Directions (num_bits, K, D) times a random lower unitriangular matrix over GF(2), and a random shift (K, D)."""
-    random = jax.random.bits(key, (num_bits + 1, num_components, num_dims), np.uint32)  # one draw: each is slow to compile
+    random = jax.random.bits(
+        key, (num_bits + 1, num_components, num_dims), np.uint32
+    )  # one draw: each is slow to compile
     top = np.uint32(1 << 31) >> np.arange(num_bits, dtype=np.uint32)
     columns = (random[:-1] & (top - np.uint32(1))[:, None, None]) | top[:, None, None]
     entries = (directions_of(num_dims, num_bits)[:, :, None] & top) != 0

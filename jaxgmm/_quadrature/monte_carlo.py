@@ -2,20 +2,19 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
-from typing import ClassVar
+from typing import Self
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from jaxgmm._quadrature.allocation import Allocation
-from jaxgmm._quadrature.rule import Batch, even_weights, required_key
+from jaxgmm._quadrature.rule import Batch, Batches, Rule, even_weights, required_key
 from jaxgmm._validation.checks import check_flag, checked_int
 
 
 @dataclasses.dataclass(frozen=True)
-class MonteCarlo:
+class MonteCarlo(Rule):
     r"""Independent standard normal nodes, :math:`\omega_i = 1/n`.
 
     The variance falls as 1/n whatever the dimension and however rough the integrand.
@@ -41,14 +40,22 @@ class MonteCarlo:
     n: int
     antithetic: bool = False
     variance_reduction: bool = True
-    is_random: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n", checked_int("n", self.n))
         check_flag("antithetic", self.antithetic)
         check_flag("variance_reduction", self.variance_reduction)
 
-    def batches(self, key: Array | None, weights: Array, num_dims: int, length: int) -> tuple[int, Callable[[Array], Batch]]:
+    @property
+    def num_points(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The points that were asked for, n."""
+        return self.n
+
+    def resized(self, n: int) -> Self:
+        """The same rule with n points."""
+        return dataclasses.replace(self, n=n)
+
+    def batches(self, key: Array | None, weights: Array, num_dims: int, length: int) -> Batches:
         root = required_key(self, key)
         slots = Allocation.deal(weights, self.n, length, in_powers_of_two=False)
         size = math.ceil(self.n / slots.num_slots)
@@ -56,7 +63,9 @@ class MonteCarlo:
 
         def batch(index: Array) -> Batch:
             component, _, counts = slots.batch(index)
-            nodes = jax.random.normal(jax.random.fold_in(root, index), (len(component), num_dims, drawn), weights.dtype)
+            nodes = jax.random.normal(
+                jax.random.fold_in(root, index), (len(component), num_dims, drawn), weights.dtype
+            )
             if self.antithetic:
                 nodes = jnp.concatenate([nodes, -nodes], -1)
             return Batch(component, nodes, even_weights(counts, nodes))

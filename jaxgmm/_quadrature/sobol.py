@@ -1,8 +1,7 @@
 """Scrambled Sobol' points."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import ClassVar
+from typing import Self
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,14 +9,14 @@ from jax import Array
 
 from jaxgmm._quadrature.allocation import Allocation, ceil_log2
 from jaxgmm._quadrature.digital_nets import net, normal_from_bits, scrambled
-from jaxgmm._quadrature.rule import Batch, even_weights, required_key
+from jaxgmm._quadrature.rule import Batch, Batches, Rule, even_weights, required_key
 from jaxgmm._validation.checks import check_flag, checked_int
 
 MAX_DIMS_OF_WHOLE_NETS = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class Sobol:
+class Sobol(Rule):
     r"""Scrambled Sobol' points through the inverse normal distribution function, :math:`\omega_i = 1/n`.
 
     Every component gets its own scrambling (a random linear scrambling and a digital shift, both drawn from the
@@ -48,18 +47,31 @@ class Sobol:
 
     n: int
     variance_reduction: bool = True
-    is_random: ClassVar[bool] = True
+    favours_first_coordinates = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n", checked_int("n", self.n, at_most=2**64))
         check_flag("variance_reduction", self.variance_reduction)
         if self.n > 2**32:
-            raise ValueError(f"n must be at most 2**32 for Sobol' points, got {self.n}; use MonteCarlo")
+            raise ValueError(
+                f"n must be at most 2**32 for Sobol' points, got {self.n}; use MonteCarlo"
+            )
 
-    def batches(self, key: Array | None, weights: Array, num_dims: int, length: int) -> tuple[int, Callable[[Array], Batch]]:
+    @property
+    def num_points(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The points that were asked for, n."""
+        return self.n
+
+    def resized(self, n: int) -> Self:
+        """The same rule with n points."""
+        return dataclasses.replace(self, n=n)
+
+    def batches(self, key: Array | None, weights: Array, num_dims: int, length: int) -> Batches:
         root = required_key(self, key)
         num_bits = max(ceil_log2(self.n), ceil_log2(len(weights)))
-        slots = Allocation.deal(weights, self.n, length, in_powers_of_two=num_dims <= MAX_DIMS_OF_WHOLE_NETS)
+        slots = Allocation.deal(
+            weights, self.n, length, in_powers_of_two=num_dims <= MAX_DIMS_OF_WHOLE_NETS
+        )
         low = num_bits - ceil_log2(slots.num_slots)
         directions, shift = scrambled(root, num_bits, len(weights), num_dims)
         nets = net(directions[:low], jnp.arange(2**low, dtype=np.uint32)[None]) ^ shift[:, :, None]

@@ -15,13 +15,19 @@ from numpy.typing import ArrayLike
 
 def floating_dtype(dtype: DTypeLike | None, *values: ArrayLike) -> DTypeLike:
     if dtype is None:
-        given = [value.dtype for value in values if isinstance(value, np.ndarray | np.generic | Array)]
+        given = [
+            value.dtype for value in values if isinstance(value, np.ndarray | np.generic | Array)
+        ]
         floating = [d for d in given if jnp.issubdtype(d, jnp.floating)]
         widest = np.result_type(*floating) if floating else np.float64
-        return jnp.result_type(float) if widest == np.float64 else widest  # float64 only where JAX has it enabled
+        return (
+            jnp.result_type(float) if widest == np.float64 else widest
+        )  # float64 only where JAX has it enabled
     check_static("dtype", dtype)
     if not is_floating(dtype):
-        raise TypeError(f"dtype must be a floating dtype, got {dtype!r}; leave it out for the default")
+        raise TypeError(
+            f"dtype must be a floating dtype, got {dtype!r}; leave it out for the default"
+        )
     return dtype
 
 
@@ -56,28 +62,36 @@ def _as_array(value: Any) -> np.ndarray:
         return np.asarray(None)
 
 
-def check_key(key: Any, required: bool = False) -> None:
+def check_key(name: str, key: Any, required: bool = False) -> None:
     """Raise on what is not one random key; None passes where a rule may do without."""
     if key is None and not required:
         return
     if key is None:
-        raise ValueError("key is None: pass jax.random.key(0), say")
+        raise ValueError(f"{name} is None: pass jax.random.key(0), say")
     if isinstance(key, Array):
         typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
         if (typed and key.ndim == 0) or (key.dtype == jnp.uint32 and key.ndim == 1):
             return
         if typed or key.dtype == jnp.uint32:
-            raise ValueError(f"key must be one key, got an array of keys of shape {key.shape}; use jax.vmap over keys")
-    raise TypeError(f"key must be a JAX random key, got {reprlib.repr(key)}; write jax.random.key(0), say")
+            raise ValueError(
+                f"{name} must be one key, got an array of keys of shape {key.shape}; use jax.vmap over keys"
+            )
+    raise TypeError(
+        f"{name} must be a JAX random key, got {reprlib.repr(key)}; write jax.random.key(0), say"
+    )
 
 
 def check_positive(name: str, value: Any) -> None:
     """Raise on what is not one positive, finite number; a traced one passes."""
     number = value if isinstance(value, Tracer) else _as_array(value)
-    if not (jnp.issubdtype(number.dtype, jnp.floating) or jnp.issubdtype(number.dtype, jnp.integer)):
+    if not (
+        jnp.issubdtype(number.dtype, jnp.floating) or jnp.issubdtype(number.dtype, jnp.integer)
+    ):
         raise TypeError(f"{name} must be a number, got {value!r}; 1.0, say")
     if number.ndim:
-        raise ValueError(f"{name} must be one number, got an array of shape {number.shape}; use jax.vmap over it")
+        raise ValueError(
+            f"{name} must be one number, got an array of shape {number.shape}; use jax.vmap over it"
+        )
     if not isinstance(number, Tracer) and not 0 < number < np.inf:
         raise ValueError(f"{name} must be positive and finite, got {value!r}")
 
@@ -85,12 +99,18 @@ def check_positive(name: str, value: Any) -> None:
 def check_static(name: str, value: Any) -> None:
     """Raise on what is traced, where a program is made for each value."""
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
-        raise TypeError(f"{name} is traced, but it must be static: close over it, or name it in the static_argnames of jax.jit")
+        raise TypeError(
+            f"{name} is traced, but it must be static: close over it, or name it in the static_argnames of jax.jit"
+        )
 
 
 def kind(value: Any, module: str = "") -> str:
     """What an error says of a value of a wrong type, after the module that it is from."""
-    return "a traced array" if isinstance(value, Tracer) else f"{module}.{type(value).__name__}".removeprefix(".")
+    return (
+        "a traced array"
+        if isinstance(value, Tracer)
+        else f"{module}.{type(value).__name__}".removeprefix(".")
+    )
 
 
 def check_text(name: str, value: Any) -> None:
@@ -126,7 +146,9 @@ def checked_int(name: str, value: object, at_least: int = 1, at_most: int = 2**3
     try:
         number = operator.index(value)  # pyright: ignore[reportArgumentType]
     except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}; write {name}=10_000, say") from None
+        raise TypeError(
+            f"{name} must be an integer, got {value!r}; write {name}=10_000, say"
+        ) from None
     if isinstance(value, bool) or number < at_least:
         raise ValueError(f"{name} must be an integer of at least {at_least}, got {value!r}")
     if number > at_most:

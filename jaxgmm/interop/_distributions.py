@@ -5,8 +5,8 @@ from typing import Any
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from jaxgmm._door import check_mixture
 from jaxgmm._mixture.gmm import GMM, factor_rows
+from jaxgmm._mixture.validation import checked_mixture
 from jaxgmm.interop._imports import imported
 from jaxgmm.interop._reading import read_distribution
 
@@ -60,7 +60,7 @@ def to_numpyro(gmm: GMM) -> Any:
       >>> print(f"{to_numpyro(p).log_prob(np.zeros(1)):.4f}")
       -1.6118
     """
-    check_mixture("gmm", gmm)
+    checked_mixture("gmm", gmm)
     dist = imported("numpyro.distributions", "to_numpyro", "NumPyro", "numpyro")
     logits = jnp.maximum(gmm.logits, jnp.finfo(gmm.logits.dtype).min)  # NumPyro refuses -inf
     if gmm.off_diag is None:
@@ -88,7 +88,7 @@ def to_distrax(gmm: GMM) -> Any:
       >>> print(f"{to_distrax(p).log_prob(np.zeros(1)):.4f}")
       -1.6118
     """
-    check_mixture("gmm", gmm)
+    checked_mixture("gmm", gmm)
     distrax = imported("distrax", "to_distrax", "distrax", "distrax")
     if gmm.off_diag is None:
         components = distrax.Independent(distrax.Normal(gmm.loc, jnp.exp(gmm.log_diag)), 1)
@@ -115,8 +115,13 @@ def to_tfp(gmm: GMM) -> Any:
       >>> print(f"{to_tfp(p).log_prob(np.zeros(1)):.4f}")
       -1.6118
     """
-    check_mixture("gmm", gmm)
-    tfd = imported("tensorflow_probability.substrates.jax.distributions", "to_tfp", "TensorFlow Probability", "tfp")
+    checked_mixture("gmm", gmm)
+    tfd = imported(
+        "tensorflow_probability.substrates.jax.distributions",
+        "to_tfp",
+        "TensorFlow Probability",
+        "tfp",
+    )
     if gmm.off_diag is None:
         components = tfd.Independent(tfd.Normal(gmm.loc, jnp.exp(gmm.log_diag)), 1)
     else:

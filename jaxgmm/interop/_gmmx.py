@@ -28,7 +28,11 @@ def from_gmmx(mixture: Any, dtype: DTypeLike | None = None) -> GMM:
       'full'
     """
     check_type(mixture, "gmmx", "GaussianMixtureModelJax")
-    weights, means, covariances = mixture.weights.ravel(), mixture.means[0, :, :, 0], mixture.covariances.values[0]
+    weights, means, covariances = (
+        mixture.weights.ravel(),
+        mixture.means[0, :, :, 0],
+        mixture.covariances.values[0],
+    )
     covariance_type = mixture.covariances.type.value
     covariances = covariances if covariance_type == "full" else covariances[:, :, 0]
     return GMM.from_moments(weights, means, covariances, covariance_type, dtype=dtype)

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from jaxgmm._door import check_mixture
 from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.validation import checked_mixture
 from jaxgmm._validation.checks import floating_dtype
 from jaxgmm.interop._imports import check_type
 
@@ -36,8 +36,10 @@ def from_ott(mixture: Any, dtype: DTypeLike | None = None) -> GMM:
     check_type(mixture, "ott", "GaussianMixture")
     loc, triangle, logits = mixture.loc, mixture.scale_params, mixture.component_weight_ob.params
     rows, columns = np.tril_indices(loc.shape[-1])
-    logits = jnp.append(logits, jnp.zeros_like(logits, shape=1))  # OTT leaves the last logit out, which is 0
+    logits = jnp.append(
+        logits, jnp.zeros_like(logits, shape=1)
+    )  # OTT leaves the last logit out, which is 0
     gmm = GMM(logits, loc, triangle[:, rows == columns], triangle[:, rows > columns])
     gmm = jax.tree.map(lambda leaf: leaf.astype(floating_dtype(dtype, loc)), gmm)
-    check_mixture("mixture", gmm)
+    checked_mixture("mixture", gmm)
     return gmm

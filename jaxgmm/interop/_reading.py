@@ -9,9 +9,9 @@ import numpy as np
 from jax import Array
 from jax.typing import DTypeLike
 
-from jaxgmm._door import check_mixture
 from jaxgmm._mixture.combine import concatenate
 from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.validation import checked_mixture
 from jaxgmm._numerics.linalg import pack_tril, tril_of
 from jaxgmm._validation.checks import floating_dtype, kind
 
@@ -25,14 +25,23 @@ def read_distribution(distribution: Any, dtype: DTypeLike | None) -> GMM:
         return _read_general(distribution, dtype)
     if "MixtureSameFamily" not in names:
         return _read_same_family(np.zeros(1, int), distribution, dtype)
-    log_weights = _log_weights(_attribute(distribution, "mixing_distribution", "mixture_distribution"))
-    return _read_same_family(log_weights, _attribute(distribution, "component_distribution", "components_distribution"), dtype)
+    log_weights = _log_weights(
+        _attribute(distribution, "mixing_distribution", "mixture_distribution")
+    )
+    return _read_same_family(
+        log_weights,
+        _attribute(distribution, "component_distribution", "components_distribution"),
+        dtype,
+    )
 
 
 def _read_general(distribution: Any, dtype: DTypeLike | None) -> GMM:
     """A mixture of distributions that were given one by one."""
     log_weights = _log_weights(_attribute(distribution, "mixing_distribution", "cat"))
-    parts = [read_distribution(part, dtype) for part in _attribute(distribution, "component_distributions", "components")]
+    parts = [
+        read_distribution(part, dtype)
+        for part in _attribute(distribution, "component_distributions", "components")
+    ]
     dtype = floating_dtype(dtype, log_weights, *(part.loc for part in parts))
     return concatenate(*jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), (parts, log_weights)))
 
@@ -81,11 +90,17 @@ def _gaussians(distribution: Any) -> tuple[Any, Any, str]:
             return loc, scale, "diagonal"
     if "ExpandedDistribution" in names:
         loc, scale, form = _gaussians(distribution.base_dist)
-        return jnp.broadcast_to(loc, distribution.batch_shape + distribution.event_shape), scale, form
+        return (
+            jnp.broadcast_to(loc, distribution.batch_shape + distribution.event_shape),
+            scale,
+            form,
+        )
     if "MultivariateNormal" in names:
         return distribution.loc, distribution.scale_tril, "tril"
     if names & {"MultivariateNormalFromBijector", "MultivariateNormalLinearOperator"}:
-        return 0.0 if distribution.loc is None else distribution.loc, *_linear_map(distribution.scale)
+        return 0.0 if distribution.loc is None else distribution.loc, *_linear_map(
+            distribution.scale
+        )
     raise TypeError(
         "distribution must be a Gaussian or a mixture of Gaussians of NumPyro, distrax or TensorFlow Probability on JAX: Normal, "
         "Independent(Normal, 1), MultivariateNormal with any scale, or MixtureSameFamily or a general mixture of these; got "
@@ -101,13 +116,17 @@ def _linear_map(scale: Any) -> tuple[Any, str]:
     if names & {"LinearOperatorDiag", "LinearOperatorIdentity", "LinearOperatorScaledIdentity"}:
         return jnp.abs(scale.diag_part()), "diagonal"
     lower = "LinearOperatorLowerTriangular" in names or getattr(scale, "is_lower", False)
-    return scale.to_dense() if hasattr(scale, "to_dense") else scale.matrix, "tril" if lower else "root"
+    return scale.to_dense() if hasattr(
+        scale, "to_dense"
+    ) else scale.matrix, "tril" if lower else "root"
 
 
 @functools.partial(jax.jit, static_argnames=("form", "dtype"))
 def _packed(log_weights: Any, loc: Any, scale: Any, form: str, dtype: DTypeLike) -> GMM:
     """The mixture of Gaussians with these scales, of a form of `_gaussians`, where a scale may have one row for all."""
-    log_weights, loc, scale = (jnp.asarray(leaf).astype(dtype) for leaf in (log_weights, loc, scale))
+    log_weights, loc, scale = (
+        jnp.asarray(leaf).astype(dtype) for leaf in (log_weights, loc, scale)
+    )
     if form == "scalar":
         loc, scale = loc[..., None], scale[..., None]
     if form in ("scalar", "diagonal"):
@@ -116,7 +135,11 @@ def _packed(log_weights: Any, loc: Any, scale: Any, form: str, dtype: DTypeLike)
         return GMM(log_weights, jnp.broadcast_to(jnp.atleast_2d(loc), shape), jnp.log(scale), None)
     rows = scale.reshape(-1, *scale.shape[-2:])
     lower = tril_of(rows)[0] if form == "root" else _with_positive_diagonal(rows)
-    return GMM(log_weights, jnp.broadcast_to(jnp.atleast_2d(loc), (len(log_weights), rows.shape[1])), *pack_tril(lower))
+    return GMM(
+        log_weights,
+        jnp.broadcast_to(jnp.atleast_2d(loc), (len(log_weights), rows.shape[1])),
+        *pack_tril(lower),
+    )
 
 
 def _with_positive_diagonal(lower: Array) -> Array:
@@ -125,9 +148,13 @@ def _with_positive_diagonal(lower: Array) -> Array:
     return lower * jnp.where(diagonal < 0, -jnp.ones_like(diagonal), 1)[:, None, :]
 
 
-def _check_one_mixture(weights: tuple[int, ...], loc: tuple[int, ...], scale: tuple[int, ...], form: str) -> None:
+def _check_one_mixture(
+    weights: tuple[int, ...], loc: tuple[int, ...], scale: tuple[int, ...], form: str
+) -> None:
     event = 0 if form == "scalar" else 1
-    batch = np.broadcast_shapes(loc[: len(loc) - event], scale[: len(scale) - event - (form in ("tril", "root"))])
+    batch = np.broadcast_shapes(
+        loc[: len(loc) - event], scale[: len(scale) - event - (form in ("tril", "root"))]
+    )
     if len(weights) != 1 or batch not in ((), (1,), weights):
         raise ValueError(
             f"distribution is a batch, with weights of shape {weights} and Gaussians in a batch of shape {batch}: build and "
@@ -137,7 +164,7 @@ def _check_one_mixture(weights: tuple[int, ...], loc: tuple[int, ...], scale: tu
 
 def _check_finite(gmm: GMM) -> None:
     try:
-        check_mixture("distribution", gmm)
+        checked_mixture("distribution", gmm)
     except ValueError as error:
         raise ValueError(
             f"{error}\nEvery weight and loc must be finite, no weight negative, and every scale or covariance positive (definite)"

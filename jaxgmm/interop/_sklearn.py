@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jax.typing import DTypeLike
 
-from jaxgmm._door import check_mixture
 from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.validation import checked_mixture
 from jaxgmm._validation.checks import check_concrete, kind
 from jaxgmm.interop._imports import imported
 
@@ -36,14 +36,18 @@ def from_sklearn(mixture: Any, dtype: DTypeLike | None = None) -> GMM:
       2
     """
     if not hasattr(mixture, "covariance_type"):
-        raise TypeError(f"mixture must be a fitted scikit-learn GaussianMixture, got {kind(mixture)}")
+        raise TypeError(
+            f"mixture must be a fitted scikit-learn GaussianMixture, got {kind(mixture)}"
+        )
     fields = ("weights_", "means_", "covariances_")
     missing = [field for field in fields if not hasattr(mixture, field)]
     if missing:
         raise ValueError(
             f"mixture is not fitted: {type(mixture).__name__} has no {', '.join(missing)}; call mixture.fit(X) first"
         )
-    weights, means, covariances = (np.asarray(getattr(mixture, field), np.float64) for field in fields)
+    weights, means, covariances = (
+        np.asarray(getattr(mixture, field), np.float64) for field in fields
+    )
     return GMM.from_moments(weights, means, covariances, mixture.covariance_type, dtype=dtype)
 
 
@@ -65,21 +69,27 @@ def to_sklearn(gmm: GMM) -> "GaussianMixture":
       >>> print(to_sklearn(p).score_samples([[0.0]]).round(4))
       [-1.6118]
     """
-    check_mixture("gmm", gmm)
+    checked_mixture("gmm", gmm)
     check_concrete("gmm", gmm.weights, "to_sklearn")
     sklearn_mixture = imported("sklearn.mixture", "to_sklearn", "scikit-learn", "sklearn")
     weights = np.asarray(gmm.weights, np.float64)
     factors = np.asarray(gmm.scale_tril, np.float64)
-    mixture = sklearn_mixture.GaussianMixture(gmm.num_components, covariance_type=gmm.covariance_type)
+    mixture = sklearn_mixture.GaussianMixture(
+        gmm.num_components, covariance_type=gmm.covariance_type
+    )
     mixture.weights_ = weights / weights.sum()
     mixture.means_ = np.asarray(gmm.means, np.float64)
-    mixture.covariances_, mixture.precisions_, mixture.precisions_cholesky_ = _in_shape(gmm.covariance_type, factors)
+    mixture.covariances_, mixture.precisions_, mixture.precisions_cholesky_ = _in_shape(
+        gmm.covariance_type, factors
+    )
     mixture.n_features_in_ = gmm.num_dims
     mixture.converged_, mixture.n_iter_, mixture.lower_bound_ = True, 0, np.nan
     return mixture
 
 
-def _in_shape(covariance_type: str, factors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _in_shape(
+    covariance_type: str, factors: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Covariances, precisions and scikit-learn's upper triangular U with U U^T the precision, from factors (K, D, D)."""
     if covariance_type in ("full", "tied"):
         upper = np.linalg.inv(factors).swapaxes(-1, -2)

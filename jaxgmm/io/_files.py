@@ -8,8 +8,8 @@ from typing import Any, TypeVar, overload
 
 import numpy as np
 
-from jaxgmm._door import check_mixture
 from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.validation import checked_mixture
 from jaxgmm._validation.checks import kind
 from jaxgmm.io._archive import FORMAT, VERSION, Archive
 from jaxgmm.io._leaves import named_leaves, stored, structure_of
@@ -113,7 +113,7 @@ def _moments(tree: Any) -> dict[str, Any]:
     """Those of one mixture, in float64; of anything else, none."""
     if not isinstance(tree, GMM) or np.ndim(tree.loc) != 2:
         return {}
-    check_mixture("tree", tree)
+    checked_mixture("tree", tree)
     logits, means = np.asarray(tree.logits, np.float64), np.asarray(tree.loc, np.float64)
     weights = np.exp(logits - logits.max())
     family = tree.covariance_type
@@ -129,9 +129,15 @@ def _covariances(gmm: GMM, family: str) -> np.ndarray:
     """In NumPy, where nothing is compiled, so that a file is written at once."""
     scale = np.exp(np.asarray(gmm.log_diag, np.float64))
     if gmm.off_diag is None:
-        return np.broadcast_to(scale**2, gmm.loc.shape) if family == "diag" else np.broadcast_to(scale[:, 0] ** 2, len(gmm.loc))
+        return (
+            np.broadcast_to(scale**2, gmm.loc.shape)
+            if family == "diag"
+            else np.broadcast_to(scale[:, 0] ** 2, len(gmm.loc))
+        )
     rows, columns = np.tril_indices(gmm.num_dims, -1)
-    factors = np.broadcast_to(scale[:, :, None], (len(gmm.off_diag), gmm.num_dims, gmm.num_dims)) * np.eye(gmm.num_dims)
+    factors = np.broadcast_to(
+        scale[:, :, None], (len(gmm.off_diag), gmm.num_dims, gmm.num_dims)
+    ) * np.eye(gmm.num_dims)
     factors[:, rows, columns] = np.asarray(gmm.off_diag, np.float64)
     products = factors @ factors.swapaxes(-1, -2)
     return products if family == "full" else products[0]
@@ -139,7 +145,9 @@ def _covariances(gmm: GMM, family: str) -> np.ndarray:
 
 def _write_whole(path: str, members: dict[str, Any]) -> None:
     """Through a temporary file in the same folder, so that there is a whole file at every moment."""
-    if os.path.exists(path) and not os.path.isfile(path):  # such as /dev/null, which must not be replaced
+    if os.path.exists(path) and not os.path.isfile(
+        path
+    ):  # such as /dev/null, which must not be replaced
         with open(path, "wb") as file:
             np.savez(file, **members)
         return

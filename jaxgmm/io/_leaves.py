@@ -20,9 +20,17 @@ def structure_of(leaves: dict[str, Any]) -> list[str]:
     """A name and a dtype for each leaf, or an error if it could not be stored."""
     for name, leaf in leaves.items():
         if isinstance(leaf, Tracer):
-            raise TypeError(f"{name} is traced: save and load outside jax.jit, say in the progress of fit")
-        if not (_is_key(leaf) or jnp.issubdtype(_dtype(leaf), np.number) or jnp.issubdtype(_dtype(leaf), np.bool_)):
-            raise TypeError(f"{name} is not an array of numbers, which is all that a file holds: {leaf!r}")
+            raise TypeError(
+                f"{name} is traced: save and load outside jax.jit, say in the progress of fit"
+            )
+        if not (
+            _is_key(leaf)
+            or jnp.issubdtype(_dtype(leaf), np.number)
+            or jnp.issubdtype(_dtype(leaf), np.bool_)
+        ):
+            raise TypeError(
+                f"{name} is not an array of numbers, which is all that a file holds: {leaf!r}"
+            )
     return [f"{name}: {_dtype(leaf)}" for name, leaf in leaves.items()]
 
 
@@ -56,7 +64,9 @@ def restored(name: str, array: np.ndarray, like: Any) -> Any:
         return jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(like))
     array = typed(name, array, _dtype(like))
     shape = like.shape if hasattr(like, "shape") else ()
-    if array.ndim != len(shape) or any(expected not in (0, got) for got, expected in zip(array.shape, shape, strict=True)):
+    if array.ndim != len(shape) or any(
+        expected not in (0, got) for got, expected in zip(array.shape, shape, strict=True)
+    ):
         raise ValueError(f"{name} has shape {array.shape} in the file, and {shape} in like")
     if isinstance(like, np.ndarray | np.generic):
         return array.copy()[()]
@@ -64,4 +74,8 @@ def restored(name: str, array: np.ndarray, like: Any) -> Any:
 
 
 def listed(lines: list[str]) -> str:
-    return ", ".join(lines[:3]) + (f" and {len(lines) - 3} more" if len(lines) > 3 else "") if lines else "nothing"
+    return (
+        ", ".join(lines[:3]) + (f" and {len(lines) - 3} more" if len(lines) > 3 else "")
+        if lines
+        else "nothing"
+    )

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxgmm._door import check_arguments
 from jaxgmm._mixture.density import log_prob
 from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.validation import checked_mixture, one_space
 from jaxgmm._validation.checks import kind
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ def check_axes(ax: Any) -> None:
     except ImportError as error:
         raise ImportError("jaxgmm.plot needs matplotlib: pip install 'jaxgmm[plot]'") from error
     if not (ax is None or isinstance(ax, Axes)):
-        raise TypeError(f"ax must be matplotlib Axes, got {kind(ax)}; leave it out for a new figure")
+        raise TypeError(
+            f"ax must be matplotlib Axes, got {kind(ax)}; leave it out for a new figure"
+        )
 
 
 def axes(ax: Any) -> "Axes":
@@ -56,7 +58,7 @@ def given(p: GMM, q: GMM | None) -> dict[str, GMM]:
 
 def check_dims(num_dims: int, mixtures: dict[str, GMM]) -> None:
     """Raise unless they are finite mixtures of that dimension."""
-    check_arguments(mixtures)
+    one_space({name: checked_mixture(name, gmm) for name, gmm in mixtures.items()})
     for name, gmm in mixtures.items():
         if gmm.num_dims > num_dims:
             dims = tuple(range(num_dims))
@@ -65,16 +67,24 @@ def check_dims(num_dims: int, mixtures: dict[str, GMM]) -> None:
                 f"draw jaxgmm.marginal({name}, {dims}), say"
             )
         if gmm.num_dims < num_dims:
-            raise ValueError(f"{name} has one dimension, and this picture has two: use jaxgmm.plot.densities")
+            raise ValueError(
+                f"{name} has one dimension, and this picture has two: use jaxgmm.plot.densities"
+            )
 
 
 def nodes(gmms: list[GMM], dim: int = 0, reach: float = 4.0) -> np.ndarray:
     """Coordinates, increasing, from so many standard deviations below to those above, dense where a component is narrow."""
     alive = [np.asarray(gmm.weights) > 0 for gmm in gmms]
-    centres = np.concatenate([np.asarray(gmm.means, float)[some, dim] for gmm, some in zip(gmms, alive, strict=True)])
-    scales = np.concatenate([_deviations(gmm)[some, dim] for gmm, some in zip(gmms, alive, strict=True)])
+    centres = np.concatenate(
+        [np.asarray(gmm.means, float)[some, dim] for gmm, some in zip(gmms, alive, strict=True)]
+    )
+    scales = np.concatenate(
+        [_deviations(gmm)[some, dim] for gmm, some in zip(gmms, alive, strict=True)]
+    )
     steps = np.linspace(-1.5 * reach, 1.5 * reach, 2 * max(6, 150 // len(centres)) + 1)
-    own = np.sort(np.ravel(centres[:, None] + scales[:, None] * steps))[:: 1 + steps.size * centres.size // 600]
+    own = np.sort(np.ravel(centres[:, None] + scales[:, None] * steps))[
+        :: 1 + steps.size * centres.size // 600
+    ]
     low, high = (centres - reach * scales).min(), (centres + reach * scales).max()
     return np.unique(np.concatenate([own[(low < own) & (own < high)], np.linspace(low, high, 201)]))
 

@@ -87,7 +87,9 @@ def integrand(p: GMM, q: GMM, divergence: str = "kl", ax: "Axes | None" = None) 
     ax.plot(x, y, color="black", linewidth=1)
     ax.fill_between(x, y, where=y >= 0, interpolate=True, color=SHADES[1], label="adds")
     if (y < 0).any():
-        hatched = ax.fill_between(x, y, where=y <= 0, interpolate=True, facecolor="white", label="takes away")
+        hatched = ax.fill_between(
+            x, y, where=y <= 0, interpolate=True, facecolor="white", label="takes away"
+        )
         hatched.set(edgecolor=COLORS[1], hatch="////", linewidth=0)
         ax.legend()
     ax.set(xlabel="$x$", ylabel=f"{name} (nats per unit of $x$)")
@@ -138,7 +140,9 @@ def _dashed_regions(ax: "Axes", x: np.ndarray, y: np.ndarray, q: GMM) -> Any:
 
     density = np.exp(log_densities(q, x, y))
     levels = _drawing.region_levels(density, x, y)
-    ax.contour(x, y, density, levels=levels, colors=COLORS[1], linestyles="--", linewidths=(1.0, 1.5, 2.0))
+    ax.contour(
+        x, y, density, levels=levels, colors=COLORS[1], linestyles="--", linewidths=(1.0, 1.5, 2.0)
+    )
     return Line2D([], [], label="$q$", **style(1))
 
 
@@ -170,7 +174,9 @@ def ellipses(gmm: GMM, ax: "Axes | None" = None, **patch: Any) -> "Axes":
 
     for k in np.flatnonzero(weights > 0):
         (x, y), share = np.asarray(gmm.means[k], float), weights[k] / weights.max()
-        directions, radii, _ = np.linalg.svd(np.asarray(gmm.scale_tril[k], float))  # radii^2: eigenvalues of the covariance
+        directions, radii, _ = np.linalg.svd(
+            np.asarray(gmm.scale_tril[k], float)
+        )  # radii^2: eigenvalues of the covariance
         angle = math.degrees(math.atan2(directions[1, 0], directions[0, 0]))
         line = {"fill": False, "edgecolor": COLORS[0], "linewidth": 0.5 + 2 * share} | patch
         for r in (1, 2):
@@ -212,9 +218,18 @@ def log_ratio(p: GMM, q: GMM, ax: "Axes | None" = None) -> "Axes":
     mass = np.exp(np.logaddexp(log_p, log_q)) * _drawing.cells(x, y)
     limit = float(_drawing.quantiles(np.abs(log_p - log_q), mass, (0.99,))[0]) or 1.0
     levels = np.asarray(MaxNLocator(8, symmetric=True).tick_values(-limit, limit))
-    shades = colormaps["RdBu"](np.linspace(0.15, 0.85, len(levels) + 1))  # short of the dark ends, where no line can be read
+    shades = colormaps["RdBu"](
+        np.linspace(0.15, 0.85, len(levels) + 1)
+    )  # short of the dark ends, where no line can be read
     field = ax.contourf(x, y, log_p - log_q, levels=levels, colors=shades, extend="both")
-    lines = ax.contour(x, y, log_p - log_q, levels=levels, colors="black", linewidths=np.where(levels == 0, 2.0, 0.6))
+    lines = ax.contour(
+        x,
+        y,
+        log_p - log_q,
+        levels=levels,
+        colors="black",
+        linewidths=np.where(levels == 0, 2.0, 0.6),
+    )
     ax.clabel(lines, fontsize="small")
     ax.figure.colorbar(field, ax=ax, label=r"$\log p - \log q$ (nats)")
     ax.set(xlabel="$x_1$", ylabel="$x_2$")

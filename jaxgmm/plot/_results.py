@@ -54,7 +54,13 @@ def losses(result: FitResult[Any], ax: "Axes | None" = None) -> "Axes":
     best = curves[np.nan_to_num(curves[:, -1], nan=np.inf).argmin()]
     window = max(1, best.size // 50)
     means = np.convolve(best, np.full(window, 1 / window), "valid")
-    ax.plot(np.arange(window - 1, best.size), means, color=COLORS[0], linewidth=2, label=f"mean of {window} steps")
+    ax.plot(
+        np.arange(window - 1, best.size),
+        means,
+        color=COLORS[0],
+        linewidth=2,
+        label=f"mean of {window} steps",
+    )
     ax.set(xlabel="step", ylabel="loss (nats)")
     ax.legend()
     return ax
@@ -116,7 +122,14 @@ def convergence(
     n = np.array(_checked_sizes(sizes), float)
 
     def error(rule: Rule) -> float:
-        result = estimate(divergence, key, *_drawing.given(p, q).values(), rule=rule, num_replicates=num_replicates, **options)
+        result = estimate(
+            divergence,
+            key,
+            *_drawing.given(p, q).values(),
+            rule=rule,
+            num_replicates=num_replicates,
+            **options,
+        )
         return math.sqrt(num_replicates) * float(result.standard_error)
 
     errors = [[error(rule(int(size))) for size in n] for rule in rules.values()]
@@ -141,7 +154,9 @@ def _checked_sizes(sizes: Any) -> list[int]:
 def _check_rules(rules: Any) -> None:
     check_static("rules", rules)
     if not (isinstance(rules, Mapping) and rules):
-        raise TypeError(f"rules must map names to functions of n, such as {{'Sobol': jaxgmm.Sobol}}, got {rules!r}")
+        raise TypeError(
+            f"rules must map names to functions of n, such as {{'Sobol': jaxgmm.Sobol}}, got {rules!r}"
+        )
 
 
 def pairwise(
@@ -197,5 +212,7 @@ def _checked_labels(name: str, labels: Any, count: int) -> list[str]:
         raise TypeError(f"{name} must be a sequence of strings, got {kind(labels)}")
     names = [str(label) for label in (range(count) if labels is None else labels)]
     if len(names) != count:
-        raise ValueError(f"{name} must be {count}, one for each row or column, got {len(names)}: {names}")
+        raise ValueError(
+            f"{name} must be {count}, one for each row or column, got {len(names)}: {names}"
+        )
     return names

@@ -1,0 +1,149 @@
+"""Checks of mixtures, and the annotations that ask for them."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.core import Tracer
+
+from jaxgmm._mixture.gmm import GMM, unstacked
+from jaxgmm._validation.checks import finite_array, kind
+from jaxgmm._validation.validated_jit import Check
+
+
+def checked_mixture(name: str, gmm: Any) -> GMM:
+    """The mixture, or an error unless its shapes are right and its concrete leaves are finite."""
+    if not isinstance(gmm, GMM):
+        raise TypeError(
+            f"{name} must be a jaxgmm.GMM, got {kind(gmm)}; build one with GMM.from_moments, "
+            "or jaxgmm.from_sklearn for a scikit-learn mixture"
+        )
+    _check_shapes(name, gmm)
+    for field in dataclasses.fields(gmm):
+        leaf = getattr(gmm, field.name)
+        if leaf is not None and not isinstance(leaf, Tracer):
+            _check_values(f"{name}.{field.name}", field.name, np.asarray(leaf))
+    return gmm
+
+
+def _check_values(name: str, field: str, values: np.ndarray) -> None:
+    if field == "logits" and values.max() > -np.inf:
+        values = np.where(values == -np.inf, 0, values)  # -inf is a component without weight
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} holds NaN or infinity, so no density is defined: {values}")
+    largest = math.log(float(jnp.finfo(values.dtype).max))
+    if field == "log_diag" and (np.abs(values) > largest).any():
+        raise ValueError(
+            f"{name} is beyond the logarithms of {values.dtype}: {values}; take other units of x"
+        )
+
+
+def _check_shapes(name: str, gmm: GMM) -> None:
+    leaves = {field.name: getattr(gmm, field.name) for field in dataclasses.fields(gmm)}
+    shapes = {field: np.shape(leaf) for field, leaf in leaves.items()}
+    _check_shape_of_loc(name, shapes["loc"], shapes["logits"])
+    k, d = shapes["loc"]
+    allowed = {"logits": [(k,)], "log_diag": [(k, d), (1, d), (k, 1), (1, 1)]}
+    if gmm.off_diag is not None:
+        allowed["off_diag"] = [(k, d * (d - 1) // 2), (1, d * (d - 1) // 2)]
+    for field, options in allowed.items():
+        if shapes[field] not in options:
+            expected = " or ".join(str(option) for option in dict.fromkeys(options))
+            raise ValueError(
+                f"{name}.{field} must have shape {expected} beside loc of shape {(k, d)}, "
+                f"got {shapes[field]}"
+            )
+    for field, leaf in leaves.items():
+        if leaf is not None and not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
+            raise TypeError(
+                f"{name}.{field} must be floating, got {jnp.result_type(leaf)}; use "
+                "GMM.from_moments, which converts"
+            )
+
+
+def _check_shape_of_loc(name: str, loc: tuple[int, ...], logits: tuple[int, ...]) -> None:
+    if len(loc) == 3 and len(logits) == 2:
+        raise ValueError(
+            f"{name} is a stack of {loc[0]} mixtures (loc has shape {loc}); use jax.vmap"
+        )
+    if len(loc) != 2 or 0 in loc:
+        raise ValueError(f"{name}.loc must have shape (K, D) with K and D at least 1, got {loc}")
+
+
+def checked_mixtures(name: str, gmms: Any) -> Sequence[GMM] | GMM:
+    """The mixtures of a sequence or of a stack, or an error that names the first at fault."""
+    if isinstance(gmms, GMM):
+        _check_stack(name, gmms)
+    elif not isinstance(gmms, list | tuple):
+        raise TypeError(
+            f"{name} must be a list of jaxgmm.GMM, or a stack of them, got {kind(gmms)}"
+        )
+    if not len(gmms.loc if isinstance(gmms, GMM) else gmms):
+        raise ValueError(f"{name} is empty: pass at least one mixture")
+    for one, gmm in _one_by_one(name, gmms):
+        checked_mixture(one, gmm)
+    return gmms
+
+
+def _check_stack(name: str, gmms: GMM) -> None:
+    if len(np.shape(gmms.loc)) != 3:
+        raise ValueError(
+            f"{name} is one mixture, of loc {np.shape(gmms.loc)}: pass a list of mixtures, "
+            "or a stack of them"
+        )
+    if len({len(leaf) for leaf in jax.tree.leaves(gmms)}) > 1:
+        shapes = jax.tree.map(np.shape, gmms)
+        raise ValueError(f"the leaves of {name} are stacks of different lengths: {shapes}")
+
+
+def _one_by_one(name: str, value: Any) -> list[tuple[str, GMM]]:
+    """The mixtures in an argument, each with its own name; none in an argument of another type."""
+    if isinstance(value, GMM) and len(np.shape(value.loc)) == 2:
+        return [(name, value)]
+    gmms = unstacked(value) if isinstance(value, GMM) else value
+    if isinstance(gmms, list | tuple) and all(isinstance(gmm, GMM) for gmm in gmms):
+        return [(f"{name}[{i}]", gmm) for i, gmm in enumerate(gmms)]
+    return []
+
+
+def one_space(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments, or an error if mixtures among them have different dimensions."""
+    mixtures = [pair for argument in arguments.items() for pair in _one_by_one(*argument)]
+    first_of = {gmm.num_dims: name for name, gmm in reversed(mixtures)}
+    if len(first_of) > 1:
+        each = [f"{name} has {num_dims}" for num_dims, name in reversed(first_of.items())]
+        raise ValueError(
+            f"mixtures of different dimension: {' and '.join(each)}; both must live in one space"
+        )
+    return arguments
+
+
+def checked_points(x: Any, name: str, gmm: GMM) -> Array | np.ndarray:
+    """Points (..., D) as a floating array, or an error unless they live in the space of gmm."""
+    if not isinstance(x, Array):
+        x = finite_array("x", x, jnp.result_type(gmm.loc))
+    elif not jnp.issubdtype(x.dtype, jnp.floating):
+        x = x.astype(gmm.loc.dtype)
+    if x.ndim == 0 or x.shape[-1] != gmm.num_dims:
+        mend = "; write x[..., None] for one dimension" if gmm.num_dims == 1 else ""
+        raise ValueError(
+            f"x must have shape (..., {gmm.num_dims}), as {name}.num_dims is {gmm.num_dims}; "
+            f"got {x.shape}{mend}"
+        )
+    if not isinstance(x, Tracer) and not np.isfinite(np.asarray(x)).all():
+        raise ValueError("x holds NaN or infinity: remove or impute those points first")
+    return x
+
+
+def points_of_mixture(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments of a function of (gmm, x), with x in the space and of the dtype of gmm."""
+    return {**arguments, "x": checked_points(arguments["x"], "gmm", arguments["gmm"])}
+
+
+Mixture = Annotated[GMM, Check(checked_mixture)]
+Mixtures = Annotated[Sequence[GMM] | GMM, Check(checked_mixtures)]

@@ -1,0 +1,166 @@
+"""Functions whose arguments are checked as their annotations say, and then compiled."""
+
+import dataclasses
+import functools
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ParamSpec, TypeVar, get_args, get_origin
+
+import jax
+from jax.typing import ArrayLike
+
+from jaxgmm._validation.checks import check_static
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Relation = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Check:
+    """How an argument is checked: ``Mixture = Annotated[GMM, Check(checked_mixture)]``.
+
+    Attributes:
+      function: the name of the argument and its value -> the value to go on with, or an error.
+      static: whether `validated_jit` compiles a program for each value, which must then be hashable.
+    """
+
+    function: Callable[[str, Any], Any]
+    static: bool = False
+
+    def __repr__(self) -> str:
+        return f"Check({getattr(self.function, '__name__', 'function')})"
+
+    def __call__(self, name: str, value: Any) -> Any:
+        if self.static:
+            check_static(name, value)
+        return self.function(name, value)
+
+
+def validated(
+    relation: Relation | None = None, *, symmetric: bool = False
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorate a function such that its arguments are checked before it is called.
+
+    Args:
+      relation: the checked arguments by their names -> the arguments to go on with, or an error
+        where they do not fit together; such as `one_space`.
+      symmetric: whether the function of two mixtures is the same in either order.
+
+    Returns:
+      The decorator. A function that it decorates shows its annotations without their checks.
+    """
+    return functools.partial(_decorated, relation=relation, symmetric=symmetric, compiled=False)
+
+
+def validated_jit(
+    relation: Relation | None = None, *, symmetric: bool = False
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorate a function such that its arguments are checked, and it is then called under `jax.jit`.
+
+    Arguments whose `Check` is static are static for `jax.jit`.
+
+    Args:
+      relation: as in `validated`.
+      symmetric: as in `validated`; `pairwise` then computes each pair once.
+
+    Returns:
+      The decorator.
+
+    Example:
+      >>> import jax, jaxgmm
+      >>> from jaxgmm.extend import Key, Mixture, RuleArg, one_space, validated_jit
+      >>> @validated_jit(one_space)
+      ... def skew(key: Key, left: Mixture, right: Mixture, rule: RuleArg = jaxgmm.Sobol(2**12)):
+      ...     return jaxgmm.kl_divergence(key, left, jaxgmm.mixture_of([left, right]), rule)
+      >>> skew(jax.random.key(0), 3, 4)
+      Traceback (most recent call last):
+      TypeError: left must be a jaxgmm.GMM, got int; build one with GMM.from_moments, ...
+    """
+    return functools.partial(_decorated, relation=relation, symmetric=symmetric, compiled=True)
+
+
+def is_symmetric(function: Callable[..., Any]) -> bool:
+    """Whether a function, or the function of a partial, declares that it is symmetric."""
+    return getattr(getattr(function, "func", function), "symmetric", False)
+
+
+def _decorated(
+    function: Callable[P, R], *, relation: Relation | None, symmetric: bool, compiled: bool
+) -> Callable[P, R]:
+    signature = inspect.signature(function)
+    checks = {
+        name: check
+        for name, parameter in signature.parameters.items()
+        if (check := _check_of(parameter.annotation)) is not None
+    }
+    static = [name for name, check in checks.items() if check.static]
+    called = jax.jit(function, static_argnames=static) if compiled else function
+
+    @functools.wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        bound = _bound(function.__name__, signature, args, kwargs)
+        given = bound.arguments
+        arguments = {name: _checked(checks.get(name), name, given[name]) for name in given}
+        bound.arguments = dict(arguments if relation is None else relation(arguments))
+        return called(*bound.args, **bound.kwargs)
+
+    vars(checked).update(__signature__=_as_shown(signature), symmetric=symmetric)
+    return checked
+
+
+def _check_of(annotation: Any) -> Check | None:
+    """The check in an annotation, or in a member of a union such as ``Mixture | None``."""
+    if get_origin(annotation) is Annotated:
+        return next((item for item in annotation.__metadata__ if isinstance(item, Check)), None)
+    of_members = (_check_of(member) for member in get_args(annotation) if member is not annotation)
+    check = next((check for check in of_members if check is not None), None)
+    return None if check is None else dataclasses.replace(check, function=_or_none(check.function))
+
+
+def _or_none(function: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
+    return lambda name, value: None if value is None else function(name, value)
+
+
+def _checked(check: Check | None, name: str, value: Any) -> Any:
+    return value if check is None else check(name, value)
+
+
+def _bound(
+    name: str, signature: inspect.Signature, args: Any, kwargs: Any
+) -> inspect.BoundArguments:
+    try:
+        return signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{name}({', '.join(signature.parameters)}): {error}") from None
+
+
+class _Shown(str):
+    """The text of an annotation, which `help` shows without quotes."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _shown(annotation: Any) -> Any:
+    """An annotation without checks and without the modules of its types."""
+    if annotation is inspect.Signature.empty:
+        return annotation
+    if annotation in (ArrayLike, ArrayLike | None):
+        return _Shown("ArrayLike" if annotation == ArrayLike else "ArrayLike | None")
+    if get_origin(annotation) is Annotated:
+        return _shown(get_args(annotation)[0])
+    if any(get_origin(member) is Annotated for member in get_args(annotation)):
+        return _Shown(" | ".join(map(_shown, get_args(annotation))).replace("NoneType", "None"))
+    return _Shown(re.sub(r"\b(\w+\.)+", "", inspect.formatannotation(annotation)))
+
+
+def _as_shown(signature: inspect.Signature) -> inspect.Signature:
+    """The signature for `help`."""
+    parameters = [
+        parameter.replace(annotation=_shown(parameter.annotation))
+        for parameter in signature.parameters.values()
+    ]
+    returns = _shown(signature.return_annotation)
+    return signature.replace(parameters=parameters, return_annotation=returns)
