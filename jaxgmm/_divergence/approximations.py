@@ -9,7 +9,7 @@ from jaxgmm._mixture.combine import centred, midpoint
 from jaxgmm._mixture.components import component_kl, component_overlaps
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.validation import Mixture, one_space
-from jaxgmm._numerics.linalg import HIGHEST
+from jaxgmm._numerics.linalg import vdot
 from jaxgmm._validation.validated_jit import validated_jit
 
 
@@ -109,7 +109,7 @@ def kl_matched(p: Mixture, q: Mixture) -> Array:
     log_weights = p.log_weights
     log_weights = jnp.where(jnp.isneginf(log_weights), 0, log_weights)  # 0 log 0 is 0
     matched = (component_kl(p, q) - q.log_weights[None]).min(1)
-    return jnp.vdot(p.weights, log_weights + matched, precision=HIGHEST)
+    return vdot(p.weights, log_weights + matched)
 
 
 @validated_jit(one_space)
@@ -147,6 +147,4 @@ def kl_moment_matched(p: Mixture, q: Mixture) -> Array:
 def mean_log_mixture(p: GMM, q: GMM, log_kernel: Array) -> Array:
     r""":math:`\sum_k \pi_k \log \sum_j \omega_j e^{c_{kj}}` for c (K_p, K_q), which all of these and most bounds are made of."""
     log_means = jax.nn.logsumexp(q.log_weights[None] + log_kernel, axis=1)
-    return jnp.vdot(
-        p.weights, jnp.where(p.weights > 0, log_means, 0), precision=HIGHEST
-    )  # 0 log 0 is 0
+    return vdot(p.weights, jnp.where(p.weights > 0, log_means, 0))  # 0 log 0 is 0

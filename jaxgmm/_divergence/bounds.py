@@ -14,7 +14,7 @@ from jaxgmm._mixture.combine import centred, midpoint, midpoint_log_weights
 from jaxgmm._mixture.components import component_entropy, component_kl, component_overlaps
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.validation import Mixture, one_space
-from jaxgmm._numerics.linalg import HIGHEST
+from jaxgmm._numerics.linalg import vdot
 from jaxgmm._validation.validated_jit import validated_jit
 
 MAX_ALTERNATIONS = 1000
@@ -209,9 +209,7 @@ def _alternate(log_pi: Array, log_omega: Array, kl: Array) -> tuple[Array, Array
         log_psi = jax.nn.log_softmax(log_pi[:, None] + state.log_phi, axis=0)
         joint = log_omega[None] + log_psi - kl
         log_phi = jax.nn.log_softmax(joint, axis=1)
-        bound = jnp.vdot(
-            jnp.exp(log_pi), log_pi - jax.nn.logsumexp(joint, axis=1), precision=HIGHEST
-        )
+        bound = vdot(jnp.exp(log_pi), log_pi - jax.nn.logsumexp(joint, axis=1))
         return _Alternation(log_phi, log_psi, bound, state.bound, state.num_steps + 1)
 
     def falls(state: _Alternation) -> Array:

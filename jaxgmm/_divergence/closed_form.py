@@ -13,6 +13,7 @@ from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.validation import Mixture, one_space
 from jaxgmm._numerics.autodiff import not_negative
 from jaxgmm._numerics.linalg import diagonal_matrices, pack_tril, tril_of
+from jaxgmm._numerics.special import log_or_minus_infinity
 from jaxgmm._validation.arguments import PositiveNumber
 from jaxgmm._validation.validated_jit import validated_jit
 
@@ -156,9 +157,7 @@ def _log_distance(log_pp: Array, log_qq: Array, log_pq: Array) -> Array:
     """1/2 log(<p, p> + <q, q> - 2 <p, q>); -inf, with the gradient 0, where rounding leaves nothing of it."""
     log_sum = jnp.logaddexp(log_pp, log_qq)
     remainder = -jnp.expm1(math.log(2) + log_pq - log_sum)
-    positive = remainder > 0
-    log_square = log_sum + jnp.log(jnp.where(positive, remainder, 1))
-    return jnp.where(positive, 0.5 * log_square, -jnp.inf)
+    return 0.5 * (log_sum + log_or_minus_infinity(remainder))
 
 
 def _smoothed(gmm: GMM, log_h: Array) -> GMM:

@@ -18,7 +18,7 @@ from jaxgmm._mixture.density import log_density
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.validation import Mixture, one_space
 from jaxgmm._numerics.autodiff import at_most
-from jaxgmm._numerics.special import log_mean_with_one
+from jaxgmm._numerics.special import log_mean_with_one, sqrt_or_zero
 from jaxgmm._quadrature.rule import Rule, RuleArg, split_key
 from jaxgmm._quadrature.sobol import DEFAULT_RULE
 from jaxgmm._validation.arguments import Devices, Flag, Key
@@ -123,12 +123,7 @@ def hellinger_distance(
             key, p, q, lambda t: jnp.tanh(t / 2) * jnp.tanh(t / 4), rule, mesh
         ),
     )
-    positive = square > 0
-    return jnp.where(
-        positive,
-        jnp.sqrt(jnp.where(positive, square, jnp.ones_like(square))),
-        jnp.zeros_like(square),
-    )
+    return sqrt_or_zero(square)
 
 
 @validated_jit(one_space, symmetric=True)

@@ -4,13 +4,13 @@ import functools
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from jaxgmm._divergence.gaussian import gaussian_wasserstein_squared
 from jaxgmm._mixture.validation import Mixture, one_space
-from jaxgmm._numerics.linalg import HIGHEST
+from jaxgmm._numerics.linalg import vdot
+from jaxgmm._numerics.special import sqrt_or_zero
 from jaxgmm._validation.validated_jit import validated_jit
 
 
@@ -47,14 +47,13 @@ def mixture_wasserstein(p: Mixture, q: Mixture) -> Array:
       definition 3 and proposition 4.
     """
     square = _transport_cost(gaussian_wasserstein_squared(p, q), p.weights, q.weights)
-    positive = square > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1)), 0)
+    return sqrt_or_zero(square)
 
 
 @jax.custom_jvp
 def _transport_cost(costs: Array, weights_p: Array, weights_q: Array) -> Array:
     """The least sum_kj w_kj c_kj over plans w (K_p, K_q) with these sums of rows and of columns."""
-    return jnp.vdot(_best_plan(costs, weights_p, weights_q).plan, costs, precision=HIGHEST)
+    return vdot(_best_plan(costs, weights_p, weights_q).plan, costs)
 
 
 @_transport_cost.defjvp
@@ -64,11 +63,8 @@ def _transport_cost_jvp(
     # The envelope theorem: what changes the costs is weighed by the plan, and what changes the weights by their prices. These
     # are free up to a constant, which does not matter, as both weights go on to sum to 1.
     best = _best_plan(*primals)
-    terms = [
-        jnp.vdot(price, tangent, precision=HIGHEST)
-        for price, tangent in zip(best, tangents, strict=True)
-    ]
-    return jnp.vdot(best.plan, primals[0], precision=HIGHEST), sum(terms[1:], terms[0])
+    terms = [vdot(price, tangent) for price, tangent in zip(best, tangents, strict=True)]
+    return vdot(best.plan, primals[0]), sum(terms[1:], terms[0])
 
 
 class _Best(NamedTuple):

@@ -8,7 +8,7 @@ import numpy as np
 from jax import Array
 
 from jaxgmm._mixture.gmm import GMM
-from jaxgmm._numerics.linalg import HIGHEST
+from jaxgmm._numerics.linalg import matmul
 
 MAX_ROTATED = 16
 
@@ -33,7 +33,7 @@ def active_directions(fn: Callable[[Array, Array], Array], gmm: GMM, num_pilots:
 
     def outer_product(component: Array) -> Array:
         gradient = jax.grad(lambda nodes: fn(component[None], nodes[None]).sum())(pilot)
-        return jnp.matmul(gradient, gradient.T, precision=HIGHEST)
+        return matmul(gradient, gradient.T)
 
     return jax.lax.stop_gradient(
         pivoted_reflections(jax.lax.map(outer_product, jnp.arange(gmm.num_components)))
@@ -56,8 +56,8 @@ def pivoted_reflections(matrices: Array) -> Array:
         normal = column + jnp.where((index == i)[None, :, None], signed, jnp.zeros_like(signed))
         squared = jnp.square(normal).sum(1, keepdims=True)
         unit = normal * jax.lax.rsqrt(jnp.where(squared > 0, squared, jnp.ones_like(squared)))
-        projection = jnp.matmul(unit.swapaxes(1, 2), rest, precision=HIGHEST)
-        turned = jnp.matmul(orthogonal, unit, precision=HIGHEST)
+        projection = matmul(unit.swapaxes(1, 2), rest)
+        turned = matmul(orthogonal, unit)
         return rest - 2 * unit * projection, orthogonal - 2 * turned * unit.swapaxes(1, 2)
 
     scale = jnp.abs(matrices).max((1, 2), keepdims=True)

@@ -14,7 +14,7 @@ from jax.custom_derivatives import SymbolicZero
 from jax.sharding import Mesh, PartitionSpec
 
 from jaxgmm._numerics.autodiff import captured_as_arguments, derivative_by_retracing
-from jaxgmm._numerics.linalg import HIGHEST
+from jaxgmm._numerics.linalg import vdot
 
 T = TypeVar("T")
 
@@ -87,10 +87,7 @@ def _with_gradient_alongside(
         value, gradient = derivative_by_retracing(
             _sum_of_captured(num_batches, value_and_gradient, mesh)
         )(*captured)
-        terms = [
-            jnp.vdot(g, tangents[i], precision=HIGHEST)
-            for i, g in zip(moving, gradient, strict=True)
-        ]
+        terms = [vdot(g, tangents[i]) for i, g in zip(moving, gradient, strict=True)]
         return value, sum(terms, jnp.zeros_like(value))
 
     return total

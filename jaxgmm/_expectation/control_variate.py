@@ -15,7 +15,7 @@ from jax.typing import DTypeLike
 
 from jaxgmm._mixture.density import component_log_densities
 from jaxgmm._mixture.gmm import GMM
-from jaxgmm._numerics.linalg import HIGHEST
+from jaxgmm._numerics.linalg import einsum
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +96,7 @@ class ControlVariate:
         """The quadratic (s b,) at points of these components (s,), from the basis (J, s b) there."""
         by_component = basis.reshape(basis.shape[0], len(component), -1)
         coefficients = self.coefficients[component]
-        return jnp.einsum("sj,jsb->sb", coefficients, by_component, precision=HIGHEST).ravel()
+        return einsum("sj,jsb->sb", coefficients, by_component).ravel()
 
     def residual_of(self, integrand: Integrand) -> Callable[[Array, Array], Array]:
         """Components (s,) and points (s b, D) -> the integrand less the quadratic, (s b,)."""
@@ -127,7 +127,7 @@ def fitted_control_variate(
     values, basis = jax.lax.map(at_simplex_points, jnp.arange(num_components))
     means = basis.mean(2)
     coefficients = jax.lax.stop_gradient(integrand.coefficients(means))
-    residual = values - jnp.einsum("kj,kjm->km", coefficients, basis, precision=HIGHEST)
+    residual = values - einsum("kj,kjm->km", coefficients, basis)
     trusted = jax.lax.stop_gradient(residual.var(1) < 0.1 * values.var(1))
     coefficients = jnp.where(trusted[:, None], coefficients, jnp.zeros_like(coefficients))
     return ControlVariate(coefficients, (coefficients * means).sum(1))

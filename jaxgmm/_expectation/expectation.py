@@ -15,7 +15,7 @@ from jaxgmm._expectation.batched_sum import sum_over_batches
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.placement import batch_length, placement
 from jaxgmm._mixture.validation import Mixture
-from jaxgmm._numerics.linalg import HIGHEST
+from jaxgmm._numerics.linalg import einsum
 from jaxgmm._quadrature.rule import Batch, Rule, RuleArg, checked_batch
 from jaxgmm._quadrature.sobol import DEFAULT_RULE
 from jaxgmm._validation.arguments import Devices, Key, function_of
@@ -123,4 +123,4 @@ def integrate(points: Points, fn: Callable[[Array, Array], T], mesh: Mesh | None
 
 def _weighted_sum(weights: Array, values: Array) -> Array:
     """Weights (n,) and values (n, ...) -> their product (...)."""
-    return jnp.einsum("n...,n->...", values, weights.astype(values.dtype), precision=HIGHEST)
+    return einsum("n...,n->...", values, weights.astype(values.dtype))

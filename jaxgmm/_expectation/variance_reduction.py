@@ -11,7 +11,7 @@ from jaxgmm._expectation.control_variate import Integrand, fitted_control_variat
 from jaxgmm._expectation.expectation import Points, integrate
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.placement import placement
-from jaxgmm._numerics.linalg import HIGHEST
+from jaxgmm._numerics.linalg import vdot
 from jaxgmm._quadrature.rule import Rule
 from jaxgmm._quadrature.sobol import MAX_DIMS_OF_WHOLE_NETS
 
@@ -36,7 +36,7 @@ def controlled_expectation(
         along = lambda c, nodes: residual(c, points.place(c, nodes))  # noqa: E731
         rotation = active_directions(along, gmm, num_pilots)
         points = dataclasses.replace(points, place=placement(gmm, rotation))
-    return integrate(points, residual, mesh) + jnp.vdot(points.weights, means, precision=HIGHEST)
+    return integrate(points, residual, mesh) + vdot(points.weights, means)
 
 
 def _control_is_worth_it(gmm: GMM, rule: Rule, basis_size: int, num_points: int) -> bool:

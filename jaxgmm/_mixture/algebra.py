@@ -16,23 +16,19 @@ from jaxgmm._mixture.components import component_overlaps
 from jaxgmm._mixture.density import component_log_densities
 from jaxgmm._mixture.gmm import GMM, factor_rows
 from jaxgmm._mixture.validation import Mixture, one_space
-from jaxgmm._numerics.linalg import HIGHEST, inv_tril, pack_tril, tril_of
+from jaxgmm._numerics.linalg import einsum, inv_tril, matmul, pack_tril, tril_of
 from jaxgmm._validation.checks import finite_array
 from jaxgmm._validation.validated_jit import Check, validated_jit
 
 
 def moment_matched(gmm: GMM) -> GMM:
     """One Gaussian with the mean and the covariance of a mixture."""
-    mean = jnp.matmul(gmm.weights, gmm.loc, precision=HIGHEST)
+    mean = matmul(gmm.weights, gmm.loc)
     # The covariance, sum_k pi_k (L_k L_k^T + (mu_k - mean) (mu_k - mean)^T), has these roots side by side.
     root_weights = jnp.exp(0.5 * gmm.log_weights)
     between = (root_weights[:, None] * (gmm.loc - mean[None])).T
     if gmm.off_diag is None:
-        variances = jnp.matmul(
-            gmm.weights,
-            jnp.broadcast_to(jnp.exp(2 * gmm.log_diag), gmm.loc.shape),
-            precision=HIGHEST,
-        )
+        variances = matmul(gmm.weights, jnp.broadcast_to(jnp.exp(2 * gmm.log_diag), gmm.loc.shape))
         within = jnp.diag(jnp.sqrt(variances))
     else:
         within = (
@@ -175,10 +171,8 @@ def condition(gmm: Mixture, dims: Coordinates, values: ArrayLike) -> GMM:
     lower, inverse = tril_of(factor_rows(gmm)[:, np.concatenate([seen, rest])])
     # In blocks, the lower triangle of (x_b, x_a) is [[B, 0], [C, A]], and x_a = mu_a + C B^-1 (x_b - mu_b) + A eps.
     m = len(seen)
-    whitened = jnp.matmul(
-        inverse[:, :m, :m], (given[None] - gmm.loc[:, seen])[:, :, None], precision=HIGHEST
-    )
-    loc = gmm.loc[:, rest] + jnp.matmul(lower[:, m:, :m], whitened, precision=HIGHEST)[:, :, 0]
+    whitened = matmul(inverse[:, :m, :m], (given[None] - gmm.loc[:, seen])[:, :, None])
+    loc = gmm.loc[:, rest] + matmul(lower[:, m:, :m], whitened)[:, :, 0]
     return GMM(logits, loc, *pack_tril(lower[:, m:, m:]))
 
 
@@ -207,10 +201,10 @@ def affine(gmm: Mixture, matrix: ArrayLike, shift: ArrayLike | None = None) -> G
     dtype = gmm.loc.dtype
     a = jnp.asarray(matrix).astype(dtype)
     b = jnp.zeros(len(a), dtype) if shift is None else jnp.asarray(shift).astype(dtype)
-    roots = jnp.matmul(a[None], factor_rows(gmm), precision=HIGHEST)
+    roots = matmul(a[None], factor_rows(gmm))
     return GMM(
         gmm.logits,
-        jnp.matmul(gmm.loc, a.T, precision=HIGHEST) + b[None],
+        matmul(gmm.loc, a.T) + b[None],
         *pack_tril(tril_of(roots)[0]),
     )
 
@@ -299,7 +293,7 @@ def mixture_mean(gmm: Mixture) -> Array:
       >>> print(mixture_mean(GMM.from_moments([0.25, 0.75], [[0.0], [4.0]], [1.0, 1.0], "spherical")).round(4))
       [3.]
     """
-    return jnp.matmul(gmm.weights, gmm.loc, precision=HIGHEST)
+    return matmul(gmm.weights, gmm.loc)
 
 
 @validated_jit()
@@ -322,14 +316,12 @@ def mixture_covariance(gmm: Mixture) -> Array:
       [[4.]]
     """
     weights, offsets = gmm.weights, gmm.loc - mixture_mean(gmm)[None]
-    between = jnp.matmul((weights[:, None] * offsets).T, offsets, precision=HIGHEST)
+    between = matmul((weights[:, None] * offsets).T, offsets)
     if gmm.off_diag is None:
         variances = jnp.broadcast_to(jnp.exp(2 * gmm.log_diag), gmm.loc.shape)
-        return between + jnp.diag(jnp.matmul(weights, variances, precision=HIGHEST))
+        return between + jnp.diag(matmul(weights, variances))
     factors = gmm.scale_tril
-    return between + jnp.einsum(
-        "kij,klj->il", weights[:, None, None] * factors, factors, precision=HIGHEST
-    )
+    return between + einsum("kij,klj->il", weights[:, None, None] * factors, factors)
 
 
 def _selected(gmm: GMM, dims: np.ndarray) -> GMM:
@@ -361,7 +353,7 @@ def _products(p: GMM, q: GMM, logits: Array) -> GMM:
     lower = tril_of(jnp.concatenate([a.mT, b.mT], axis=2)[:, ::-1])[1].mT[:, ::-1, ::-1]
     step = (end - start)[:, :, None]
     for factor in (b, b.mT, lower.mT, lower):  # C B^T B (mu_j - mu_k), as vectors all the way
-        step = jnp.matmul(factor, step, precision=HIGHEST)
+        step = matmul(factor, step)
     return GMM(logits, start + step[:, :, 0], *pack_tril(lower))
 
 

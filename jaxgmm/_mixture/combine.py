@@ -15,6 +15,7 @@ from jax.typing import ArrayLike
 from jaxgmm._mixture.gmm import GMM, unstacked
 from jaxgmm._mixture.moments import checked_weights
 from jaxgmm._mixture.validation import Mixtures, one_space
+from jaxgmm._numerics.special import log_or_minus_infinity
 from jaxgmm._validation.checks import finite_array
 from jaxgmm._validation.validated_jit import validated_jit
 
@@ -114,9 +115,8 @@ def mixture_of(gmms: Mixtures, weights: ArrayLike | None = None) -> GMM:
     dtype = jnp.result_type(gmms[0].loc)
     if weights is None:
         return concatenate(gmms, jnp.full(len(gmms), -math.log(len(gmms)), dtype))
-    given = jnp.asarray(weights).astype(dtype)
-    positive = given > 0
-    return concatenate(gmms, jnp.where(positive, jnp.log(jnp.where(positive, given, 1)), -jnp.inf))
+    log_weights = log_or_minus_infinity(jnp.asarray(weights).astype(dtype))
+    return concatenate(gmms, log_weights)
 
 
 @validated_jit(one_space)

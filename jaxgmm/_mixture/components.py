@@ -12,10 +12,10 @@ from jax import Array
 from jaxgmm._mixture.gmm import GMM, log_det
 from jaxgmm._numerics.autodiff import not_negative
 from jaxgmm._numerics.linalg import (
-    HIGHEST,
     diagonal_matrices,
     inv_tril,
     log_det_and_mahalanobis,
+    matmul,
     procrustes,
     unpack_tril,
 )
@@ -111,11 +111,11 @@ def _kl_row(p: _Rows, q: _Rows) -> Array:
     # W L_p off its diagonal is W (L_p - L_q), as W L_q = I; a difference keeps its digits where the two nearly agree.
     widened = jnp.exp(q.log_diag) * jnp.expm1(p.log_diag - q.log_diag)
     change = jnp.tril(p.factor - q.factor, -1) + diagonal_matrices(widened)
-    below = jnp.tril(jnp.matmul(inverse, change, precision=HIGHEST), -1)
+    below = jnp.tril(matmul(inverse, change), -1)
     spread = expm1_less_linear(2 * (p.log_diag - q.log_diag)).sum(-1) + jnp.square(below).sum(
         (1, 2)
     )
-    whitened = jnp.matmul(_row_offsets(p, q), inverse.mT, precision=HIGHEST)
+    whitened = matmul(_row_offsets(p, q), inverse.mT)
     return 0.5 * (spread[:, None] + jnp.square(whitened).sum(2)).reshape(_row_shape(p, q))
 
 

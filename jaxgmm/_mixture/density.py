@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from jaxgmm._mixture.gmm import GMM, log_det
 from jaxgmm._mixture.validation import Mixture, points_of_mixture
-from jaxgmm._numerics.linalg import HIGHEST, inv_tril, unpack_tril
+from jaxgmm._numerics.linalg import inv_tril, matmul, unpack_tril
 from jaxgmm._validation.validated_jit import validated, validated_jit
 
 
@@ -164,18 +164,16 @@ def _full_mahalanobis(gmm: GMM, off_diag: Array) -> Callable[[Array], Array]:
     inverse = inv_tril(unpack_tril(gmm.log_diag, off_diag, gmm.num_dims))
     # W x - W mu cancels far from the origin; from the mixture's own centre it does not.
     centre = jax.lax.stop_gradient(gmm.loc.mean(0))
-    offset = jnp.matmul(inverse, (gmm.loc - centre[None, :])[:, :, None], precision=HIGHEST)
+    offset = matmul(inverse, (gmm.loc - centre[None, :])[:, :, None])
     if len(inverse) == 1:
-        return lambda x: jnp.square(
-            jnp.matmul(inverse, x - centre[:, None], precision=HIGHEST) - offset
-        ).sum(1)
+        return lambda x: jnp.square(matmul(inverse, x - centre[:, None]) - offset).sum(1)
     # One matrix product for all components is three times faster than K of them, and W mu as a column of it
     # spares the gradient a pass.
     rows = jnp.concatenate([inverse, -offset], axis=2).reshape(-1, gmm.num_dims + 1)
 
     def mahalanobis(x: Array) -> Array:
         from_centre = jnp.concatenate([x - centre[:, None], jnp.ones((1, x.shape[1]), x.dtype)])
-        whitened = jnp.matmul(rows, from_centre, precision=HIGHEST)
+        whitened = matmul(rows, from_centre)
         return jnp.square(whitened.reshape(gmm.num_components, gmm.num_dims, -1)).sum(1)
 
     return mahalanobis
@@ -201,13 +199,8 @@ def _sum_of_squares_jvp(
     # Where nothing is lost, as matrix products: what JAX makes of the sum is twenty times slower to transpose.
     (x, loc, log_scale), (dx, dloc, dlog_scale) = primals, tangents
     precision = jnp.exp(-2 * log_scale)
-    by_x = jnp.matmul(precision, x * dx, precision=HIGHEST) - jnp.matmul(
-        precision * loc, dx, precision=HIGHEST
-    )
-    by_loc = (
-        jnp.matmul(precision * dloc, x, precision=HIGHEST)
-        - (precision * loc * dloc).sum(1)[:, None]
-    )
+    by_x = matmul(precision, x * dx) - matmul(precision * loc, dx)
+    by_loc = matmul(precision * dloc, x) - (precision * loc * dloc).sum(1)[:, None]
     squares = jnp.square(x[None] - loc[:, :, None]) * precision[:, :, None]
     by_log_scale = (squares * dlog_scale[:, :, None]).sum(1)
     return _sum_of_squares(x, loc, log_scale), 2 * (by_x - by_loc - by_log_scale)

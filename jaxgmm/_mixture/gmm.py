@@ -21,7 +21,7 @@ from jaxgmm._mixture.moments import (
     checked_weights,
     cholesky,
 )
-from jaxgmm._numerics.linalg import HIGHEST, diagonal_matrices, unpack_tril
+from jaxgmm._numerics.linalg import diagonal_matrices, einsum, unpack_tril
 from jaxgmm._validation.checks import (
     check_key,
     check_positive,
@@ -265,7 +265,7 @@ def _covariances(gmm: GMM) -> Array:
             return jnp.broadcast_to(variances, gmm.loc.shape)
         return jnp.broadcast_to(variances[:, 0], gmm.loc.shape[:1])
     factors = gmm.scale_tril
-    products = jnp.einsum("kij,klj->kil", factors, factors, precision=HIGHEST)
+    products = einsum("kij,klj->kil", factors, factors)
     return products if gmm.covariance_type == "full" else products[0]
 
 

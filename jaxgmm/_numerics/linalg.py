@@ -10,6 +10,21 @@ from jaxgmm._numerics.autodiff import derivative_by_retracing
 HIGHEST = jax.lax.Precision.HIGHEST
 
 
+def matmul(a: Array, b: Array) -> Array:
+    """The matrix product, in the full precision of the dtype on every device."""
+    return jnp.matmul(a, b, precision=HIGHEST)
+
+
+def vdot(a: Array, b: Array) -> Array:
+    """The sum of a b over all elements, in full precision."""
+    return jnp.vdot(a, b, precision=HIGHEST)
+
+
+def einsum(subscripts: str, *operands: Array) -> Array:
+    """`jnp.einsum`, in full precision."""
+    return jnp.einsum(subscripts, *operands, precision=HIGHEST)
+
+
 def unpack_tril(log_diag: Array, off_diag: Array, num_dims: int) -> Array:
     """The triangles (R, D, D) with diagonal exp(log_diag) and the strict lower part off_diag, row by row."""
     rows, columns = np.tril_indices(num_dims, -1)
@@ -182,10 +197,6 @@ def orthogonal_factor(matrices: Array, smallest: Array) -> Array:
 
 def _frobenius(matrices: Array) -> Array:
     return jnp.sqrt(jnp.square(matrices).sum((1, 2)))
-
-
-def matmul(a: Array, b: Array) -> Array:
-    return jnp.matmul(a, b, precision=HIGHEST)
 
 
 def _product(a: Array, b: Array, c: Array) -> Array:

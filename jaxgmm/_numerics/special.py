@@ -1,4 +1,4 @@
-"""Elementary functions that lose no digits where their terms cancel."""
+"""Elementary functions that keep their digits, and their derivatives, at the edge of their domain."""
 
 import functools
 import math
@@ -8,18 +8,33 @@ import jax.numpy as jnp
 from jax import Array
 
 
+def sqrt_or_zero(x: Array) -> Array:
+    """The square root of x, and 0 with the gradient 0 where x is not positive."""
+    # The branch that is not taken is given 1, as its derivative at 0 is infinite, and 0 inf is NaN.
+    positive = x > 0
+    return jnp.where(
+        positive, jnp.sqrt(jnp.where(positive, x, jnp.ones_like(x))), jnp.zeros_like(x)
+    )
+
+
+def log_or_minus_infinity(x: Array) -> Array:
+    """The logarithm of x, and -inf with the gradient 0 where x is not positive."""
+    positive = x > 0
+    return jnp.where(positive, jnp.log(jnp.where(positive, x, jnp.ones_like(x))), -jnp.inf)
+
+
 def expm1_less_linear(x: Array) -> Array:
-    """e^x - 1 - x, which is not negative; near 0, where digits would cancel, x^2 / 2 (1 + x / 3 (1 + x / 4 (1 + ...)))."""
+    """e^x - 1 - x, which is not negative."""
     near = jnp.abs(x) < 0.5
     small = jnp.where(near, x, jnp.zeros_like(x))
-    series = functools.reduce(
-        lambda series, n: 1 + small / n * series, range(16, 2, -1), jnp.ones_like(x)
-    )
+    # Near 0 the digits would cancel: x^2 / 2 (1 + x / 3 (1 + x / 4 (1 + ...))) keeps them.
+    add_term = lambda series, n: 1 + small / n * series  # noqa: E731
+    series = functools.reduce(add_term, range(16, 2, -1), jnp.ones_like(x))
     return jnp.where(near, 0.5 * small * small * series, jnp.expm1(x) - x)
 
 
 def log_mean_with_one(t: Array) -> Array:
-    """log((1 + e^t) / 2), which is softplus less log 2, but loses no digits near t = 0."""
+    """log((1 + e^t) / 2), which is softplus(t) - log 2, without loss of digits near t = 0."""
     near = jnp.abs(t) < 1
     small = jnp.where(near, t, jnp.zeros_like(t))
     return jnp.where(near, jnp.log1p(jnp.expm1(small) / 2), jax.nn.softplus(t) - math.log(2))
