@@ -157,7 +157,8 @@ def _log_distance(log_pp: Array, log_qq: Array, log_pq: Array) -> Array:
     """1/2 log(<p, p> + <q, q> - 2 <p, q>); -inf, with the gradient 0, where rounding leaves nothing of it."""
     log_sum = jnp.logaddexp(log_pp, log_qq)
     remainder = -jnp.expm1(math.log(2) + log_pq - log_sum)
-    return 0.5 * (log_sum + log_or_minus_infinity(remainder))
+    log_distance = 0.5 * (log_sum + log_or_minus_infinity(remainder))
+    return jnp.where(remainder > 0, log_distance, -jnp.inf)
 
 
 def _smoothed(gmm: GMM, log_h: Array) -> GMM:
