@@ -50,6 +50,7 @@ from jaxgmm._mixture.algebra import marginal as marginal
 from jaxgmm._mixture.algebra import mixture_covariance as mixture_covariance
 from jaxgmm._mixture.algebra import mixture_mean as mixture_mean
 from jaxgmm._mixture.algebra import product as product
+from jaxgmm._mixture.combine import centred as centred
 from jaxgmm._mixture.combine import mixture_of as mixture_of
 from jaxgmm._mixture.combine import stack as stack
 from jaxgmm._mixture.density import component_log_prob as component_log_prob

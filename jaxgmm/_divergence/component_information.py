@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxgmm._expectation.expectation import expectation
+from jaxgmm._expectation.expectation import expectation_of_columns
 from jaxgmm._mixture.combine import centred
 from jaxgmm._mixture.density import component_log_densities
 from jaxgmm._mixture.validation import Mixture
@@ -52,7 +52,7 @@ def component_information(
     log_components, log_weights = component_log_densities(p), p.log_weights
 
     def information(x: Array) -> Array:
-        components = log_components(x.T)
+        components = log_components(x)
         log_density = jax.nn.logsumexp(log_weights[:, None] + components, axis=0)
         gain = (
             components - log_density[None]
@@ -62,7 +62,7 @@ def component_information(
             * jnp.where(gain == -jnp.inf, jnp.zeros_like(gain), gain)
         ).sum(0)
 
-    return not_negative(expectation(key, p, information, rule, mesh=mesh))
+    return not_negative(expectation_of_columns(key, p, information, rule, mesh))
 
 
 @validated_jit()
@@ -101,7 +101,7 @@ def classification_entropy(
     log_components, log_weights = component_log_densities(p), p.log_weights
 
     def entropy(x: Array) -> Array:
-        log_r = jax.nn.log_softmax(log_weights[:, None] + log_components(x.T), axis=0)
+        log_r = jax.nn.log_softmax(log_weights[:, None] + log_components(x), axis=0)
         return -(jnp.exp(log_r) * jnp.where(log_r == -jnp.inf, jnp.zeros_like(log_r), log_r)).sum(0)
 
-    return expectation(key, p, entropy, rule, mesh=mesh)
+    return expectation_of_columns(key, p, entropy, rule, mesh)

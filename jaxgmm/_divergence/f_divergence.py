@@ -7,9 +7,9 @@ from typing import Annotated
 import jax.numpy as jnp
 from jax import Array
 
-from jaxgmm._expectation.expectation import expectation
+from jaxgmm._expectation.expectation import expectation_of_columns
 from jaxgmm._mixture.combine import centred
-from jaxgmm._mixture.density import log_density
+from jaxgmm._mixture.density import log_density_of_columns
 from jaxgmm._mixture.validation import Mixture, one_space
 from jaxgmm._quadrature.rule import RuleArg
 from jaxgmm._quadrature.sobol import DEFAULT_RULE
@@ -64,7 +64,7 @@ def f_divergence(
       Hungar. 2 (1967).
     """
     p, q = centred(p, q)
-    log_p, log_q = log_density(p), log_density(q)
+    log_p, log_q = log_density_of_columns(p), log_density_of_columns(q)
 
     def ratio(s: Array) -> Array:
         info = jnp.finfo(s.dtype)
@@ -74,4 +74,4 @@ def f_divergence(
         s = log_p(x) - log_q(x)
         return f(s if log_ratio else ratio(s))
 
-    return expectation(key, q, integrand, rule, mesh=mesh)
+    return expectation_of_columns(key, q, integrand, rule, mesh)

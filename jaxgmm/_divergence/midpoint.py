@@ -11,10 +11,10 @@ from jax.sharding import Mesh
 
 from jaxgmm._divergence.entropies import held
 from jaxgmm._expectation.control_variate import Integrand, without_control
-from jaxgmm._expectation.expectation import expectation
+from jaxgmm._expectation.expectation import expectation_of_columns
 from jaxgmm._expectation.variance_reduction import controlled_expectation
 from jaxgmm._mixture.combine import centred
-from jaxgmm._mixture.density import log_density
+from jaxgmm._mixture.density import log_density_of_columns
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.validation import Mixture, one_space
 from jaxgmm._numerics.autodiff import at_most
@@ -70,7 +70,7 @@ def js_divergence(
       Lin, Divergence measures based on the Shannon entropy, IEEE Trans. Inf. Theory 37 (1991), eq. 4.1.
     """
     p, q = centred(p, q)
-    log_p, log_q = map(log_density, held((p, q)) if path_gradient else (p, q))
+    log_p, log_q = map(log_density_of_columns, held((p, q)) if path_gradient else (p, q))
     key_p, key_q = split_key(key)
 
     def half(log_mine: LogDensity, log_other: LogDensity) -> Integrand:
@@ -171,8 +171,8 @@ def expectation_under_midpoint(
 ) -> T:
     """The expectation under (p + q) / 2 of a function of log p - log q."""
     p, q = centred(p, q)
-    log_p, log_q = log_density(p), log_density(q)
+    log_p, log_q = log_density_of_columns(p), log_density_of_columns(q)
     key_p, key_q = split_key(key)
-    from_p = expectation(key_p, p, lambda x: fn(log_p(x) - log_q(x)), rule, mesh=mesh)
-    from_q = expectation(key_q, q, lambda x: fn(log_p(x) - log_q(x)), rule, mesh=mesh)
+    from_p = expectation_of_columns(key_p, p, lambda x: fn(log_p(x) - log_q(x)), rule, mesh)
+    from_q = expectation_of_columns(key_q, q, lambda x: fn(log_p(x) - log_q(x)), rule, mesh)
     return jax.tree.map(lambda a, b: 0.5 * a + 0.5 * b, from_p, from_q)

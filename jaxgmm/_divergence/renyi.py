@@ -9,9 +9,9 @@ from jax.sharding import Mesh
 
 from jaxgmm._divergence.entropies import kl_divergence
 from jaxgmm._divergence.midpoint import expectation_under_midpoint
-from jaxgmm._expectation.expectation import expectation
+from jaxgmm._expectation.expectation import expectation_of_columns
 from jaxgmm._mixture.combine import centred
-from jaxgmm._mixture.density import log_density
+from jaxgmm._mixture.density import log_density_of_columns
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.validation import Mixture, one_space
 from jaxgmm._quadrature.deterministic import SigmaPoints
@@ -115,9 +115,9 @@ def _renyi_above_one(
 ) -> Array:
     """The log-ratio enters less a constant near its mean, so that its exponential neither underflows nor overflows early."""
     p, q = centred(p, q)
-    log_p, log_q = log_density(p), log_density(q)
+    log_p, log_q = log_density_of_columns(p), log_density_of_columns(q)
     level = jax.lax.stop_gradient(
-        expectation(None, p, lambda x: log_p(x) - log_q(x), SigmaPoints())
+        expectation_of_columns(None, p, lambda x: log_p(x) - log_q(x), SigmaPoints(), None)
     )
     largest = 0.9 * math.log(float(jnp.finfo(level.dtype).max))
     start = jnp.where(jnp.isinf(level), jnp.zeros_like(level), level)
@@ -125,5 +125,5 @@ def _renyi_above_one(
     def excess(x: Array) -> Array:
         return jnp.expm1(jnp.minimum((alpha - 1) * (log_p(x) - log_q(x) - start), largest))
 
-    mean = expectation(key, p, excess, rule, mesh=mesh)
+    mean = expectation_of_columns(key, p, excess, rule, mesh)
     return level + jnp.log1p(jnp.maximum(mean, -1 + jnp.finfo(mean.dtype).eps)) / (alpha - 1)

@@ -23,7 +23,7 @@ class Integrand:
     """A function of points, and a basis of quadratics whose linear combinations may approximate it.
 
     Attributes:
-      fn: points (n, D) -> values (n,) and the basis (J, n), whose members are quadratics.
+      fn: points (D, n) -> values (n,) and the basis (J, n), whose members are quadratics.
       coefficients: the means (K, J) of the basis under each sampled component -> the coefficients
         (K, J) of the approximation there.
       basis_size: J.
@@ -34,7 +34,7 @@ class Integrand:
     basis_size: int
 
     def values(self, component: Array, x: Array) -> Array:
-        """The values (n,) at points (n, D), whatever components they belong to."""
+        """The values (n,) at points (D, n), whatever components they belong to."""
         return self.fn(x)[0]
 
     def __sub__(self, other: "Integrand") -> "Integrand":
@@ -52,8 +52,8 @@ class Integrand:
 
 
 def without_control(fn: Callable[[Array], Array]) -> Integrand:
-    """A function of points (n, D) with an empty basis."""
-    return Integrand(lambda x: (fn(x), jnp.zeros((0, len(x)), x.dtype)), lambda means: means, 0)
+    """A function of points (D, n) with an empty basis."""
+    return Integrand(lambda x: (fn(x), jnp.zeros((0, x.shape[1]), x.dtype)), lambda means: means, 0)
 
 
 def log_density_with_control(q: GMM) -> Integrand:
@@ -70,7 +70,7 @@ def log_density_with_control(q: GMM) -> Integrand:
     log_weights = q.log_weights
 
     def log_density_and_components(x: Array) -> tuple[Array, Array]:
-        components = log_components(x.T)
+        components = log_components(x)
         return jax.nn.logsumexp(log_weights[:, None] + components, axis=0), components
 
     def phi(means: Array) -> Array:
@@ -99,7 +99,7 @@ class ControlVariate:
         return einsum("sj,jsb->sb", coefficients, by_component).ravel()
 
     def residual_of(self, integrand: Integrand) -> Callable[[Array, Array], Array]:
-        """Components (s,) and points (s b, D) -> the integrand less the quadratic, (s b,)."""
+        """Components (s,) and points (D, s b) -> the integrand less the quadratic, (s b,)."""
 
         def residual(component: Array, x: Array) -> Array:
             values, basis = integrand.fn(x)

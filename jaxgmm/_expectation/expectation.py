@@ -45,6 +45,10 @@ def expectation(
     memory does not grow with the number of points. This function is not jitted: jit the function
     that calls it, once.
 
+    The points themselves are rounded to the dtype. Far from the origin that costs digits: for
+    mixtures at 1e6 in float32, whose coordinates are multiples of 1/16 there, a divergence written
+    by `expectation` is off by about 1e-4. That of ``centred(p, q)`` is not.
+
     Args:
       key: a random key; None with a rule that draws nothing.
       gmm: the mixture.
@@ -69,7 +73,17 @@ def expectation(
       [3.]
     """
     points = Points.of(key, jax.tree.map(jnp.asarray, gmm), rule)
-    return integrate(points, lambda component, x: fn(x), mesh)
+    return integrate(points, lambda component, x: fn(x.T), mesh)
+
+
+def expectation_of_columns(
+    key: Array | None, gmm: GMM, fn: Callable[[Array], T], rule: Rule, mesh: Mesh | None
+) -> T:
+    """The expectation of a function of points (D, n), the layout of all points inside.
+
+    Sums over dimensions and components then run along the points, which is fast.
+    """
+    return integrate(Points.of(key, gmm, rule), lambda component, x: fn(x), mesh)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +94,7 @@ class Points:
       num_batches: the number of batches.
       batch: the index of a batch -> the batch.
       weights: (K,), the weights of the components, with their derivative.
-      place: components (s,) and their standard normals (s, D, b) -> points (s b, D).
+      place: components (s,) and their standard normals (s, D, b) -> points (D, s b).
     """
 
     num_batches: int
@@ -108,7 +122,7 @@ def integrate(points: Points, fn: Callable[[Array, Array], T], mesh: Mesh | None
 
     Args:
       points: the points.
-      fn: the components (s,) of a batch and its points (s b, D) -> a pytree of values (s b, ...).
+      fn: the components (s,) of a batch and its points (D, s b) -> a pytree of values (s b, ...).
       mesh: devices to spread the batches over; None: the default device.
     """
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from numpy.typing import ArrayLike
 
-from jaxgmm._mixture.gmm import GMM, log_det
+from jaxgmm._mixture.gmm import GMM, centre_of, log_det
 from jaxgmm._mixture.validation import Mixture, points_of_mixture
 from jaxgmm._numerics.linalg import inv_tril, matmul, unpack_tril
 from jaxgmm._validation.validated_jit import validated, validated_jit
@@ -64,8 +64,8 @@ def log_density(gmm: Mixture) -> Callable[[Array], Array]:
       >>> print(f"{log_density(p)(jnp.zeros(1)):.4f}")
       -1.6118
     """
-    weighted = _weighted_log_densities(gmm)
-    return lambda x: jax.nn.logsumexp(weighted(_columns(x)), axis=0).reshape(x.shape[:-1])
+    of_columns = log_density_of_columns(gmm)
+    return lambda x: of_columns(_columns(x)).reshape(x.shape[:-1])
 
 
 @validated_jit(points_of_mixture)
@@ -139,6 +139,12 @@ def responsibilities(gmm: Mixture, x: ArrayLike) -> Array:
     )
 
 
+def log_density_of_columns(gmm: GMM) -> Callable[[Array], Array]:
+    """Points (D, n) -> log p(x), (n,)."""
+    weighted = _weighted_log_densities(gmm)
+    return lambda x: jax.nn.logsumexp(weighted(x), axis=0)
+
+
 def _columns(x: Array) -> Array:
     """Points (..., D) as columns (D, n): sums over dimensions and components then run along the points, which is fast."""
     return x.reshape(-1, x.shape[-1]).T
@@ -163,7 +169,7 @@ def _full_mahalanobis(gmm: GMM, off_diag: Array) -> Callable[[Array], Array]:
     """Points (D, n) -> |L_k^{-1} (x - mu_k)|^2, (K, n)."""
     inverse = inv_tril(unpack_tril(gmm.log_diag, off_diag, gmm.num_dims))
     # W x - W mu cancels far from the origin; from the mixture's own centre it does not.
-    centre = jax.lax.stop_gradient(gmm.loc.mean(0))
+    centre = centre_of(gmm)
     offset = matmul(inverse, (gmm.loc - centre[None, :])[:, :, None])
     if len(inverse) == 1:
         return lambda x: jnp.square(matmul(inverse, x - centre[:, None]) - offset).sum(1)
@@ -181,7 +187,7 @@ def _full_mahalanobis(gmm: GMM, off_diag: Array) -> Callable[[Array], Array]:
 
 def _diagonal_mahalanobis(gmm: GMM) -> Callable[[Array], Array]:
     """Points (D, n) -> |(x - mu_k) / sigma_k|^2, (K, n)."""
-    centre = jax.lax.stop_gradient(gmm.loc.mean(0))
+    centre = centre_of(gmm)
     loc, log_scale = gmm.loc - centre[None, :], jnp.broadcast_to(gmm.log_diag, gmm.loc.shape)
     return lambda x: _sum_of_squares(x - centre[:, None], loc, log_scale)
 

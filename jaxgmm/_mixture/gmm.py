@@ -291,6 +291,11 @@ def factor_rows(gmm: GMM) -> Array:
     return unpack_tril(gmm.log_diag, gmm.off_diag, gmm.num_dims)
 
 
+def centre_of(gmm: GMM) -> Array:
+    """The mean of the mixture (D,), constant in derivatives: an origin that saves digits."""
+    return jax.lax.stop_gradient(gmm.weights @ gmm.loc)
+
+
 def unstacked(gmms: GMM) -> list[GMM]:
     """The mixtures of a stack, one by one."""
     traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(gmms))

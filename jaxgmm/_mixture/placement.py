@@ -9,17 +9,17 @@ from jaxgmm._mixture.gmm import GMM
 from jaxgmm._numerics.linalg import matmul
 
 
-def placement(gmm: GMM, turn: Array | None = None) -> Callable[[Array, Array], Array]:
-    """Components (s,) and their standard normals (s, D, b) -> points mu_k + L_k U_k eps, (s b, D)."""
+def placement(gmm: GMM, rotation: Array | None = None) -> Callable[[Array, Array], Array]:
+    """Components (s,) and their standard normals (s, D, b) -> points mu_k + L_k U_k eps, (D, s b)."""
     diagonal = gmm.off_diag is None
     scale = jnp.broadcast_to(jnp.exp(gmm.log_diag), gmm.loc.shape) if diagonal else gmm.scale_tril
-    scale = scale if turn is None else matmul(scale, turn)
+    scale = scale if rotation is None else matmul(scale, rotation)
 
     def place(component: Array, nodes: Array) -> Array:
-        of_slots = scale[component]
-        scaled = of_slots[:, :, None] * nodes if diagonal else matmul(of_slots, nodes)
+        of_strata = scale[component]
+        scaled = of_strata[:, :, None] * nodes if diagonal else matmul(of_strata, nodes)
         return (
-            (gmm.loc[component][:, :, None] + scaled).transpose(0, 2, 1).reshape(-1, gmm.num_dims)
+            (gmm.loc[component][:, :, None] + scaled).transpose(1, 0, 2).reshape(gmm.num_dims, -1)
         )
 
     return place

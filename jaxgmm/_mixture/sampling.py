@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxgmm._mixture.combine import translate
-from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.gmm import GMM, centre_of
 from jaxgmm._mixture.placement import batch_length, placement
 from jaxgmm._mixture.validation import Mixture
 from jaxgmm._validation.arguments import PositiveInt, RequiredKey
@@ -78,7 +78,7 @@ def _drawn(key: Array, gmm: GMM, n: int) -> tuple[Array, Array]:
 def _moving(component: Array, eps: Array, gmm: GMM) -> Array:
     """The points drawn, in batches (m, n, D); where they are differentiated, they move with the mixture."""
     place = placement(gmm)
-    return jax.lax.map(lambda drawn: place(drawn[0], drawn[1][:, :, None]), (component, eps))
+    return jax.lax.map(lambda drawn: place(drawn[0], drawn[1][:, :, None]).T, (component, eps))
 
 
 @_moving.defjvp
@@ -98,7 +98,7 @@ def _moving_jvp(
 
 def _keeping_quantiles(component: Array, eps: Array, gmm: GMM) -> Array:
     """Points (n, D) as functions of the mixture: coordinate by coordinate, each given those before it."""
-    centre = jax.lax.stop_gradient(gmm.weights @ gmm.loc)
+    centre = centre_of(gmm)
     gmm = translate(gmm, -centre)
     log_scale = jnp.broadcast_to(gmm.log_diag, gmm.loc.shape)
     log_weights = jnp.broadcast_to(gmm.log_weights[:, None], (gmm.num_components, len(component)))
