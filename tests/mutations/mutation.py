@@ -4,33 +4,43 @@ import dataclasses
 import pathlib
 import shlex
 
+from matching import Broken, Scope, mutated
+
 
 @dataclasses.dataclass(frozen=True)
 class Mutation:
-    """A file of the package, a text in it, what to put in its place, and the tests that are to notice.
+    """A function of the package, an expression in it, its replacement, and the tests that notice.
 
     Attributes:
       description: what is wrong then.
-      file: the file in the package.
-      old: a text that stands in it exactly once.
-      new: what to put in its place.
-      tests: arguments for pytest, of which the files stand in tests.
+      function: its name, such as "inv_tril" or "Sobol.batches"; also the name of a class or of a
+        constant of a module. Where several have the name, something that it stands in goes before
+        it: "wing.name". "file.<module>" is all of a file.
+      old: an expression, a statement or a keyword argument that stands in it exactly once.
+      new: what to put in its place; nothing deletes a statement.
+      tests: arguments for pytest, of which the files stand anywhere in tests.
     """
 
     description: str
-    file: str
+    function: str
     old: str
     new: str
     tests: str
 
-    @property
-    def arguments(self) -> list[str]:
-        return [f"tests/{word}" if word.startswith("test_") and ".py" in word else word for word in shlex.split(self.tests)]
+    def mutated(self, scopes: list[Scope]) -> tuple[pathlib.Path, str]:
+        """The file that it changes, and what the file is then."""
+        return mutated(scopes, self.function, self.old, self.new)
 
-    def apply(self, checkout: pathlib.Path) -> bool:
-        """Break the code of a checkout; whether the text was there, once."""
-        path = checkout / "jaxgmm" / self.file
-        text = path.read_text()
-        path.write_text(text.replace(self.old, self.new))
-        compile(path.read_text(), str(path), "exec")  # what is not Python would be caught by any test
-        return text.count(self.old) == 1
+    def arguments(self, checkout: pathlib.Path) -> list[str]:
+        """The arguments for pytest, with the files at the paths where they are in the checkout."""
+        words = shlex.split(self.tests)
+        return [located(checkout, w) if w.startswith("test_") and ".py" in w else w for w in words]
+
+
+def located(checkout: pathlib.Path, test: str) -> str:
+    """The path of a file of tests, which is looked for by its base name."""
+    name, *rest = test.split("::")
+    paths = list((checkout / "tests").rglob(name))
+    if len(paths) != 1:
+        raise Broken(f"{len(paths)} files of tests are named {name}")
+    return "::".join([str(paths[0].relative_to(checkout)), *rest])
