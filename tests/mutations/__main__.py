@@ -31,7 +31,7 @@ MUTATIONS = NUMERICS + QUADRATURE + MIXTURE + EXPECTATION + DIVERGENCE + FIT + E
 
 
 def judged(mutation: Mutation) -> tuple[str, float]:
-    """Whether it is "caught", has "survived" or is "broken: why", and the seconds that took."""
+    """It is "caught", it has "survived" or it is "broken: why"; the number is that of seconds."""
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         checkout = pathlib.Path(folder)
@@ -48,7 +48,7 @@ def judged(mutation: Mutation) -> tuple[str, float]:
 
 
 def tested(checkout: pathlib.Path, arguments: list[str]) -> str:
-    """What tests say of a checkout."""
+    """It runs tests in a checkout, and says what they say of it."""
     command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-x", "-m", "", *arguments]
     try:
         code = subprocess.run(
@@ -62,7 +62,7 @@ def tested(checkout: pathlib.Path, arguments: list[str]) -> str:
 
 
 def check(mutations: list[Mutation]) -> int:
-    """Print the mutations that do not apply, and why; how many those are."""
+    """It prints the mutations that do not apply, and why, and returns how many those are."""
     scopes, broken = scopes_of(ROOT / "jaxgmm"), 0
     for mutation in mutations:
         try:
@@ -76,7 +76,7 @@ def check(mutations: list[Mutation]) -> int:
 
 
 def run(mutations: list[Mutation], jobs: int) -> int:
-    """Print a table of what becomes of the mutations; how many are not caught."""
+    """It prints a table of what becomes of the mutations, and returns how many are not caught."""
     counts = dict.fromkeys(("caught", "survived", "broken"), 0)
     print(f"{'outcome':10}{'function':34}{'description':54}seconds")
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:

@@ -1,4 +1,4 @@
-"""Ways to break divergences, entropies, distances, approximations and bounds."""
+"""These mutations break divergences, entropies, distances, approximations and bounds."""
 
 from mutation import Mutation
 

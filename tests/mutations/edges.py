@@ -1,4 +1,4 @@
-"""Ways to break what leads to other libraries, to files and to the command line."""
+"""These mutations break what leads to other libraries, to files and to the command line."""
 
 from mutation import Mutation
 

@@ -1,4 +1,4 @@
-"""Ways to break expectations under a mixture: the loop over points, control variates and errors."""
+"""These mutations break the loop over points, control variates and standard errors."""
 
 from mutation import Mutation
 

@@ -1,4 +1,4 @@
-"""Ways to break fits and reductions."""
+"""These mutations break fits and reductions."""
 
 from mutation import Mutation
 

@@ -1,4 +1,4 @@
-"""Find a function of a package by its name, and an expression in it by its syntax tree.
+"""These functions find a function by its name, and an expression in it by its syntax tree.
 
 Whitespace, quotes, parentheses and line breaks do not matter, nor does the file of a function.
 """
@@ -18,7 +18,7 @@ class Broken(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Scope:
-    """A function, a class, a constant of a module or a whole module.
+    """A scope is a function, a class, a constant of a module or a whole module.
 
     Attributes:
       path: the file that it stands in, relative to the folder of the package.
@@ -39,13 +39,13 @@ class Scope:
 
 
 def scopes_of(folder: pathlib.Path) -> list[Scope]:
-    """Every scope of a package."""
+    """It lists every scope of a package."""
     paths = sorted(folder.rglob("*.py"))
     return [s for path in paths for s in scopes_in(path.relative_to(folder), path.read_text())]
 
 
 def scopes_in(path: pathlib.Path, text: str) -> Iterator[Scope]:
-    """Every scope of one file, each before those that stand in it."""
+    """It yields every scope of one file, each before those that stand in it."""
     module, tree = path.with_suffix("").parts, ast.parse(text)
     yield Scope(path, module, (MODULE,), tree, text)
     for node in tree.body:
@@ -58,7 +58,7 @@ def scopes_in(path: pathlib.Path, text: str) -> Iterator[Scope]:
 
 
 def definitions(node: ast.AST, outer: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], ast.AST]]:
-    """The functions and classes inside of a node, with their names."""
+    """It yields the functions and classes inside of a node, with their names."""
     for child in ast.iter_child_nodes(node):
         name = outer
         if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -68,7 +68,7 @@ def definitions(node: ast.AST, outer: tuple[str, ...]) -> Iterator[tuple[tuple[s
 
 
 def scopes_named(scopes: list[Scope], name: str) -> list[Scope]:
-    """Those of exactly this name, or else those inside of something that the name leads through.
+    """It lists the scopes of exactly this name, or else those that the name leads to.
 
     `wing.step` leads to a function `step` that stands anywhere inside of `wing`, be that a folder,
     a file, a class or a function.
@@ -79,13 +79,13 @@ def scopes_named(scopes: list[Scope], name: str) -> list[Scope]:
 
 
 def leads_to(parts: tuple[str, ...], whole: tuple[str, ...]) -> bool:
-    """Whether the parts are among the whole in this order, and end as it does."""
+    """It says whether the parts are among the whole, in this order, and end as it does."""
     rest = iter(whole)
     return parts[-1] == whole[-1] and all(part in rest for part in parts)
 
 
 def nodes_inside(node: ast.AST) -> Iterator[ast.AST]:
-    """The nodes that have a place in the text, which Python 3.11 does not know in f-strings."""
+    """It yields the nodes that have a place in the text; Python 3.11 knows none in f-strings."""
     if hasattr(node, "lineno"):
         yield node
     if not isinstance(node, ast.JoinedStr):
@@ -94,7 +94,7 @@ def nodes_inside(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def pattern(source: str) -> list[ast.AST]:
-    """What a source may stand for: a statement, an expression or a keyword argument `a=b`."""
+    """A source may stand for a statement, an expression or a keyword argument `a=b`."""
     body = ast.parse(source).body
     if len(body) != 1:
         raise Broken(f"{source!r} is not one expression or statement")
@@ -107,7 +107,7 @@ def pattern(source: str) -> list[ast.AST]:
 
 
 def matches(scope: Scope, old: str) -> list[ast.AST]:
-    """The nodes of a scope that are `old`; a statement that is an expression counts once."""
+    """These nodes of a scope are `old`; a statement that is an expression counts once."""
     dumps = {ast.dump(node) for node in pattern(old)}
     found = [node for node in nodes_inside(scope.node) if ast.dump(node) in dumps]
     values = [node.value for node in found if isinstance(node, ast.Expr)]
@@ -115,7 +115,7 @@ def matches(scope: Scope, old: str) -> list[ast.AST]:
 
 
 def replaced(text: str, node: ast.AST, new: str) -> str:
-    """The text with something else in the place of a node; offsets of nodes count bytes."""
+    """It puts `new` in the place of a node, whose offsets count bytes."""
     lines = text.encode().splitlines(keepends=True)
     start = sum(map(len, lines[: node.lineno - 1])) + node.col_offset
     end = sum(map(len, lines[: node.end_lineno - 1])) + node.end_col_offset
@@ -128,7 +128,7 @@ def replaced(text: str, node: ast.AST, new: str) -> str:
 
 
 def mutated(scopes: list[Scope], function: str, old: str, new: str) -> tuple[pathlib.Path, str]:
-    """The file in which `old` is, inside of a function, and what the file is with `new` instead.
+    """It finds the file in which `old` is, inside of a function, and puts `new` there instead.
 
     Raises:
       Broken: the function or `old` is not there exactly once, or the file is no Python then.
@@ -152,24 +152,25 @@ def mutated(scopes: list[Scope], function: str, old: str, new: str) -> tuple[pat
 
 
 def candidates(scopes: list[Scope], named: list[Scope], old: str) -> str:
-    """The scopes of a name or, if there are none, the scopes that `old` is in."""
+    """It names the scopes of a name or, if there are none, the scopes that `old` is in."""
     if named:
         return "".join(f"\n    named so: {scope}, {scope.path}" for scope in named)
     return elsewhere(scopes, old)
 
 
 def elsewhere(scopes: list[Scope], old: str) -> str:
-    """At most five scopes that `old` is in."""
+    """It names at most five scopes that `old` is in."""
     there = [scope for scope in scopes if scope.name != (MODULE,) and matches(scope, old)]
     return "".join(f"\n    stands in: {scope}, {scope.path}" for scope in there[:5])
 
 
 def lines_of(nodes: list[ast.AST]) -> str:
+    """It names the lines that nodes begin in."""
     return "".join(f"\n    line {node.lineno}" for node in nodes)
 
 
 def nearest(scope: Scope, old: str) -> str:
-    """The three nodes of a scope that are most like `old`."""
+    """It shows the three nodes of a scope that are most like `old`."""
     near = {ast.unparse(node): node for node in nodes_inside(scope.node)}
     wanted = ast.unparse(pattern(old)[-1])
     best = difflib.get_close_matches(wanted, near, n=3, cutoff=0.3)

@@ -1,4 +1,4 @@
-"""Ways to break what is exact about one mixture: density, algebra, moments and sampling."""
+"""These mutations break what is exact about one mixture, its sampling and its checks."""
 
 from mutation import Mutation
 

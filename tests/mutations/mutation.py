@@ -1,4 +1,4 @@
-"""One way to break the code."""
+"""A mutation is one way to break the code."""
 
 import dataclasses
 import pathlib
@@ -9,7 +9,7 @@ from matching import Broken, Scope, mutated
 
 @dataclasses.dataclass(frozen=True)
 class Mutation:
-    """A function of the package, an expression in it, its replacement, and the tests that notice.
+    """A mutation replaces an expression in a function of the package, and names tests that notice.
 
     Attributes:
       description: what is wrong then.
@@ -28,17 +28,17 @@ class Mutation:
     tests: str
 
     def mutated(self, scopes: list[Scope]) -> tuple[pathlib.Path, str]:
-        """The file that it changes, and what the file is then."""
+        """It gives the file that it changes, and what the file is then."""
         return mutated(scopes, self.function, self.old, self.new)
 
     def arguments(self, checkout: pathlib.Path) -> list[str]:
-        """The arguments for pytest, with the files at the paths where they are in the checkout."""
+        """These are the arguments for pytest, with the paths at which files are in the checkout."""
         words = shlex.split(self.tests)
         return [located(checkout, w) if w.startswith("test_") and ".py" in w else w for w in words]
 
 
 def located(checkout: pathlib.Path, test: str) -> str:
-    """The path of a file of tests, which is looked for by its base name."""
+    """It finds the path of a file of tests by its base name."""
     name, *rest = test.split("::")
     paths = list((checkout / "tests").rglob(name))
     if len(paths) != 1:

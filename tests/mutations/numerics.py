@@ -1,4 +1,4 @@
-"""Ways to break what acts on arrays alone: linear algebra, derivative rules, special functions."""
+"""These mutations break linear algebra, derivative rules and special functions."""
 
 from mutation import Mutation
 

@@ -1,4 +1,4 @@
-"""Ways to break the rules, and how points are dealt to the components."""
+"""These mutations break the rules, and how points are dealt to the components."""
 
 from mutation import Mutation
 
