@@ -83,8 +83,10 @@ def run(mutations: list[Mutation], jobs: int) -> int:
         for mutation, (result, seconds) in zip(mutations, pool.map(judged, mutations), strict=True):
             outcome, _, why = result.partition(": ")
             counts[outcome] += 1
-            print(f"{outcome:10}{mutation.function:34}{mutation.description:54}{seconds:7.1f}")
-            print(*[f"  {why}\n"] * bool(why), end="", flush=True)
+            row = f"{outcome:10}{mutation.function:34}{mutation.description:54}{seconds:7.1f}"
+            print(row, flush=True)
+            if why:
+                print(f"  {why}")
     print(", ".join(f"{count} {name}" for name, count in counts.items()))
     return len(mutations) - counts["caught"]
 

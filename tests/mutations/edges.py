@@ -147,14 +147,14 @@ EDGES = [
         "litter",
         "_write_whole",
         "os.unlink(temporary)",
-        "pass",
+        "",
         "test_io.py -k 'crash or disk'",
     ),
     Mutation(
         "permissions lost",
         "_write_whole",
         "shutil.copymode(path, temporary)",
-        "pass",
+        "",
         "test_io.py -k permissions",
     ),
     Mutation(
