@@ -61,6 +61,8 @@ def test_what_is_not_there_is_refused_with_what_is_near():
         mutated(SCOPES, "f", "x + LIMITS", "0")
     with pytest.raises(Broken, match=r"0 functions(.|\n)*stands in: wing.file.f"):
         mutated(SCOPES, "no_such", "x + LIMIT", "0")
+    with pytest.raises(Broken, match=r"0 functions(.|\n)*named like it: wing.file.f.inner"):
+        mutated(SCOPES, "f.inne", "no_such", "0")
 
 
 def test_two_functions_of_one_scope_are_told_apart_by_the_outer_one():

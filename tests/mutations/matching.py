@@ -135,7 +135,8 @@ def mutated(scopes: list[Scope], function: str, old: str, new: str) -> tuple[pat
     """
     named = scopes_named(scopes, function)
     if len(named) != 1:
-        raise Broken(f"{len(named)} functions are named {function}{candidates(scopes, named, old)}")
+        near = candidates(scopes, named, old) or alike(scopes, function)
+        raise Broken(f"{len(named)} functions are named {function}{near}")
     (scope,) = named
     nodes = matches(scope, old)
     if len(nodes) != 1:
@@ -156,6 +157,13 @@ def candidates(scopes: list[Scope], named: list[Scope], old: str) -> str:
     if named:
         return "".join(f"\n    named so: {scope}, {scope.path}" for scope in named)
     return elsewhere(scopes, old)
+
+
+def alike(scopes: list[Scope], name: str) -> str:
+    """It names at most three scopes whose names are like a name."""
+    names = {".".join(scope.name): scope for scope in scopes}
+    near = [names[other] for other in difflib.get_close_matches(name, names, n=3)]
+    return "".join(f"\n    named like it: {scope}, {scope.path}" for scope in near)
 
 
 def elsewhere(scopes: list[Scope], old: str) -> str:

@@ -1,6 +1,7 @@
 """A mutation is one way to break the code."""
 
 import dataclasses
+import difflib
 import pathlib
 import shlex
 
@@ -42,5 +43,7 @@ def located(checkout: pathlib.Path, test: str) -> str:
     name, *rest = test.split("::")
     paths = list((checkout / "tests").rglob(name))
     if len(paths) != 1:
-        raise Broken(f"{len(paths)} files of tests are named {name}")
+        names = [path.name for path in (checkout / "tests").rglob("test_*.py")]
+        near = "".join(f"\n    named like it: {n}" for n in difflib.get_close_matches(name, names))
+        raise Broken(f"{len(paths)} files of tests are named {name}{near}")
     return "::".join([str(paths[0].relative_to(checkout)), *rest])
