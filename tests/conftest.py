@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import reference
+from oracles import dense
 
 import jaxgmm
 
@@ -15,46 +15,44 @@ jax.config.update("jax_debug_nans", True)
 
 PAIRS = {
     "overlapping": (
-        reference.mixture([0.35, 0.65], [-1, 1.25], [0.35, 0.8]),
-        reference.mixture([0.55, 0.45], [-0.4, 2], [0.6, 1.1]),
+        dense.mixture([0.35, 0.65], [-1, 1.25], [0.35, 0.8]),
+        dense.mixture([0.55, 0.45], [-0.4, 2], [0.6, 1.1]),
     ),
     "nested": (
-        reference.mixture([0.2, 0.8], [0, 0.3], [0.04, 4.0]),
-        reference.mixture([0.6, 0.4], [0.1, -0.2], [1.0, 9.0]),
+        dense.mixture([0.2, 0.8], [0, 0.3], [0.04, 4.0]),
+        dense.mixture([0.6, 0.4], [0.1, -0.2], [1.0, 9.0]),
     ),
     "far": (
-        reference.mixture([0.5, 0.5], [-12, -9], [0.5, 1.0]),
-        reference.mixture([0.3, 0.7], [9, 14], [1.0, 2.0]),
+        dense.mixture([0.5, 0.5], [-12, -9], [0.5, 1.0]),
+        dense.mixture([0.3, 0.7], [9, 14], [1.0, 2.0]),
     ),
     "unequal": (
-        reference.mixture([0.98, 0.02], [0, 6], [1.0, 0.1]),
-        reference.mixture([0.03, 0.97], [-4, 0.5], [0.2, 1.5]),
+        dense.mixture([0.98, 0.02], [0, 6], [1.0, 0.1]),
+        dense.mixture([0.03, 0.97], [-4, 0.5], [0.2, 1.5]),
     ),
     "plane": (
-        reference.mixture([0.3, 0.7], [[0, 0], [1.5, 1]], [[[1, 0.6], [0.6, 1]], [[0.5, -0.2], [-0.2, 0.8]]]),
-        reference.mixture([0.6, 0.4], [[0.5, -0.5], [1, 2]], [[[1.2, 0], [0, 0.7]], [[0.9, 0.5], [0.5, 1.5]]]),
+        dense.mixture([0.3, 0.7], [[0, 0], [1.5, 1]], [[[1, 0.6], [0.6, 1]], [[0.5, -0.2], [-0.2, 0.8]]]),
+        dense.mixture([0.6, 0.4], [[0.5, -0.5], [1, 2]], [[[1.2, 0], [0, 0.7]], [[0.9, 0.5], [0.5, 1.5]]]),
     ),
     "plane far": (
-        reference.mixture([0.9, 0.1], [[-6, 0], [-5, 3]], [[[1, 0.6], [0.6, 1]], [[0.5, -0.2], [-0.2, 0.8]]]),
-        reference.mixture([0.5, 0.5], [[6, -0.5], [4, 2]], [[[1.2, 0], [0, 0.7]], [[0.9, 0.5], [0.5, 1.5]]]),
+        dense.mixture([0.9, 0.1], [[-6, 0], [-5, 3]], [[[1, 0.6], [0.6, 1]], [[0.5, -0.2], [-0.2, 0.8]]]),
+        dense.mixture([0.5, 0.5], [[6, -0.5], [4, 2]], [[[1.2, 0], [0, 0.7]], [[0.9, 0.5], [0.5, 1.5]]]),
     ),
 }
 POINTS = np.random.default_rng(0).normal(size=(40, 2)).round(6)
 
 
-def gmm(mixture: reference.Mixture, dtype=np.float64) -> jaxgmm.GMM:
+def gmm(mixture: dense.Mixture, dtype=np.float64) -> jaxgmm.GMM:
     """The package's mixture for an oracle's."""
     return jaxgmm.GMM.from_moments(mixture.weights, mixture.means, mixture.covariances, dtype=dtype)
 
 
-def random_mixture(seed: int, k: int, d: int, spread: float = 2.0) -> reference.Mixture:
+def random_mixture(seed: int, k: int, d: int, spread: float = 2.0) -> dense.Mixture:
     """Unequal weights, and covariances with eigenvalues about 1."""
     rng = np.random.default_rng(seed)
     weights = rng.dirichlet(np.full(k, 3.0))
     factors = rng.normal(size=(k, d, d)) / np.sqrt(d)
-    return reference.Mixture(
-        weights, spread * rng.normal(size=(k, d)), 0.5 * np.eye(d) + 0.5 * factors @ factors.transpose(0, 2, 1)
-    )
+    return dense.Mixture(weights, spread * rng.normal(size=(k, d)), 0.5 * np.eye(d) + 0.5 * factors @ factors.transpose(0, 2, 1))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -7,8 +7,8 @@ import types
 import jax
 import numpy as np
 import pytest
-import reference
 from conftest import random_mixture
+from oracles import dense
 
 import jaxgmm
 
@@ -46,7 +46,7 @@ def own_log_prob(distribution, x):
         return distribution.log_prob(x)
 
 
-def oracle(covariance_type: str) -> reference.Mixture:
+def oracle(covariance_type: str) -> dense.Mixture:
     full = random_mixture(5, 3, 2)
     variances = np.diagonal(full.covariances, axis1=1, axis2=2)
     covariances = {
@@ -55,7 +55,7 @@ def oracle(covariance_type: str) -> reference.Mixture:
         "diag": np.stack([np.diag(v) for v in variances]),
         "spherical": np.stack([v[0] * np.eye(2) for v in variances]),
     }[covariance_type]
-    return reference.Mixture(full.weights, full.means, covariances)
+    return dense.Mixture(full.weights, full.means, covariances)
 
 
 def parameters(covariance_type: str) -> types.SimpleNamespace:

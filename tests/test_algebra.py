@@ -5,10 +5,9 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pair_reference
 import pytest
-import reference
 from conftest import PAIRS, gmm
+from oracles import dense, quadrature
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from test_closed_form import typed
@@ -20,30 +19,23 @@ X = np.random.default_rng(1).normal(size=(6, 3))
 MATRIX, SHIFT = np.array([[1.0, -0.5, 2.0], [0.3, 1.0, 0.0]]), np.array([4.0, -1.0])
 
 
-def read(p: jaxgmm.GMM) -> reference.Mixture:
+def read(p: jaxgmm.GMM) -> dense.Mixture:
     """The mixture that the leaves stand for, dead components left out."""
     leaves = [np.asarray(leaf) for leaf in (p.logits, p.loc, p.log_diag)]
     k, d = p.loc.shape
     off_diag = None if p.off_diag is None else np.broadcast_to(p.off_diag, (k, d * (d - 1) // 2))
-    mixture = reference.from_unconstrained(leaves[0], leaves[1], np.broadcast_to(leaves[2], (k, d)), off_diag)
+    mixture = dense.from_unconstrained(leaves[0], leaves[1], np.broadcast_to(leaves[2], (k, d)), off_diag)
     alive = mixture.weights > 0
-    return reference.Mixture(mixture.weights[alive], mixture.means[alive], mixture.covariances[alive])
+    return dense.Mixture(mixture.weights[alive], mixture.means[alive], mixture.covariances[alive])
 
 
-def assert_same(p: jaxgmm.GMM, expected: reference.Mixture, rtol: float = 1e-11) -> None:
+def assert_same(p: jaxgmm.GMM, expected: dense.Mixture, rtol: float = 1e-11) -> None:
     given = read(p)
     for field in ("weights", "means", "covariances"):
         np.testing.assert_allclose(getattr(given, field), getattr(expected, field), rtol=rtol, atol=rtol, err_msg=field)
 
 
-def concatenated(mixtures, weights) -> reference.Mixture:
-    scaled = [w * m.weights for w, m in zip(weights, mixtures, strict=True)]
-    return reference.Mixture(
-        np.concatenate(scaled), *(np.concatenate([getattr(m, f) for m in mixtures]) for f in ("means", "covariances"))
-    )
-
-
-def conditioned(mixture: reference.Mixture, seen: list[int], values: np.ndarray) -> reference.Mixture:
+def conditioned(mixture: dense.Mixture, seen: list[int], values: np.ndarray) -> dense.Mixture:
     """By the textbook's formula, with solves."""
     rest = [d for d in range(mixture.means.shape[1]) if d not in seen]
     log_weights, means, covariances = [], [], []
@@ -52,14 +44,14 @@ def conditioned(mixture: reference.Mixture, seen: list[int], values: np.ndarray)
         log_weights.append(np.log(w) + multivariate_normal(m[seen], c[np.ix_(seen, seen)]).logpdf(values))
         means.append(m[rest] + gain @ (values - m[seen]))
         covariances.append(c[np.ix_(rest, rest)] - gain @ c[np.ix_(seen, rest)])
-    return reference.Mixture(np.exp(log_weights - logsumexp(log_weights)), np.array(means), np.array(covariances))
+    return dense.Mixture(np.exp(log_weights - logsumexp(log_weights)), np.array(means), np.array(covariances))
 
 
-def of_pairs(p: reference.Mixture, q: reference.Mixture, entry) -> reference.Mixture:
+def of_pairs(p: dense.Mixture, q: dense.Mixture, entry) -> dense.Mixture:
     pairs = [(k, j) for k in range(len(p.weights)) for j in range(len(q.weights))]
     parts = [entry(p.means[k], p.covariances[k], q.means[j], q.covariances[j]) for k, j in pairs]
     factors, means, covariances = (np.array(part) for part in zip(*parts, strict=True))
-    return reference.Mixture(np.outer(p.weights, q.weights).ravel() * factors, means, covariances)
+    return dense.Mixture(np.outer(p.weights, q.weights).ravel() * factors, means, covariances)
 
 
 def product_of_normals(m, a, n, b):
@@ -75,7 +67,7 @@ def test_mixtures_of_one(covariance_type):
     narrow = jaxgmm.marginal(p, (2, -3))
     rows = [2, 0]
     assert narrow.covariance_type == covariance_type
-    assert_same(narrow, reference.Mixture(oracle.weights, oracle.means[:, rows], oracle.covariances[:, rows][:, :, rows]))
+    assert_same(narrow, dense.Mixture(oracle.weights, oracle.means[:, rows], oracle.covariances[:, rows][:, :, rows]))
     for dims in [(1,), (2, 0)]:
         values = np.array([0.7, -2.0])[: len(dims)]
         given = jaxgmm.condition(p, dims, values)
@@ -85,9 +77,9 @@ def test_mixtures_of_one(covariance_type):
     mapped = jaxgmm.affine(p, MATRIX, SHIFT)
     assert mapped.covariance_type == ("tied" if covariance_type == "tied" else "full")
     covariances = MATRIX @ oracle.covariances @ MATRIX.T
-    assert_same(mapped, reference.Mixture(oracle.weights, oracle.means @ MATRIX.T + SHIFT, covariances))
-    assert_same(jaxgmm.affine(p, MATRIX), reference.Mixture(oracle.weights, oracle.means @ MATRIX.T, covariances))
-    whole = pair_reference.moment_matched(oracle)
+    assert_same(mapped, dense.Mixture(oracle.weights, oracle.means @ MATRIX.T + SHIFT, covariances))
+    assert_same(jaxgmm.affine(p, MATRIX), dense.Mixture(oracle.weights, oracle.means @ MATRIX.T, covariances))
+    whole = dense.moment_matched(oracle)
     np.testing.assert_allclose(jaxgmm.mixture_mean(p), whole.means[0], rtol=1e-12)
     np.testing.assert_allclose(jaxgmm.mixture_covariance(p), whole.covariances[0], rtol=1e-11, atol=1e-12)
 
@@ -115,7 +107,7 @@ def test_mixtures_of_two(type_p, type_q):
     least = next(t for t in ("full", "tied", "diag", "spherical") if t in (type_p, type_q))
     mixture, total, both, log_normaliser, densities = all_of_two(p, q)
     assert mixture.covariance_type == ("full" if least == "tied" else least)
-    assert_same(mixture, concatenated((a, b), (0.25, 0.75)))
+    assert_same(mixture, dense.concatenated((a, b), (0.25, 0.75)))
     pair_type = "tied" if type_p == type_q == "tied" else "full" if p.off_diag is not None or q.off_diag is not None else least
     assert total.covariance_type == pair_type
     assert_same(total, of_pairs(a, b, lambda m, c, n, e: (1.0, m + n, c + e)))
@@ -136,11 +128,11 @@ def test_in_the_plane_by_quadrature():
         given = jaxgmm.condition(gmm(a), (1,), [value])
         np.testing.assert_allclose(np.exp(jaxgmm.log_prob(given, line)), joint / evidence, rtol=1e-9, atol=1e-14)
         np.testing.assert_allclose(np.exp(jaxgmm.log_prob(jaxgmm.marginal(gmm(a), [1]), [[value]]))[0], evidence, rtol=1e-10)
-    integral = reference.quadrature(lambda x: np.exp(a.log_prob(x) + b.log_prob(x)), a, b)
+    integral = quadrature.integral(lambda x: np.exp(a.log_prob(x) + b.log_prob(x)), a, b)
     np.testing.assert_allclose(jaxgmm.product(gmm(a), gmm(b))[1], np.log(integral), rtol=1e-10)
     # The sum at a point is the integral of p(x) q(z - x).
     z = np.array([1.0, 0.5])
-    density = reference.quadrature(lambda x: np.exp(a.log_prob(x) + b.log_prob(z - x)), a)
+    density = quadrature.integral(lambda x: np.exp(a.log_prob(x) + b.log_prob(z - x)), a)
     np.testing.assert_allclose(jaxgmm.log_prob(jaxgmm.convolve(gmm(a), gmm(b)), z), np.log(density), rtol=1e-10)
 
 
@@ -148,12 +140,12 @@ def test_the_midpoint_is_that_of_js(key):
     p, q = map(gmm, PAIRS["overlapping"])
     m = jaxgmm.mixture_of([p, q])
     halves = [jaxgmm.kl_divergence(None, a, m, jaxgmm.GaussHermite(300)) for a in (p, q)]
-    np.testing.assert_allclose(np.mean(halves), reference.js(*PAIRS["overlapping"]), rtol=1e-8)
+    np.testing.assert_allclose(np.mean(halves), quadrature.js(*PAIRS["overlapping"]), rtol=1e-8)
 
 
 def test_far_values():
     """A million standard deviations off, where every density is 0 in floats, the weights and means are still right."""
-    mixture = reference.mixture([0.3, 0.7], [[0, 0], [1.5, 1]], [[[1, 0.6], [0.6, 1]], [[0.5, -0.2], [-0.2, 1.0]]])
+    mixture = dense.mixture([0.3, 0.7], [[0, 0], [1.5, 1]], [[[1, 0.6], [0.6, 1]], [[0.5, -0.2], [-0.2, 1.0]]])
     given = jaxgmm.condition(gmm(mixture), (1,), [1e6])
     np.testing.assert_allclose(given.weights, [0, 1], atol=1e-300)
     np.testing.assert_allclose(given.means, conditioned(mixture, [1], np.array([1e6])).means, rtol=1e-12)
@@ -165,8 +157,8 @@ def test_far_values():
 
 def test_nested_scales():
     """A product keeps the digits of its narrow factor, and in float32 too."""
-    wide = reference.mixture([1.0], [[1.0, 2.0]], [[[1e8, 3e7], [3e7, 2e8]]])
-    thin = reference.mixture([1.0], [[3.0, -1.0]], [[[1.0, 0.5], [0.5, 2.0]]])
+    wide = dense.mixture([1.0], [[1.0, 2.0]], [[[1e8, 3e7], [3e7, 2e8]]])
+    thin = dense.mixture([1.0], [[3.0, -1.0]], [[[1.0, 0.5], [0.5, 2.0]]])
     for pair in ((wide, thin), (thin, wide)):
         expected = of_pairs(*pair, product_of_normals)
         for dtype, rtol in ((np.float64, 1e-11), (np.float32, 1e-5)):
@@ -193,7 +185,7 @@ def test_stacks_of_unlike_mixtures():
     tied = jaxgmm.stack([typed(seed, 3, 3, "tied")[1] for seed in range(2)])
     assert tied.off_diag.shape == (2, 1, 3)
     oracles = [typed(seed, 3, 3, "tied")[0] for seed in range(2)]
-    assert_same(jaxgmm.mixture_of(tied), concatenated(oracles, (0.5, 0.5)))
+    assert_same(jaxgmm.mixture_of(tied), dense.concatenated(oracles, (0.5, 0.5)))
 
 
 def test_what_it_refuses():

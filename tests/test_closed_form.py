@@ -4,29 +4,28 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pair_reference
 import pytest
-import reference
 from conftest import PAIRS, gmm, random_mixture
+from oracles import dense, differences, distances, gaussians, quadrature
 from scipy.special import logsumexp
 
 import jaxgmm
 
 BANDWIDTH = 1.3
 EXACT = {
-    "gaussian_kl": (jaxgmm.gaussian_kl, functools.partial(pair_reference.table, reference.gaussian_kl)),
+    "gaussian_kl": (jaxgmm.gaussian_kl, functools.partial(gaussians.table, gaussians.kl)),
     "bhattacharyya": (
         jaxgmm.bhattacharyya_distance,
-        functools.partial(pair_reference.table, pair_reference.gaussian_bhattacharyya),
+        functools.partial(gaussians.table, gaussians.bhattacharyya),
     ),
     "wasserstein": (
         jaxgmm.gaussian_wasserstein_squared,
-        functools.partial(pair_reference.table, pair_reference.gaussian_wasserstein_squared),
+        functools.partial(gaussians.table, gaussians.wasserstein_squared),
     ),
-    "l2": (lambda p, q: jaxgmm.l2_distance(p, q) ** 2, pair_reference.squared_l2),
-    "log_l2": (lambda p, q: 2 * jaxgmm.log_l2_distance(p, q), lambda p, q: np.log(pair_reference.squared_l2(p, q))),
-    "cauchy_schwarz": (jaxgmm.cauchy_schwarz_divergence, pair_reference.cauchy_schwarz),
-    "mmd": (lambda p, q: jaxgmm.mmd(p, q, BANDWIDTH) ** 2, lambda p, q: pair_reference.squared_mmd(p, q, BANDWIDTH)),
+    "l2": (lambda p, q: jaxgmm.l2_distance(p, q) ** 2, distances.squared_l2),
+    "log_l2": (lambda p, q: 2 * jaxgmm.log_l2_distance(p, q), lambda p, q: np.log(distances.squared_l2(p, q))),
+    "cauchy_schwarz": (jaxgmm.cauchy_schwarz_divergence, distances.cauchy_schwarz),
+    "mmd": (lambda p, q: jaxgmm.mmd(p, q, BANDWIDTH) ** 2, lambda p, q: distances.squared_mmd(p, q, BANDWIDTH)),
 }
 GAUSSIANS = ("gaussian_kl", "bhattacharyya", "wasserstein")
 
@@ -44,7 +43,7 @@ def total(p, q, cotangents):
 gradient = jax.jit(jax.grad(total, argnums=(0, 1)))
 
 
-def typed(seed: int, k: int, d: int, covariance_type: str) -> tuple[reference.Mixture, jaxgmm.GMM]:
+def typed(seed: int, k: int, d: int, covariance_type: str) -> tuple[dense.Mixture, jaxgmm.GMM]:
     """A random mixture of that covariance type, as an oracle's and as the package's."""
     mixture = random_mixture(seed, k, d, spread=1.0)
     variances = np.diagonal(mixture.covariances, axis1=1, axis2=2)
@@ -54,7 +53,7 @@ def typed(seed: int, k: int, d: int, covariance_type: str) -> tuple[reference.Mi
         "diag": (variances, variances[:, :, None] * np.eye(d)),
         "spherical": (variances[:, 0], variances[:, :1, None] * np.eye(d)),
     }[covariance_type]
-    oracle = reference.Mixture(mixture.weights, mixture.means, covariances)
+    oracle = dense.Mixture(mixture.weights, mixture.means, covariances)
     return oracle, jaxgmm.GMM.from_moments(mixture.weights, mixture.means, given, covariance_type)
 
 
@@ -89,20 +88,20 @@ def test_against_quadrature(pair):
     values = exact(*map(gmm, (p, q)))
 
     def product(a, b):
-        return reference.quadrature(lambda x: np.exp(a.log_prob(x) + b.log_prob(x)), p, q)
+        return quadrature.integral(lambda x: np.exp(a.log_prob(x) + b.log_prob(x)), p, q)
 
-    squared = reference.quadrature(lambda x: (np.exp(p.log_prob(x)) - np.exp(q.log_prob(x))) ** 2, p, q)
+    squared = quadrature.integral(lambda x: (np.exp(p.log_prob(x)) - np.exp(q.log_prob(x))) ** 2, p, q)
     np.testing.assert_allclose(values["l2"], squared, rtol=1e-10)
     cosine = product(p, q) / np.sqrt(product(p, p) * product(q, q))
     np.testing.assert_allclose(values["cauchy_schwarz"], -np.log(cosine), rtol=1e-10)
-    affinity = pair_reference.table(
-        lambda a, b: reference.quadrature(lambda x: np.exp(0.5 * (a.log_prob(x) + b.log_prob(x))), p, q), p, q
+    affinity = gaussians.table(
+        lambda a, b: quadrature.integral(lambda x: np.exp(0.5 * (a.log_prob(x) + b.log_prob(x))), p, q), p, q
     )
     np.testing.assert_allclose(values["bhattacharyya"], -np.log(affinity), rtol=1e-10, atol=1e-10)
     # Between one convolution each with a kernel half as wide in variance, MMD is the L2 distance but for the kernel's scale.
     d = p.means.shape[1]
-    wide = [reference.Mixture(m.weights, m.means, m.covariances + BANDWIDTH**2 / 2 * np.eye(d)) for m in (p, q)]
-    squared = reference.quadrature(lambda x: (np.exp(wide[0].log_prob(x)) - np.exp(wide[1].log_prob(x))) ** 2, *wide)
+    wide = [dense.Mixture(m.weights, m.means, m.covariances + BANDWIDTH**2 / 2 * np.eye(d)) for m in (p, q)]
+    squared = quadrature.integral(lambda x: (np.exp(wide[0].log_prob(x)) - np.exp(wide[1].log_prob(x))) ** 2, *wide)
     np.testing.assert_allclose(values["mmd"], (2 * np.pi * BANDWIDTH**2) ** (d / 2) * squared, rtol=1e-9)
 
 
@@ -117,10 +116,10 @@ def gradient_of(truth, leaves_p: dict, leaves_q: dict, side: int) -> dict:
     def value(name, leaf):
         leaves = [dict(leaves_p), dict(leaves_q)]
         leaves[side][name] = leaf
-        return truth(*(reference.from_unconstrained(**one) for one in leaves))
+        return truth(*(dense.from_unconstrained(**one) for one in leaves))
 
     moved = {name: leaf for name, leaf in (leaves_p, leaves_q)[side].items() if leaf is not None}
-    return {name: reference.central_differences(functools.partial(value, name), leaf) for name, leaf in moved.items()}
+    return {name: differences.gradient(functools.partial(value, name), leaf) for name, leaf in moved.items()}
 
 
 def test_gradients():
@@ -142,7 +141,7 @@ def test_gradients():
 def test_gradient_in_the_bandwidth():
     (a, p), (b, q) = typed(1, 3, 2, "full"), typed(2, 3, 2, "full")
     squared = jax.grad(lambda h: jaxgmm.mmd(p, q, h) ** 2)(BANDWIDTH)
-    numerical = reference.central_differences(lambda h: pair_reference.squared_mmd(a, b, float(h)), np.array(BANDWIDTH))
+    numerical = differences.gradient(lambda h: distances.squared_mmd(a, b, float(h)), np.array(BANDWIDTH))
     np.testing.assert_allclose(squared, numerical, rtol=1e-8)
 
 
@@ -155,13 +154,11 @@ def test_second_derivatives_of_the_wasserstein_distance():
 
     def truth(vector):
         leaves = unconstrained(replaced(vector))
-        return pair_reference.gaussian_wasserstein_squared(
-            reference.from_unconstrained(**leaves), reference.from_unconstrained(**unconstrained(q))
-        )
+        return gaussians.wasserstein_squared(dense.from_unconstrained(**leaves), dense.from_unconstrained(**unconstrained(q)))
 
     start = np.concatenate([p.log_diag[0], p.off_diag[0]])
     hessian = jax.hessian(lambda vector: jaxgmm.gaussian_wasserstein_squared(replaced(vector), q)[0, 0])(start)
-    np.testing.assert_allclose(hessian, reference.central_differences_of_gradient(truth, start), rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(hessian, differences.hessian(truth, start), rtol=1e-6, atol=1e-7)
 
 
 def test_a_mixture_and_itself():
@@ -234,8 +231,8 @@ def test_ten_thousand_standard_deviations_apart():
     values = exact(gmm_p, gmm(q))
     for name in (*GAUSSIANS, "l2", "log_l2"):
         np.testing.assert_allclose(values[name], EXACT[name][1](p, q), rtol=1e-10, err_msg=name)
-    log_pq = pair_reference.table(pair_reference.gaussian_log_overlap, p, q) + np.log(np.outer(p.weights, q.weights))
-    expected = 0.5 * np.log(pair_reference.inner(p, p) * pair_reference.inner(q, q)) - np.logaddexp.reduce(log_pq, axis=None)
+    log_pq = gaussians.table(gaussians.log_overlap, p, q) + np.log(np.outer(p.weights, q.weights))
+    expected = 0.5 * np.log(distances.inner(p, p) * distances.inner(q, q)) - np.logaddexp.reduce(log_pq, axis=None)
     np.testing.assert_allclose(values["cauchy_schwarz"], expected, rtol=1e-10)
     ones = {name: jnp.ones(value.shape) for name, value in values.items()}
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient(gmm_p, gmm(q), ones)))
@@ -248,7 +245,7 @@ def test_128_dimensions(covariance_type):
     for name in GAUSSIANS:
         np.testing.assert_allclose(EXACT[name][0](gmm_p, gmm_q), EXACT[name][1](p, q), rtol=1e-10, err_msg=name)
     log_products = [
-        logsumexp(pair_reference.table(pair_reference.gaussian_log_overlap, a, b), b=np.outer(a.weights, b.weights))
+        logsumexp(gaussians.table(gaussians.log_overlap, a, b), b=np.outer(a.weights, b.weights))
         for a, b in ((p, p), (q, q), (p, q))
     ]
     expected = 0.5 * (log_products[0] + log_products[1]) - log_products[2]

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import reference
 from conftest import PAIRS, assert_within, gmm, random_mixture
+from oracles import dense, differences, gaussians, quadrature
 
 import jaxgmm
 from jaxgmm._expectation.control_variate import fitted_control_variate, log_density_with_control, simplex
@@ -19,23 +19,23 @@ pytestmark = pytest.mark.long
 estimate = functools.partial(jaxgmm.estimate, num_replicates=64)
 
 
-def in_six_dimensions(mixture: reference.Mixture, means, variances) -> reference.Mixture:
+def in_six_dimensions(mixture: dense.Mixture, means, variances) -> dense.Mixture:
     """The mixture in the first two coordinates, times one Gaussian in four more."""
     k = len(mixture.weights)
     covariances = np.zeros((k, 6, 6))
     covariances[:, :2, :2] = mixture.covariances
     covariances[:, range(2, 6), range(2, 6)] = variances
-    return reference.Mixture(mixture.weights, np.hstack([mixture.means, np.tile(means, (k, 1))]), covariances)
+    return dense.Mixture(mixture.weights, np.hstack([mixture.means, np.tile(means, (k, 1))]), covariances)
 
 
-def pair(stretch: float) -> tuple[reference.Mixture, reference.Mixture]:
+def pair(stretch: float) -> tuple[dense.Mixture, dense.Mixture]:
     """Overlapping mixtures in the plane; stretched, their components are far apart, each near one of the other mixture."""
     p, q = PAIRS["plane"]
-    return tuple(reference.Mixture(m.weights, m.means + stretch * p.means, m.covariances) for m in (p, q))
+    return tuple(dense.Mixture(m.weights, m.means + stretch * p.means, m.covariances) for m in (p, q))
 
 
 REST = [(np.zeros(4), np.ones(4)), (np.array([0.3, -0.2, 0.1, 0.0]), np.array([1.5, 0.8, 1.0, 1.2]))]
-SINGLE = [reference.Mixture(np.ones(1), mean[None], np.diag(variances)[None]) for mean, variances in REST]
+SINGLE = [dense.Mixture(np.ones(1), mean[None], np.diag(variances)[None]) for mean, variances in REST]
 
 
 def trusted(p: jaxgmm.GMM, q: jaxgmm.GMM) -> np.ndarray:
@@ -51,7 +51,7 @@ def test_values_and_gradients_with_control(stretch, rule, key):
     p, q = (gmm(in_six_dimensions(m, *rest)) for m, rest in zip(flat, REST, strict=True))
     assert trusted(p, q).all() == (stretch == 8.0)
     value = estimate(jaxgmm.kl_divergence, key, p, q, rule=rule)
-    assert_within(value, reference.kl(*flat) + reference.gaussian_kl(*SINGLE), catches=0.2)
+    assert_within(value, quadrature.kl(*flat) + gaussians.kl(*SINGLE), catches=0.2)
 
     result = estimate(jax.grad(jaxgmm.kl_divergence, argnums=(1, 2)), key, p, q, rule=rule)
     for side in (0, 1):
@@ -59,12 +59,12 @@ def test_values_and_gradients_with_control(stretch, rule, key):
 
         def truth(logits, means, side=side):
             moved = list(flat)
-            moved[side] = reference.Mixture(np.exp(logits) / np.exp(logits).sum(), means, flat[side].covariances)
-            return reference.kl(*moved)
+            moved[side] = dense.Mixture(np.exp(logits) / np.exp(logits).sum(), means, flat[side].covariances)
+            return quadrature.kl(*moved)
 
         exact = (
-            reference.central_differences(lambda a, leaves=leaves, truth=truth: truth(a, leaves[1]), leaves[0]),
-            reference.central_differences(lambda a, leaves=leaves, truth=truth: truth(leaves[0], a), leaves[1]),
+            differences.gradient(lambda a, leaves=leaves, truth=truth: truth(a, leaves[1]), leaves[0]),
+            differences.gradient(lambda a, leaves=leaves, truth=truth: truth(leaves[0], a), leaves[1]),
         )
         value, error = result.value[side], result.standard_error[side]
         mine = dataclasses.replace(
@@ -75,10 +75,10 @@ def test_values_and_gradients_with_control(stretch, rule, key):
 
 def test_it_is_exact_where_components_are_far_apart(key):
     """The surrogate is then the log-density, so nothing is left to sample: the closed form for one Gaussian, to rounding."""
-    mixtures = [reference.Mixture(np.ones(1), m.means, m.covariances) for m in (random_mixture(1, 1, 8), random_mixture(2, 1, 8))]
+    mixtures = [dense.Mixture(np.ones(1), m.means, m.covariances) for m in (random_mixture(1, 1, 8), random_mixture(2, 1, 8))]
     p, q = map(gmm, mixtures)
     for rule in (jaxgmm.MonteCarlo(1024), jaxgmm.Sobol(1024)):
-        np.testing.assert_allclose(jaxgmm.kl_divergence(key, p, q, rule), reference.gaussian_kl(*mixtures), rtol=1e-12)
+        np.testing.assert_allclose(jaxgmm.kl_divergence(key, p, q, rule), gaussians.kl(*mixtures), rtol=1e-12)
         np.testing.assert_allclose(
             jaxgmm.kl_divergence(key, p, q, rule), jaxgmm.kl_divergence(jax.random.key(1), p, q, rule), rtol=1e-12
         )

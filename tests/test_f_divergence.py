@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import reference
 import scipy.optimize
 from conftest import PAIRS, assert_within, gmm, random_mixture
+from oracles import dense, quadrature
 from scipy.special import ndtr
 from test_divergence import LEAVES, exact_gradient, unconstrained
 
@@ -21,7 +21,7 @@ GAUSS_HERMITE = jaxgmm.GaussHermite(200)
 
 
 def integral(fn, p, q, refine=1.0):
-    return reference.quadrature(lambda x: fn(p.log_prob(x), q.log_prob(x)), p, q, refine=refine)
+    return quadrature.integral(lambda x: fn(p.log_prob(x), q.log_prob(x)), p, q, refine=refine)
 
 
 def renyi(alpha, p, q):
@@ -36,7 +36,7 @@ def total_variation(p, q):
     """On the line from the distribution functions between the roots of p - q; in the plane on a fine grid."""
     if p.means.shape[1] == 2:
         return 0.5 * integral(lambda a, b: np.abs(np.exp(a) - np.exp(b)), p, q, refine=3)
-    x, _ = reference._panels((p, q), 4)
+    x, _ = quadrature.panels((p, q), 4)
 
     def log_ratio(t):
         return p.log_prob(np.array([[t]]))[0] - q.log_prob(np.array([[t]]))[0]
@@ -68,7 +68,7 @@ CASES = {
     "renyi 0.2": (*order(0.2), NEAR),
     "renyi 0.9": (*order(0.9), LINE),
     "renyi next to 1": (*order(1 - 1e-6), ("overlapping",)),
-    "renyi 1": (lambda key, p, q, rule: jaxgmm.renyi_divergence(key, p, q, 1, rule), reference.kl, LINE),
+    "renyi 1": (lambda key, p, q, rule: jaxgmm.renyi_divergence(key, p, q, 1, rule), quadrature.kl, LINE),
     "renyi 1.2": (*order(1.2), ("overlapping", "nested")),
     "hellinger": (jaxgmm.hellinger_distance, hellinger, NEAR + FAR),
     "total variation": (jaxgmm.total_variation, total_variation, NEAR + FAR),
@@ -105,8 +105,8 @@ def test_renyi_by_gauss_hermite(alpha):
     value = jaxgmm.renyi_divergence(None, gmm(p), gmm(q), alpha, GAUSS_HERMITE)
     exact = renyi(alpha, p, q)
     if abs(alpha - 1) < 1e-5:  # to first order in alpha - 1, as the oracle divides 0 by 0, too
-        variance = integral(lambda a, b: np.exp(a) * (a - b) ** 2, p, q) - reference.kl(p, q) ** 2
-        exact = reference.kl(p, q) + (alpha - 1) / 2 * variance
+        variance = integral(lambda a, b: np.exp(a) * (a - b) ** 2, p, q) - quadrature.kl(p, q) ** 2
+        exact = quadrature.kl(p, q) + (alpha - 1) / 2 * variance
     np.testing.assert_allclose(value, exact, rtol=1e-7 if alpha > 1e-5 else 1e-4)
 
 
@@ -133,7 +133,7 @@ def test_symmetry(divergence, key):
 
 def test_the_two_halves_are_independent():
     """Over 400 keys, the variance of the mean of both is the sum of a quarter of each."""
-    p, q = (reference.mixture([1.0], [mean], [1.0]) for mean in (-1, 1))
+    p, q = (dense.mixture([1.0], [mean], [1.0]) for mean in (-1, 1))
     keys = jax.random.split(jax.random.key(2), 400)
     rule = jaxgmm.MonteCarlo(64)
     values = jax.jit(jax.vmap(lambda key: jaxgmm.total_variation(key, gmm(p), gmm(q), rule)))(keys)
@@ -151,7 +151,7 @@ ALL = {name: case[0] for name, case in CASES.items()}
 @pytest.mark.parametrize("name", ["renyi 0.2", "renyi 0.9", "hellinger", "total variation"])
 def test_no_digits_are_lost_near_zero(name, key):
     """In float32, for means that differ by a thousandth: squares of it are some 1e-7, all that float32 has below 1."""
-    p = gmm(reference.mixture([0.25, 0.75], [0, 2], [1.0, 2.0]))
+    p = gmm(dense.mixture([0.25, 0.75], [0, 2], [1.0, 2.0]))
     q = dataclasses.replace(p, loc=p.loc + 2.0**-10)
     p32, q32 = (jax.tree.map(lambda a: a.astype(np.float32), m) for m in (p, q))
     narrow = ALL[name](None, p32, q32, jaxgmm.GaussHermite(40))
@@ -190,9 +190,9 @@ def reverse_kl_of_log_ratio(s):
 def test_f_divergence_of_the_ratio_and_of_its_logarithm():
     p, q = PAIRS["overlapping"]
     value = functools.partial(jaxgmm.f_divergence, None, gmm(p), gmm(q), rule=GAUSS_HERMITE)
-    np.testing.assert_allclose(value(kl_of_ratio), reference.kl(p, q), rtol=1e-8)
-    np.testing.assert_allclose(value(kl_of_log_ratio, log_ratio=True), reference.kl(p, q), rtol=1e-8)
-    np.testing.assert_allclose(value(reverse_kl_of_log_ratio, log_ratio=True), reference.kl(q, p), rtol=1e-8)
+    np.testing.assert_allclose(value(kl_of_ratio), quadrature.kl(p, q), rtol=1e-8)
+    np.testing.assert_allclose(value(kl_of_log_ratio, log_ratio=True), quadrature.kl(p, q), rtol=1e-8)
+    np.testing.assert_allclose(value(reverse_kl_of_log_ratio, log_ratio=True), quadrature.kl(q, p), rtol=1e-8)
 
 
 def weight_entropy(p):
@@ -201,13 +201,13 @@ def weight_entropy(p):
 
 def conditional_entropy(p):
     """Of the component given the point, from the joint densities."""
-    parts = [reference.Mixture(p.weights[[k]], p.means[[k]], p.covariances[[k]]) for k in range(len(p.weights))]
+    parts = [dense.Mixture(p.weights[[k]], p.means[[k]], p.covariances[[k]]) for k in range(len(p.weights))]
 
     def integrand(x):
         log_p = p.log_prob(x)
         return sum(np.exp(part.log_prob(x)) * (log_p - part.log_prob(x)) for part in parts)
 
-    return reference.quadrature(integrand, p)
+    return quadrature.integral(integrand, p)
 
 
 COMPONENTS = {
@@ -234,7 +234,7 @@ def test_gradients_of_components(fn, key):
 
 
 def test_components_that_coincide_are_far_apart_or_without_weight(key):
-    apart = gmm(reference.mixture([0.2, 0.3, 0.5], [0, 1e3, 2e3], [1.0, 2.0, 1.0]))
+    apart = gmm(dense.mixture([0.2, 0.3, 0.5], [0, 1e3, 2e3], [1.0, 2.0, 1.0]))
     entropy = -(0.2 * math.log(0.2) + 0.3 * math.log(0.3) + 0.5 * math.log(0.5))
     together = dataclasses.replace(apart, loc=jnp.zeros((3, 1)), log_diag=jnp.zeros((3, 1)))
     dead = dataclasses.replace(apart, loc=apart.loc / 1e3, logits=apart.logits.at[0].set(-jnp.inf))

@@ -8,15 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-import reference
 from conftest import gmm
+from oracles import dense
 
 import jaxgmm
 from jaxgmm import GMM
 
 pytestmark = pytest.mark.usefixtures("as_optax_needs_it")
 
-THREE = reference.mixture(
+THREE = dense.mixture(
     [0.45, 0.35, 0.2], [[-6, 0], [0, 0.5], [6, 0]], [[[1, 0.3], [0.3, 0.5]], [[0.6, -0.2], [-0.2, 0.8]], [[0.5, 0], [0, 1]]]
 )
 RULE = jaxgmm.Sobol(2**10)

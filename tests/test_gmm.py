@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import random_mixture
+from oracles import dense
 
 import jaxgmm
 
@@ -18,17 +19,6 @@ COVARIANCES = {
 WEIGHTS, MEANS = [0.2, 0.5, 0.3], [[0.0, 0.0], [1.0, 2.0], [-3.0, 1.0]]
 
 
-def dense(covariances, covariance_type: str) -> np.ndarray:
-    covariances = np.asarray(covariances)
-    if covariance_type == "tied":
-        return np.stack([covariances] * 3)
-    if covariance_type == "diag":
-        return np.stack([np.diag(v) for v in covariances])
-    if covariance_type == "spherical":
-        return np.stack([v * np.eye(2) for v in covariances])
-    return covariances
-
-
 @pytest.mark.parametrize("covariance_type", COVARIANCES)
 def test_moments_come_back(covariance_type):
     p = jaxgmm.GMM.from_moments(WEIGHTS, MEANS, COVARIANCES[covariance_type], covariance_type)
@@ -37,7 +27,9 @@ def test_moments_come_back(covariance_type):
     np.testing.assert_allclose(p.weights, WEIGHTS, rtol=1e-14)
     np.testing.assert_allclose(p.means, MEANS, rtol=1e-14)
     np.testing.assert_allclose(p.covariances, COVARIANCES[covariance_type], rtol=1e-14)
-    np.testing.assert_allclose(p.scale_tril, np.linalg.cholesky(dense(COVARIANCES[covariance_type], covariance_type)), atol=1e-14)
+    np.testing.assert_allclose(
+        p.scale_tril, np.linalg.cholesky(dense.covariances(COVARIANCES[covariance_type], covariance_type, 3, 2)), atol=1e-14
+    )
 
 
 def test_leaf_shapes():

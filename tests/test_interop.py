@@ -5,8 +5,8 @@ import warnings
 import jax
 import numpy as np
 import pytest
-import reference
 from conftest import PAIRS, gmm
+from oracles import dense
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.decomposition import PCA
@@ -25,16 +25,11 @@ def fitted(x: np.ndarray, covariance_type: str, k: int = 3, model=GaussianMixtur
         return model(n_components=k, covariance_type=covariance_type, reg_covar=1e-3, random_state=0, max_iter=50).fit(x)
 
 
-def oracle(mixture) -> reference.Mixture:
+def oracle(mixture) -> dense.Mixture:
     """The fitted mixture with covariances (K, D, D), from scikit-learn's own attributes."""
     k, d = mixture.means_.shape
-    covariances = {
-        "full": lambda c: c,
-        "tied": lambda c: np.broadcast_to(c, (k, d, d)),
-        "diag": lambda c: np.stack([np.diag(v) for v in c]),
-        "spherical": lambda c: np.stack([v * np.eye(d) for v in c]),
-    }[mixture.covariance_type](mixture.covariances_)
-    return reference.Mixture(mixture.weights_, mixture.means_, covariances)
+    covariances = dense.covariances(mixture.covariances_, mixture.covariance_type, k, d)
+    return dense.Mixture(mixture.weights_, mixture.means_, covariances)
 
 
 @pytest.mark.parametrize("covariance_type", TYPES)

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import reference
 from conftest import PAIRS
 from libraries import SILENCED, WRITERS, X, as_gmm, lenient, library, mixture_of, oracle, own_log_prob, parameters
+from oracles import dense
 
 import jaxgmm
 
@@ -93,7 +93,7 @@ def test_a_dead_component(name):
     m = oracle("full")
     alive = m.weights * [0, 1, 1] / m.weights[1:].sum()
     p = jaxgmm.GMM.from_moments(alive, m.means, m.covariances)
-    truth = reference.Mixture(alive[1:], m.means[1:], m.covariances[1:]).log_prob(X)
+    truth = dense.Mixture(alive[1:], m.means[1:], m.covariances[1:]).log_prob(X)
     distribution = WRITERS[name](p)
     np.testing.assert_allclose(own_log_prob(distribution, X), truth, rtol=1e-11)
     np.testing.assert_allclose(jaxgmm.log_prob(jaxgmm.from_distribution(distribution), X), truth, rtol=1e-11)
@@ -142,7 +142,7 @@ def test_distributions_as_arguments():
     probs, sd = np.broadcast_to(m.weights, (3, 3)), np.broadcast_to(m.sd, (3, 3, 2))
     batch = dist.MixtureSameFamily(dist.Categorical(probs=probs), dist.Normal(means, sd).to_event(1))
     log_probs = jax.jit(jax.vmap(lambda one: jaxgmm.log_prob(jaxgmm.from_distribution(one), X)))(batch)
-    truth = [reference.Mixture(m.weights, m.loc + shift, m.covariance).log_prob(X) for shift in shifts]
+    truth = [dense.Mixture(m.weights, m.loc + shift, m.covariance).log_prob(X) for shift in shifts]
     np.testing.assert_allclose(log_probs, truth, rtol=1e-11)
 
 
@@ -172,7 +172,7 @@ def test_a_single_gaussian_is_one_component(single):
     name, build, mean, covariance = SINGLE[single]
     p = jaxgmm.from_distribution(build(library(name)), dtype=np.float64)
     assert p.loc.shape == (1, 2)
-    truth = reference.mixture([1.0], [mean], [covariance]).log_prob(X)
+    truth = dense.mixture([1.0], [mean], [covariance]).log_prob(X)
     np.testing.assert_allclose(jaxgmm.log_prob(p, X), truth, rtol=1e-6 if "of scale alone" in single else 1e-11)
 
 
@@ -191,7 +191,7 @@ def test_mixtures_of_distributions_given_one_by_one():
     """The general mixtures, whose components are of several kinds and may be mixtures."""
     m = parameters("full")
     dist, tfd = library("numpyro"), library("tfp")
-    truth = reference.Mixture(m.weights, m.loc, np.stack([m.covariance[0], np.diag(m.sd[1] ** 2), m.covariance[2]])).log_prob(X)
+    truth = dense.Mixture(m.weights, m.loc, np.stack([m.covariance[0], np.diag(m.sd[1] ** 2), m.covariance[2]])).log_prob(X)
     given = dist.MixtureGeneral(
         dist.Categorical(probs=m.weights),
         [

@@ -6,8 +6,8 @@ import functools
 import jax
 import numpy as np
 import pytest
-import reference
 from conftest import PAIRS, gmm
+from oracles import dense, quadrature
 from test_closed_form import typed
 from test_expectation import MIXTURES, run_in_a_process_of_its_own
 from test_transforms import COMPILATIONS
@@ -78,11 +78,11 @@ def test_functions_without_a_key():
 def test_unlike_mixtures():
     """Different numbers of components and covariance types, against quadrature."""
     (a, b), (c, _) = PAIRS["plane"], PAIRS["plane far"]
-    more = reference.midpoint(a, b)
+    more = dense.midpoint(a, b)
     diag = jaxgmm.GMM.from_moments([0.5, 0.5], c.means, np.ones((2, 2)), "diag")
-    oracles = [a, more, reference.Mixture(np.array([0.5, 0.5]), c.means, np.stack([np.eye(2)] * 2))]
+    oracles = [a, more, dense.Mixture(np.array([0.5, 0.5]), c.means, np.stack([np.eye(2)] * 2))]
     matrix = jaxgmm.pairwise(jaxgmm.js_divergence, None, [gmm(a), gmm(more), diag], rule=jaxgmm.GaussHermite(64))
-    np.testing.assert_allclose(matrix, loop(reference.js, oracles, oracles), atol=1e-4)
+    np.testing.assert_allclose(matrix, loop(quadrature.js, oracles, oracles), atol=1e-4)
     assert (np.diagonal(matrix) == 0).all()
 
 

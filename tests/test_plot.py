@@ -9,8 +9,8 @@ import jax
 import matplotlib
 import numpy as np
 import pytest
-import reference
 from conftest import PAIRS, gmm
+from oracles import dense, quadrature
 from scipy.integrate import trapezoid
 
 import jaxgmm
@@ -122,26 +122,26 @@ def test_densities(ax):
 
 
 def test_a_narrow_component_is_not_missed(ax):
-    mixture = reference.mixture([0.9, 0.1], [0, 300], [1.0, 1e-6])
+    mixture = dense.mixture([0.9, 0.1], [0, 300], [1.0, 1e-6])
     (line,) = plot.densities(gmm(mixture), ax=ax).lines
     np.testing.assert_allclose(trapezoid(line.get_ydata(), line.get_xdata()), 1, atol=1e-3)
     np.testing.assert_allclose(line.get_ydata().max(), 0.1 / math.sqrt(2 * math.pi * 1e-6), rtol=1e-6)
 
 
 def test_components_without_weight_are_left_out(ax):
-    mixture = reference.mixture([1.0, 0.0], [[0, 0], [1e6, 1e6]], [np.eye(2), np.eye(2)])
+    mixture = dense.mixture([1.0, 0.0], [[0, 0], [1e6, 1e6]], [np.eye(2), np.eye(2)])
     plot.contours(gmm(mixture), ax=ax)
     plot.ellipses(gmm(mixture), ax=ax)
     assert np.abs(ax.get_xlim()).max() < 5
     assert len(ax.patches) == 2
 
 
-@pytest.mark.parametrize(("divergence", "truth"), [("kl", reference.kl), ("js", reference.js)])
+@pytest.mark.parametrize(("divergence", "truth"), [("kl", quadrature.kl), ("js", quadrature.js)])
 def test_integrand(divergence, truth, ax):
     """Its values by SciPy's densities, and its area by quadrature."""
     p, q = LINE
     x, y = plot.integrand(gmm(p), gmm(q), divergence, ax=ax).lines[0].get_data()
-    log_p, log_q, log_m = (mixture.log_prob(x[:, None]) for mixture in (p, q, reference.midpoint(p, q)))
+    log_p, log_q, log_m = (mixture.log_prob(x[:, None]) for mixture in (p, q, dense.midpoint(p, q)))
     exact = {
         "kl": np.exp(log_p) * (log_p - log_q),
         "js": 0.5 * np.exp(log_p) * (log_p - log_m) + 0.5 * np.exp(log_q) * (log_q - log_m),
@@ -160,7 +160,7 @@ def test_divergence_is_checked():
 def test_regions_of_one_normal(ax):
     """Of two coordinates, the region that holds m is where the density is above 1 - m of its peak."""
     covariance = np.array([[2.0, 0.7], [0.7, 0.5]])
-    plot.contours(gmm(reference.mixture([1.0], [[3, -1]], [covariance])), ax=ax)
+    plot.contours(gmm(dense.mixture([1.0], [[3, -1]], [covariance])), ax=ax)
     peak = 1 / (2 * np.pi * np.sqrt(np.linalg.det(covariance)))
     np.testing.assert_allclose(ax.collections[1].levels, peak * np.array([0.05, 0.2, 0.5]), rtol=0.05)
 

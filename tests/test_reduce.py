@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 from conftest import gmm, random_mixture
+from oracles import dense
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
@@ -11,12 +12,6 @@ from sklearn.mixture import GaussianMixture
 import jaxgmm
 
 TYPES = ["full", "tied", "diag", "spherical"]
-
-
-def moments(weights, means, covariances):
-    mean = weights @ means
-    apart = means - mean
-    return mean, np.einsum("k,kij->ij", weights, covariances) + np.einsum("k,ki,kj->ij", weights, apart, apart)
 
 
 def merge_directly(mixture, k):
@@ -29,7 +24,7 @@ def merge_directly(mixture, k):
                 (wi, _, ci), (wj, _, cj) = parts[i], parts[j]
                 weight = wi + wj
                 pair = [np.array(t) for t in zip(parts[i], parts[j], strict=True)]
-                mean, covariance = moments(pair[0] / weight, pair[1], pair[2])
+                mean, covariance = dense.moments(pair[0] / weight, pair[1], pair[2])
                 log_dets = [np.linalg.slogdet(c)[1] for c in (covariance, ci, cj)]
                 cost = 0.5 * (weight * log_dets[0] - wi * log_dets[1] - wj * log_dets[2])
                 if best is None or cost < best[0]:
@@ -74,7 +69,7 @@ def test_moments_of_the_whole_are_kept(covariance_type, k):
 
     def whole(g):
         factors = np.asarray(g.scale_tril)
-        return moments(np.asarray(g.weights), np.asarray(g.means), factors @ factors.transpose(0, 2, 1))
+        return dense.moments(np.asarray(g.weights), np.asarray(g.means), factors @ factors.transpose(0, 2, 1))
 
     (mean, covariance), (exact_mean, exact_covariance) = whole(q), whole(p)
     np.testing.assert_allclose(mean, exact_mean, rtol=1e-12)

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import reference
 import scipy.optimize
 import scipy.stats
 from conftest import PAIRS, assert_within, gmm, random_mixture
+from oracles import dense, differences, quadrature
 from scipy.special import logsumexp, ndtr
 
 import jaxgmm
@@ -40,10 +40,10 @@ def unflat(vector, like: jaxgmm.GMM):
     return tree.unflatten(vector[end - leaf.size : end].reshape(leaf.shape) for end, leaf in zip(ends, leaves, strict=True))
 
 
-def oracle(p: jaxgmm.GMM) -> reference.Mixture:
+def oracle(p: jaxgmm.GMM) -> dense.Mixture:
     k, d = p.loc.shape
     off_diag = None if p.off_diag is None else np.broadcast_to(p.off_diag, (k, p.off_diag.shape[1]))
-    return reference.from_unconstrained(np.asarray(p.logits), np.asarray(p.loc), np.broadcast_to(p.log_diag, (k, d)), off_diag)
+    return dense.from_unconstrained(np.asarray(p.logits), np.asarray(p.loc), np.broadcast_to(p.log_diag, (k, d)), off_diag)
 
 
 @pytest.mark.parametrize("mixture", [PAIRS["unequal"][0], PLANE, random_mixture(0, 5, 4)])
@@ -85,13 +85,13 @@ def mean_of_smooth(key, p, rule):
 
 def exact_mean(p: jaxgmm.GMM) -> float:
     mixture = oracle(p)
-    return reference.quadrature(lambda x: np.exp(mixture.log_prob(x)) * smooth(x), mixture, refine=0.5)
+    return quadrature.integral(lambda x: np.exp(mixture.log_prob(x)) * smooth(x), mixture, refine=0.5)
 
 
 @pytest.mark.parametrize("p", [gmm(LINE), *map(plane, ("full", "tied", "diag", "spherical"))], ids=lambda p: p.covariance_type)
 def test_gradients_in_every_parameter(p, key):
     result = estimate(jax.grad(mean_of_smooth, argnums=1), key, p, rule=jaxgmm.MonteCarlo(2**12))
-    exact = unflat(reference.central_differences(lambda v: exact_mean(unflat(v, p)), np.asarray(flat(p))), p)
+    exact = unflat(differences.gradient(lambda v: exact_mean(unflat(v, p)), np.asarray(flat(p))), p)
     assert_within(result, exact, catches=0.05)
     # What follows the draws without an eye to their distribution has a gradient of 0 in the weights.
     assert np.abs(exact.logits).max() > 10 * result.standard_error.logits.max()
@@ -99,7 +99,7 @@ def test_gradients_in_every_parameter(p, key):
 
 def test_hessian(key):
     p = gmm(LINE)
-    exact = reference.central_differences_of_gradient(lambda v: exact_mean(unflat(v, p)), np.asarray(flat(p)))
+    exact = differences.hessian(lambda v: exact_mean(unflat(v, p)), np.asarray(flat(p)))
 
     def hessian(key, p, rule):
         return jax.hessian(lambda v: mean_of_smooth(key, unflat(v, p), rule))(flat(p))
@@ -148,8 +148,8 @@ def test_points_keep_their_quantiles(covariance_type, key):
         kept = quantiles_kept(np.asarray(x[row]), p)
         for i in range(2):
             moved = functools.partial(lambda ab, kept, i: kept(unflat(start + ab @ directions, p))[i], kept=kept, i=i)
-            np.testing.assert_allclose(first[row, i], reference.central_differences(moved, np.zeros(2)), rtol=1e-6)
-            exact = reference.central_differences_of_gradient(moved, np.zeros(2))
+            np.testing.assert_allclose(first[row, i], differences.gradient(moved, np.zeros(2)), rtol=1e-6)
+            exact = differences.hessian(moved, np.zeros(2))
             np.testing.assert_allclose(second[row, i], exact, rtol=1e-5, atol=1e-6)
 
 
@@ -221,7 +221,7 @@ def test_one_component_is_a_location_and_a_scale(key):
 
 
 def test_components_without_weight_are_never_drawn(key):
-    p = gmm(reference.mixture([0.5, 0.0, 0.5], [0, 100, 1], [1.0, 1.0, 1.0]))
+    p = gmm(dense.mixture([0.5, 0.0, 0.5], [0, 100, 1], [1.0, 1.0, 1.0]))
     assert jaxgmm.sample(key, p, 2**14).max() < 50
 
 

@@ -6,10 +6,9 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pair_reference
 import pytest
-import reference
 from conftest import PAIRS, gmm
+from oracles import dense, differences, gaussians
 from scipy.optimize import linprog
 from scipy.stats import norm
 from test_closed_form import typed
@@ -28,11 +27,11 @@ def linear_programme(costs: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
     return linprog(costs.ravel(), A_eq=constraints, b_eq=np.concatenate([a, b])[:-1], method="highs-ds").fun
 
 
-def squared_mw2(p: reference.Mixture, q: reference.Mixture) -> float:
-    return linear_programme(pair_reference.table(pair_reference.gaussian_wasserstein_squared, p, q), p.weights, q.weights)
+def squared_mw2(p: dense.Mixture, q: dense.Mixture) -> float:
+    return linear_programme(gaussians.table(gaussians.wasserstein_squared, p, q), p.weights, q.weights)
 
 
-def w2_on_the_line(p: reference.Mixture, q: reference.Mixture) -> float:
+def w2_on_the_line(p: dense.Mixture, q: dense.Mixture) -> float:
     """From both quantile functions, on a grid of the unit interval that is fine at its ends."""
     u = norm.cdf(np.linspace(-7, 7, 4001))
     x = np.linspace(-40, 40, 400_001)
@@ -63,7 +62,7 @@ def test_it_bounds_the_wasserstein_distance():
     for name in ("overlapping", "nested", "far", "unequal"):
         p, q = PAIRS[name]
         assert jaxgmm.mixture_wasserstein(gmm(p), gmm(q)) >= w2_on_the_line(p, q) - 1e-4, name
-    p, q = (reference.mixture([1.0], [m], [v]) for m, v in ((0, 1), (2, 4)))
+    p, q = (dense.mixture([1.0], [m], [v]) for m, v in ((0, 1), (2, 4)))
     np.testing.assert_allclose(w2_on_the_line(p, q), math.sqrt(5), rtol=1e-4)
     np.testing.assert_allclose(jaxgmm.mixture_wasserstein(gmm(p), gmm(q)), math.sqrt(5), rtol=1e-12)
 
@@ -114,9 +113,9 @@ def test_gradients(power):
             def truth(leaf, side=side, name=name):
                 moved = [dict(leaves[0]), dict(leaves[1])]
                 moved[side][name] = leaf
-                return squared_mw2(*(reference.from_unconstrained(**m) for m in moved)) ** (power / 2)
+                return squared_mw2(*(dense.from_unconstrained(**m) for m in moved)) ** (power / 2)
 
-            exact = reference.central_differences(truth, leaves[side][name])
+            exact = differences.gradient(truth, leaves[side][name])
             np.testing.assert_allclose(getattr(gradients[side], name), exact, rtol=1e-6, atol=1e-8, err_msg=name)
             assert np.abs(exact).max() > 1e-2
 
@@ -125,7 +124,7 @@ def test_edges():
     """No NaN between a mixture and itself, nor with components without weight, nor of one component."""
     (_, p), (b, q) = typed(1, 3, 2, "full"), typed(2, 3, 2, "full")
     dead = dataclasses.replace(q, logits=q.logits.at[1].set(-jnp.inf))
-    alive = reference.Mixture(b.weights[[0, 2]] / b.weights[[0, 2]].sum(), b.means[[0, 2]], b.covariances[[0, 2]])
+    alive = dense.Mixture(b.weights[[0, 2]] / b.weights[[0, 2]].sum(), b.means[[0, 2]], b.covariances[[0, 2]])
     value, _ = squared(gmm(alive), p)
     for pair in ((p, p), (dead, p), (p, dead), (dead, dead)):
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(squared(*pair))), pair
