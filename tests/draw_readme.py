@@ -6,9 +6,10 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 from PIL import Image
-from test_readme import ROOT, blocks
 
 import jaxgmm
+from support.paths import ROOT
+from support.readme import blocks
 
 PICTURE = ROOT / "notebooks" / "pictures" / "wine.png"
 STYLE = {"font.size": 9, "axes.titlesize": 9}

@@ -12,7 +12,8 @@ import jax
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-from test_transforms import COMPILATIONS, FUNCTIONS, pair  # noqa: E402
+from support.compilations import COMPILATIONS  # noqa: E402
+from support.public_functions import FUNCTIONS, pair  # noqa: E402
 
 NOT_JITTED = ("expectation",)
 MAX_GROWTH = 20  # MB

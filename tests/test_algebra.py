@@ -6,27 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import PAIRS, gmm
-from oracles import dense, quadrature
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
-from test_closed_form import typed
 
 import jaxgmm
-
-TYPES = ["full", "tied", "diag", "spherical"]
-X = np.random.default_rng(1).normal(size=(6, 3))
-MATRIX, SHIFT = np.array([[1.0, -0.5, 2.0], [0.3, 1.0, 0.0]]), np.array([4.0, -1.0])
-
-
-def read(p: jaxgmm.GMM) -> dense.Mixture:
-    """The mixture that the leaves stand for, dead components left out."""
-    leaves = [np.asarray(leaf) for leaf in (p.logits, p.loc, p.log_diag)]
-    k, d = p.loc.shape
-    off_diag = None if p.off_diag is None else np.broadcast_to(p.off_diag, (k, d * (d - 1) // 2))
-    mixture = dense.from_unconstrained(leaves[0], leaves[1], np.broadcast_to(leaves[2], (k, d)), off_diag)
-    alive = mixture.weights > 0
-    return dense.Mixture(mixture.weights[alive], mixture.means[alive], mixture.covariances[alive])
+from oracles import dense, quadrature
+from support.algebra import MATRIX, SHIFT, X
+from support.covariance_types import TYPES
+from support.mixtures import PAIRS, gmm, read, typed
 
 
 def assert_same(p: jaxgmm.GMM, expected: dense.Mixture, rtol: float = 1e-11) -> None:

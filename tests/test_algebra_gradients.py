@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import differences
-from test_algebra import MATRIX, SHIFT, X, read
-from test_closed_form import typed
 
 import jaxgmm
+from oracles import differences
+from support.algebra import MATRIX, SHIFT, X
+from support.mixtures import read, typed
 
 ALGEBRA = {
     "mixture_of": lambda p, q: jaxgmm.mixture_of([p, q], jnp.array([0.3, 0.7])),

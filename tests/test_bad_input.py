@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from arguments import ANYTHING, FUNCTIONS, LEAVES, OF_ARRAYS, call, good, names_of_arguments, replacements, to_trace
-from libraries import SILENCED, lenient
 
 import jaxgmm
+from support.arguments import ANYTHING, FUNCTIONS, LEAVES, OF_ARRAYS, call, good, names_of_arguments, replacements, to_trace
+from support.libraries import SILENCED, lenient
 
 pytestmark = [pytest.mark.long, *SILENCED]
 T = TypeVar("T")

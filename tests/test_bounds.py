@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import PAIRS, gmm
-from oracles import approximations, bounds, dense, gaussians, many_lines, quadrature
-from test_closed_form import gradient_of, typed, unconstrained
 
 import jaxgmm
 from jaxgmm._divergence.bounds import _variational_bound
+from oracles import approximations, bounds, dense, gaussians, many_lines, quadrature
+from support.leaves import gradient_of, unconstrained
+from support.mixtures import PAIRS, gmm, typed
 
 pytestmark = pytest.mark.long
 

@@ -15,15 +15,15 @@ import warnings
 import jax
 import numpy as np
 import pytest
-from conftest import PAIRS, gmm
-from oracles import dense, quadrature
 from sklearn.mixture import GaussianMixture
 
 import jaxgmm
 from jaxgmm._cli import parser, report
 from jaxgmm._cli.divergences import MEASURES
+from oracles import dense, quadrature
+from support.mixtures import PAIRS, gmm
+from support.paths import ROOT
 
-ROOT = pathlib.Path(__file__).parents[1]
 A, B = PAIRS["overlapping"]
 pytestmark = pytest.mark.usefixtures("saved_files")
 

@@ -4,9 +4,9 @@ import pathlib
 
 import numpy as np
 import pytest
-from conftest import POINTS
 
 from jaxgmm._cli import parser, report, tables
+from support.mixtures import POINTS
 
 pytestmark = pytest.mark.usefixtures("saved_files")
 

@@ -5,11 +5,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import PAIRS, gmm, random_mixture
-from oracles import dense, differences, distances, gaussians, quadrature
 from scipy.special import logsumexp
 
 import jaxgmm
+from oracles import dense, differences, distances, gaussians, quadrature
+from support.leaves import gradient_of, unconstrained
+from support.mixtures import PAIRS, gmm, typed
 
 BANDWIDTH = 1.3
 EXACT = {
@@ -41,20 +42,6 @@ def total(p, q, cotangents):
 
 
 gradient = jax.jit(jax.grad(total, argnums=(0, 1)))
-
-
-def typed(seed: int, k: int, d: int, covariance_type: str) -> tuple[dense.Mixture, jaxgmm.GMM]:
-    """A random mixture of that covariance type, as an oracle's and as the package's."""
-    mixture = random_mixture(seed, k, d, spread=1.0)
-    variances = np.diagonal(mixture.covariances, axis1=1, axis2=2)
-    given, covariances = {
-        "full": (mixture.covariances, mixture.covariances),
-        "tied": (mixture.covariances[0], np.stack([mixture.covariances[0]] * k)),
-        "diag": (variances, variances[:, :, None] * np.eye(d)),
-        "spherical": (variances[:, 0], variances[:, :1, None] * np.eye(d)),
-    }[covariance_type]
-    oracle = dense.Mixture(mixture.weights, mixture.means, covariances)
-    return oracle, jaxgmm.GMM.from_moments(mixture.weights, mixture.means, given, covariance_type)
 
 
 TYPED_PAIRS = [
@@ -103,23 +90,6 @@ def test_against_quadrature(pair):
     wide = [dense.Mixture(m.weights, m.means, m.covariances + BANDWIDTH**2 / 2 * np.eye(d)) for m in (p, q)]
     squared = quadrature.integral(lambda x: (np.exp(wide[0].log_prob(x)) - np.exp(wide[1].log_prob(x))) ** 2, *wide)
     np.testing.assert_allclose(values["mmd"], (2 * np.pi * BANDWIDTH**2) ** (d / 2) * squared, rtol=1e-9)
-
-
-def unconstrained(p: jaxgmm.GMM) -> dict:
-    leaves = {field.name: getattr(p, field.name) for field in dataclasses.fields(p)}
-    return {name: leaf if leaf is None else np.asarray(leaf) for name, leaf in leaves.items()}
-
-
-def gradient_of(truth, leaves_p: dict, leaves_q: dict, side: int) -> dict:
-    """Differences of an oracle in each leaf of p (side 0) or of q (side 1)."""
-
-    def value(name, leaf):
-        leaves = [dict(leaves_p), dict(leaves_q)]
-        leaves[side][name] = leaf
-        return truth(*(dense.from_unconstrained(**one) for one in leaves))
-
-    moved = {name: leaf for name, leaf in (leaves_p, leaves_q)[side].items() if leaf is not None}
-    return {name: differences.gradient(functools.partial(value, name), leaf) for name, leaf in moved.items()}
 
 
 def test_gradients():

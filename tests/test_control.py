@@ -1,22 +1,21 @@
 """The control variate of KL and the entropies: that it biases nothing, and what it is for."""
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import PAIRS, assert_within, gmm, random_mixture
-from oracles import dense, differences, gaussians, quadrature
 
 import jaxgmm
 from jaxgmm._expectation.control_variate import fitted_control_variate, log_density_with_control, simplex
 from jaxgmm._mixture.placement import placement
+from oracles import dense, differences, gaussians, quadrature
+from support.covariance_types import of_type
+from support.estimates import assert_within, estimate
+from support.mixtures import PAIRS, gmm, random_mixture
 
 pytestmark = pytest.mark.long
-
-estimate = functools.partial(jaxgmm.estimate, num_replicates=64)
 
 
 def in_six_dimensions(mixture: dense.Mixture, means, variances) -> dense.Mixture:
@@ -123,12 +122,7 @@ def test_its_mean_is_exact(covariance_type, key):
     """The mean of log q_j under p_k is -1/2 (log det 2 pi Sigma_j + tr Sigma_j^-1 Sigma_k + squared distance)."""
     rng = np.random.default_rng(0)
     p = random_mixture(3, 3, 6)
-    covariances = {
-        "full": lambda c: c,
-        "tied": lambda c: c[0],
-        "diag": lambda c: np.diagonal(c, axis1=1, axis2=2),
-        "spherical": lambda c: c[:, 0, 0],
-    }[covariance_type](random_mixture(4, 3, 6).covariances)
+    covariances = of_type(random_mixture(4, 3, 6).covariances, covariance_type)
     q = jaxgmm.GMM.from_moments(np.full(3, 1 / 3), rng.normal(size=(3, 6)), covariances, covariance_type)
     integrand = dataclasses.replace(log_density_with_control(q), coefficients=lambda means: means)
     exact = np.zeros((3, 3))

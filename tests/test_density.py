@@ -2,11 +2,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import PAIRS, gmm, random_mixture
 from jax.test_util import check_grads
-from oracles import dense, digits
 
 import jaxgmm
+from oracles import dense, digits
+from support.mixtures import PAIRS, gmm, random_mixture
 
 DIAGONAL = ("diag", "spherical")
 

@@ -6,15 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import PAIRS, assert_within, gmm, random_mixture
-from oracles import dense, differences, gaussians, quadrature
 
 import jaxgmm
+from oracles import dense, differences, gaussians, quadrature
+from support.estimates import assert_within, estimate
+from support.leaves import LEAVES, gradient_of, unconstrained
+from support.mixtures import PAIRS, gmm, random_mixture
 
 RULES = [jaxgmm.MonteCarlo(2**14), jaxgmm.Sobol(2**12)]
 
-# Student's t with 63 degrees of freedom is beyond 5 once in 200,000 times; with the default 15, once in 6,000.
-estimate = functools.partial(jaxgmm.estimate, num_replicates=64)
 TRUTHS = {
     jaxgmm.kl_divergence: quadrature.kl,
     jaxgmm.js_divergence: quadrature.js,
@@ -77,25 +77,6 @@ def test_kl_of_single_gaussians(d, key):
     assert_within(result, gaussians.kl(p, q), catches=0.01 * gaussians.kl(p, q))
 
 
-LEAVES = ("logits", "loc", "log_diag", "off_diag")
-
-
-def unconstrained(p: jaxgmm.GMM) -> dict:
-    return {name: np.asarray(getattr(p, name)) for name in LEAVES}
-
-
-def exact_gradient(truth, leaves_p: dict, leaves_q: dict, side: int) -> dict:
-    """Derivatives of quadrature in the unconstrained leaves of p (side 0) or q (side 1)."""
-
-    def value(name: str, leaf: np.ndarray) -> float:
-        leaves = [dict(leaves_p), dict(leaves_q)]
-        leaves[side][name] = leaf
-        return truth(*(dense.from_unconstrained(**side_leaves) for side_leaves in leaves))
-
-    moved = (leaves_p, leaves_q)[side]
-    return {name: differences.gradient(lambda leaf, name=name: value(name, leaf), moved[name]) for name in LEAVES}
-
-
 @pytest.mark.parametrize("divergence", [jaxgmm.kl_divergence, jaxgmm.js_divergence])
 @pytest.mark.parametrize("rule", [jaxgmm.MonteCarlo(2**16), jaxgmm.Sobol(2**12)])
 def test_gradients_in_every_parameter(divergence, rule, key):
@@ -105,7 +86,7 @@ def test_gradients_in_every_parameter(divergence, rule, key):
         result = estimate(jax.grad(divergence, argnums=(1, 2)), key, p, q, rule=rule)
         for side in (0, 1):
             value, error = result.value[side], result.standard_error[side]
-            exact = exact_gradient(TRUTHS[divergence], unconstrained(p), unconstrained(q), side)
+            exact = gradient_of(TRUTHS[divergence], unconstrained(p), unconstrained(q), side)
             for name in LEAVES:
                 part = dataclasses.replace(result, value=getattr(value, name), standard_error=getattr(error, name))
                 assert_within(part, exact[name], catches=0.05 * max(1, np.abs(exact[name]).max(initial=0)))
@@ -255,7 +236,7 @@ def test_path_gradient(divergence, key):
     assert divergence(key, p, q) == path(key, p, q)
     result = estimate(jax.grad(path, argnums=(1, 2)), key, p, q)
     for side in (0, 1):
-        exact = exact_gradient(TRUTHS[divergence], unconstrained(p), unconstrained(q), side)
+        exact = gradient_of(TRUTHS[divergence], unconstrained(p), unconstrained(q), side)
         for name in LEAVES:
             value, error = getattr(result.value[side], name), getattr(result.standard_error[side], name)
             part = dataclasses.replace(result, value=value, standard_error=error)

@@ -1,21 +1,22 @@
 """Two thousand calls of everything, and calls from many threads: no hang, no growth, the same answers."""
 
 import concurrent.futures
-import pathlib
 import subprocess
 import sys
 
 import jax
 import numpy as np
 import pytest
-from test_transforms import FUNCTIONS, pair
+
+from support.paths import ROOT
+from support.public_functions import FUNCTIONS, pair
 
 pytestmark = pytest.mark.long
 
 
 @pytest.mark.timeout(600)
 def test_two_thousand_calls_of_every_function():
-    program = pathlib.Path(__file__).with_name("endurance.py")
+    program = ROOT / "tests" / "endurance.py"
     result = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=580)
     assert result.returncode == 0, result.stdout + result.stderr
 

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import PAIRS, gmm
-from oracles import quadrature
 from scipy.stats import t
 
 import jaxgmm
+from oracles import quadrature
+from support.mixtures import PAIRS, gmm
 
 P, Q = map(gmm, PAIRS["overlapping"])
 TRUTH = quadrature.kl(*PAIRS["overlapping"])

@@ -1,16 +1,15 @@
 import math
 import re
-import subprocess
-import sys
-import textwrap
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import assert_within, gmm, random_mixture
 
 import jaxgmm
+from support.estimates import assert_within
+from support.mixtures import gmm, random_mixture
+from support.processes import MIXTURES, run_in_a_process_of_its_own
 
 RULES = [jaxgmm.MonteCarlo(2**16), jaxgmm.Sobol(2**16)]
 
@@ -112,30 +111,6 @@ def test_no_lapack_in_the_program(name):
     program = jax.jit(jax.value_and_grad(total, argnums=(0, 1))).lower(p, q).as_text()
     assert "while" in program
     assert not re.search("lapack|cholesky|triangular_solve", program, re.IGNORECASE)
-
-
-def run_in_a_process_of_its_own(program: str) -> str:
-    result = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=250)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
-
-
-MIXTURES = """
-    import pathlib, re, resource
-    import jax, jax.numpy as jnp, numpy as np
-    import jaxgmm
-
-    def peak_memory():
-        status = pathlib.Path("/proc/self/status")
-        if status.exists():  # on Linux, getrusage counts what the parent held before exec
-            return 1024 * int(re.search(r"VmHWM:\\s+(\\d+) kB", status.read_text())[1])
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-    def mixture(seed, k, d):
-        rng = np.random.default_rng(seed)
-        factors = np.eye(d) + 0.3 * rng.normal(size=(k, d, d)) / np.sqrt(d)
-        return jaxgmm.GMM.from_moments(rng.dirichlet(np.full(k, 5)), 2 * rng.normal(size=(k, d)), factors @ factors.mT)
-"""
 
 
 @pytest.mark.parametrize("rule", ["MonteCarlo", "Sobol"])

@@ -7,16 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.optimize
-from conftest import PAIRS, assert_within, gmm, random_mixture
-from oracles import dense, quadrature
 from scipy.special import ndtr
-from test_divergence import LEAVES, exact_gradient, unconstrained
 
 import jaxgmm
+from oracles import dense, quadrature
+from support.estimates import assert_within, estimate
+from support.leaves import LEAVES, gradient_of, unconstrained
+from support.mixtures import PAIRS, gmm, random_mixture
 
 pytestmark = pytest.mark.long
 
-estimate = functools.partial(jaxgmm.estimate, num_replicates=64)
 GAUSS_HERMITE = jaxgmm.GaussHermite(200)
 
 
@@ -91,7 +91,7 @@ def test_gradients_in_every_parameter(name, key):
     p, q = map(gmm, PAIRS["plane" if name == "hellinger" else "overlapping"])
     result = estimate(jax.grad(divergence, argnums=(1, 2)), key, p, q, rule=jaxgmm.Sobol(2**12))
     for side in (0, 1):
-        exact = exact_gradient(truth, unconstrained(p), unconstrained(q), side)
+        exact = gradient_of(truth, unconstrained(p), unconstrained(q), side)
         for leaf in LEAVES:
             value, error = getattr(result.value[side], leaf), getattr(result.standard_error[side], leaf)
             part = dataclasses.replace(result, value=value, standard_error=error)
@@ -227,7 +227,7 @@ def test_components(fn, key):
 def test_gradients_of_components(fn, key):
     p = gmm(PAIRS["plane"][0])
     result = estimate(jax.grad(fn, argnums=1), key, p, rule=jaxgmm.Sobol(2**12))
-    exact = exact_gradient(lambda p, _: COMPONENTS[fn](p), unconstrained(p), unconstrained(p), 0)
+    exact = gradient_of(lambda p, _: COMPONENTS[fn](p), unconstrained(p), unconstrained(p), 0)
     for leaf in LEAVES:
         part = dataclasses.replace(result, value=getattr(result.value, leaf), standard_error=getattr(result.standard_error, leaf))
         assert_within(part, exact[leaf], catches=0.02)

@@ -8,24 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import gmm
-from oracles import dense
 
 import jaxgmm
 from jaxgmm import GMM
+from support.compilations import COMPILATIONS
+from support.fitting import FORWARD, RULE, THREE, two
+from support.mixtures import gmm
 
 pytestmark = pytest.mark.usefixtures("as_optax_needs_it")
 
-THREE = dense.mixture(
-    [0.45, 0.35, 0.2], [[-6, 0], [0, 0.5], [6, 0]], [[[1, 0.3], [0.3, 0.5]], [[0.6, -0.2], [-0.2, 0.8]], [[0.5, 0], [0, 1]]]
-)
-RULE = jaxgmm.Sobol(2**10)
 ADAM = optax.adam(0.05)
-FORWARD = jaxgmm.forward_kl_loss(gmm(THREE), RULE)
-
-
-def two(dtype=np.float64) -> GMM:
-    return GMM.from_moments([0.5, 0.5], [[-3, 0.1], [2, -0.2]], 4 * np.stack([np.eye(2)] * 2), dtype=dtype)
 
 
 def assert_equal(a, b):
@@ -110,8 +102,6 @@ def test_a_diverged_start_loses_to_the_others(key):
 
 
 def test_nothing_is_compiled_again(key):
-    from test_transforms import COMPILATIONS
-
     optimizer = optax.adam(0.01)
     another = GMM.random(key, 3, 2)
     jaxgmm.fit(key, jaxgmm.forward_kl_loss(gmm(THREE), RULE), two(), optimizer, 250)

@@ -8,18 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import gmm
-from oracles import dense, quadrature
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 from scipy.stats import Covariance, multivariate_normal
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
-from test_fit import FORWARD, RULE, THREE, two
 
 import jaxgmm
 from jaxgmm import GMM
+from oracles import dense, quadrature
+from support.fitting import FORWARD, RULE, THREE, two
+from support.mixtures import gmm, read
 
 pytestmark = pytest.mark.usefixtures("as_optax_needs_it")
 
@@ -76,15 +76,10 @@ def test_reverse_kl_seeks_modes():
 
 def test_js_is_less_where_js_was_minimised():
     """JS, too, keeps to two of the modes, where these are far apart; from there it goes on from where the reverse KL ends."""
-    at = {name: quadrature.js(THREE, as_reference(fitted(name).params)) for name in ("forward", "reverse", "js")}
+    at = {name: quadrature.js(THREE, read(fitted(name).params)) for name in ("forward", "reverse", "js")}
     np.testing.assert_allclose(fitted("js").losses[-1], at["js"], atol=1e-3)
     assert at["js"] < at["forward"] - 1e-3
     assert at["js"] < at["reverse"] + 1e-5
-
-
-def as_reference(q: GMM) -> dense.Mixture:
-    factors = np.asarray(q.scale_tril, float)
-    return dense.Mixture(np.asarray(q.weights, float), np.asarray(q.means, float), factors @ factors.transpose(0, 2, 1))
 
 
 @pytest.mark.long
@@ -97,7 +92,7 @@ def test_recovering_five_components(key, record_property):
     fit = functools.partial(jaxgmm.fit, loss=jaxgmm.forward_kl_loss(target, RULE), optimizer=optimizer, num_steps=400)
     results = jax.jit(jax.vmap(lambda key, start: fit(key, params=start)))(keys, starts)
     best = jax.tree.map(lambda leaf: leaf[results.losses[:, -1].argmin()], results.params)
-    assert quadrature.kl(as_reference(target), as_reference(best)) < 1e-3
+    assert quadrature.kl(read(target), read(best)) < 1e-3
     kl = jax.vmap(lambda q: jaxgmm.kl_divergence(key, target, q))(results.params)
     share = float((kl < 1e-3).mean())
     record_property("share of starts that recover the target", share)
@@ -110,7 +105,7 @@ def test_a_component_of_weight_1e_6_comes_back(make, key):
     q = GMM.from_moments([1 - 1e-6, 1e-6], [[0.0], [4.0]], [[1.0], [1.0]], "diag")
     result = jaxgmm.fit(key, make(p, RULE), q, optax.adam(optax.cosine_decay_schedule(0.1, 1000), b2=0.9), 1000)
     np.testing.assert_allclose(result.params.weights, [0.5, 0.5], atol=0.02)
-    assert quadrature.kl(as_reference(p), as_reference(result.params)) < 1e-3
+    assert quadrature.kl(read(p), read(result.params)) < 1e-3
 
 
 DATA = {"wine": load_wine, "breast cancer": load_breast_cancer, "digits": load_digits}
@@ -224,7 +219,7 @@ def test_a_shared_covariance(key):
     start = GMM.from_moments([0.5, 0.5], [[-3, 0.1], [2, -0.2]], 4 * np.eye(2), "tied")
     result = jaxgmm.fit(key, FORWARD, start, optax.adam(optax.cosine_decay_schedule(0.1, 300)), 300)
     assert result.params.covariance_type == "tied"
-    q = as_reference(result.params)
+    q = read(result.params)
     np.testing.assert_array_equal(q.covariances[0], q.covariances[1])
     mean, covariance = dense.moments(q.weights, q.means, q.covariances)  # which are still those of p
     exact_mean, exact_covariance = dense.moments(THREE.weights, THREE.means, THREE.covariances)

@@ -5,10 +5,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import random_mixture
-from oracles import dense
 
 import jaxgmm
+from oracles import dense
+from support.mixtures import random_mixture
 
 COVARIANCES = {
     "full": [[[2.0, 0.5], [0.5, 1.0]], [[1.0, -0.3], [-0.3, 0.5]], [[1.0, 0.0], [0.0, 3.0]]],

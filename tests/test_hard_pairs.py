@@ -7,16 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import assert_within
-from hard_pairs import PAIRS, cast, line, without_off_diagonal
-from oracles import digits, resolved
 
 import jaxgmm
 from jaxgmm import GMM
+from oracles import digits, resolved
+from support.estimates import assert_within, estimate
+from support.hard_pairs import PAIRS, cast, line, without_off_diagonal
 
 pytestmark = pytest.mark.long
 
-estimate = functools.partial(jaxgmm.estimate, num_replicates=64)
 DTYPES = [np.float64, np.float32]
 
 

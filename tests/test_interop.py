@@ -5,8 +5,6 @@ import warnings
 import jax
 import numpy as np
 import pytest
-from conftest import PAIRS, gmm
-from oracles import dense
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.decomposition import PCA
@@ -15,8 +13,9 @@ from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 from sklearn.preprocessing import StandardScaler
 
 import jaxgmm
-
-TYPES = ["full", "tied", "diag", "spherical"]
+from oracles import dense
+from support.covariance_types import TYPES
+from support.mixtures import PAIRS, gmm
 
 
 def fitted(x: np.ndarray, covariance_type: str, k: int = 3, model=GaussianMixture):

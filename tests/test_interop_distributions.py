@@ -7,15 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import PAIRS
-from libraries import SILENCED, WRITERS, X, as_gmm, lenient, library, mixture_of, oracle, own_log_prob, parameters
-from oracles import dense
 
 import jaxgmm
+from oracles import dense
+from support.covariance_types import TYPES
+from support.libraries import SILENCED, WRITERS, X, as_gmm, lenient, library, mixture_of, oracle, own_log_prob, parameters
+from support.mixtures import PAIRS
 
 pytestmark = SILENCED
 
-TYPES = ["full", "tied", "diag", "spherical"]
 
 # Components as a user of each library may write them: (library, covariance type, components from the library and parameters).
 WRITTEN = {

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from libraries import MODULES, SILENCED, WRITERS, X, as_gmm, lenient, library, mixture_of, oracle, parameters
 
 import jaxgmm
+from support.libraries import MODULES, SILENCED, WRITERS, X, as_gmm, lenient, library, mixture_of, oracle, parameters
 
 pytestmark = SILENCED
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import pathlib
 import re
 import stat
 import tempfile
@@ -13,14 +12,14 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
-from conftest import PAIRS, assert_same, gmm
-from oracles import dense
 
 import jaxgmm
 from jaxgmm import GMM
+from oracles import dense
+from support.covariance_types import TYPES
+from support.mixtures import PAIRS, gmm
+from support.trees import assert_same
 
-ROOT = pathlib.Path(__file__).parents[1]
-TYPES = ["full", "tied", "diag", "spherical"]
 P, Q = (gmm(mixture) for mixture in PAIRS["plane"])
 
 

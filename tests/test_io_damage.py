@@ -11,10 +11,11 @@ import zipfile
 
 import numpy as np
 import pytest
-from conftest import PAIRS, assert_same, gmm
 
 import jaxgmm
 from jaxgmm import GMM
+from support.mixtures import PAIRS, gmm
+from support.trees import assert_same
 
 P = gmm(PAIRS["plane"][0])
 

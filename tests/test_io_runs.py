@@ -14,11 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import PAIRS, assert_same, gmm
 
 import jaxgmm
+from support.mixtures import PAIRS, gmm
+from support.paths import ROOT
+from support.trees import assert_same
 
-ROOT = pathlib.Path(__file__).parents[1]
 P, Q = (gmm(mixture) for mixture in PAIRS["plane"])
 
 

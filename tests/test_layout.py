@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[1]
+from support.paths import ROOT
+
 PACKAGE = ROOT / "jaxgmm"
 FILES = sorted(path for folder in ("jaxgmm", "tests", ".ci") for path in (ROOT / folder).rglob("*.py"))
 

@@ -2,9 +2,10 @@
 
 import re
 
-import execute_notebooks
 import nbformat
 import pytest
+
+import execute_notebooks
 
 PATHS = sorted(execute_notebooks.NOTEBOOKS.glob("*.ipynb"))
 

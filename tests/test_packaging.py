@@ -9,11 +9,11 @@ import tarfile
 import zipfile
 
 import pytest
-from test_readme import PUBLIC
 
 import jaxgmm
+from support.paths import ROOT
+from support.readme import PUBLIC
 
-ROOT = pathlib.Path(__file__).parents[1]
 pytestmark = pytest.mark.long
 
 

@@ -6,13 +6,12 @@ import functools
 import jax
 import numpy as np
 import pytest
-from conftest import PAIRS, gmm
-from oracles import dense, quadrature
-from test_closed_form import typed
-from test_expectation import MIXTURES, run_in_a_process_of_its_own
-from test_transforms import COMPILATIONS
 
 import jaxgmm
+from oracles import dense, quadrature
+from support.compilations import COMPILATIONS
+from support.mixtures import PAIRS, gmm, typed
+from support.processes import MIXTURES, run_in_a_process_of_its_own
 
 pytestmark = pytest.mark.long
 

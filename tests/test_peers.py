@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from libraries import SILENCED, lenient, library, mixture_of
-from oracles import dense, quadrature
 
 import jaxgmm
+from oracles import dense, quadrature
+from support.libraries import SILENCED, lenient, library, mixture_of
 
 pytestmark = [pytest.mark.long, *SILENCED]
 

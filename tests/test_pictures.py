@@ -2,11 +2,13 @@
 
 import re
 
-import draw_readme
 import matplotlib.image
 import numpy as np
 import pytest
-from test_readme import README, ROOT
+
+import draw_readme
+from support.paths import ROOT
+from support.readme import README
 
 
 def size(path) -> tuple[int, ...]:

@@ -9,15 +9,16 @@ import jax
 import matplotlib
 import numpy as np
 import pytest
-from conftest import PAIRS, gmm
-from oracles import dense, quadrature
 from scipy.integrate import trapezoid
 
 import jaxgmm
 from jaxgmm import plot
+from oracles import dense, quadrature
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
+
+from support.mixtures import PAIRS, gmm
 
 LINE, PLANE = PAIRS["overlapping"], PAIRS["plane"]
 

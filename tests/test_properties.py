@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import dense, quadrature
-from strategies import mixtures, numbers
 
 import jaxgmm
 from jaxgmm import GMM
+from oracles import quadrature
+from support.mixtures import read
+from support.strategies import mixtures, numbers
 
 pytestmark = pytest.mark.long
 
@@ -120,14 +121,10 @@ def test_what_is_symmetric(case):
 LINE = (3, 1, "diag")
 
 
-def oracle(p: GMM) -> dense.Mixture:
-    return dense.from_unconstrained(*(np.asarray(leaf) for leaf in (p.logits, p.loc, p.log_diag)), None)
-
-
 @given(mixtures(*LINE), mixtures(*LINE))
 def test_the_truth_is_within_the_bounds(p, q):
     """By quadrature, on the line."""
-    mine, other = oracle(p), oracle(q)
+    mine, other = read(p), read(q)
     truths = {"kl_bounds": quadrature.kl(mine, other), "js_bounds": quadrature.js(mine, other)}
     bounds = program(exact)(p, q)
     for name, truth in (truths | {"entropy_bounds": quadrature.entropy(mine)}).items():

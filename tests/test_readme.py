@@ -7,17 +7,11 @@ import re
 import subprocess
 import sys
 import tomllib
-import types
 
 import pytest
 
-import jaxgmm
-
-ROOT = pathlib.Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-PUBLIC = {name: value for name, value in vars(jaxgmm).items() if name[0] != "_" and not isinstance(value, types.ModuleType)}
-PUBLIC |= {f"plot.{name}": value for name, value in vars(jaxgmm.plot).items() if name[0] != "_"}
-
+from support.paths import ROOT
+from support.readme import PUBLIC, README, blocks
 
 # Of TensorFlow Probability and of OTT-JAX, when they are imported.
 IGNORED = ["-Wignore:jax.core.pytype_aval_mappings is deprecated:DeprecationWarning", "-Wignore:JAXopt is no:DeprecationWarning"]
@@ -30,10 +24,6 @@ def run(command: list[str], folder: pathlib.Path) -> str:
     result = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.timeout(900)  # a minute of work where nothing else runs

@@ -3,15 +3,14 @@
 import jax
 import numpy as np
 import pytest
-from conftest import gmm, random_mixture
-from oracles import dense
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 
 import jaxgmm
-
-TYPES = ["full", "tied", "diag", "spherical"]
+from oracles import dense
+from support.covariance_types import TYPES, of_type
+from support.mixtures import gmm, random_mixture, typed
 
 
 def merge_directly(mixture, k):
@@ -47,22 +46,15 @@ def test_it_is_runnalls_algorithm():
         np.testing.assert_allclose(mine, theirs, rtol=1e-10, atol=1e-12)
 
 
-def of_type(covariance_type: str) -> jaxgmm.GMM:
-    mixture = random_mixture(1, 9, 3)
-    covariances = {
-        "full": mixture.covariances,
-        "tied": mixture.covariances[0],
-        "diag": np.diagonal(mixture.covariances, axis1=1, axis2=2),
-        "spherical": mixture.covariances[:, 0, 0],
-    }[covariance_type]
-    return jaxgmm.GMM.from_moments(mixture.weights, mixture.means, covariances, covariance_type)
+def mixture_of_nine(covariance_type: str) -> jaxgmm.GMM:
+    return typed(1, 9, 3, covariance_type, 2.0)[1]
 
 
 @pytest.mark.parametrize("k", [1, 4])
 @pytest.mark.parametrize("covariance_type", TYPES)
 def test_moments_of_the_whole_are_kept(covariance_type, k):
     """The mean always; of the covariance what the type can hold of each component."""
-    p = of_type(covariance_type)
+    p = mixture_of_nine(covariance_type)
     q = jaxgmm.reduce(p, k)
     assert q.num_components == k
     assert q.covariance_type == {"tied": "full"}.get(covariance_type, covariance_type)

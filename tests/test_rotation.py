@@ -4,11 +4,11 @@ import jax
 import numpy as np
 import pytest
 import scipy.linalg
-from conftest import gmm, random_mixture
 
 import jaxgmm
 from jaxgmm._expectation import variance_reduction
 from jaxgmm._expectation.active_subspace import active_directions, pivoted_reflections
+from support.mixtures import gmm, random_mixture
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -3,16 +3,16 @@
 import jax
 import numpy as np
 import pytest
-from conftest import assert_same
 from hypothesis import given, settings
-from libraries import SILENCED, WRITERS, lenient
-from strategies import mixtures
 
 import jaxgmm
 from jaxgmm import GMM
+from support.covariance_types import TYPES
+from support.libraries import SILENCED, WRITERS, lenient
+from support.strategies import mixtures
+from support.trees import assert_same
 
 pytestmark = pytest.mark.long
-TYPES = ["full", "tied", "diag", "spherical"]
 
 
 def assert_same_mixture(p: GMM, q: GMM, rtol: float = 1e-9) -> None:

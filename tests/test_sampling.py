@@ -9,22 +9,22 @@ import numpy as np
 import pytest
 import scipy.optimize
 import scipy.stats
-from conftest import PAIRS, assert_within, gmm, random_mixture
-from oracles import dense, differences, quadrature
 from scipy.special import logsumexp, ndtr
 
 import jaxgmm
 from jaxgmm._mixture.sampling import _keeping_quantiles_on_the_line
+from oracles import dense, differences, quadrature
+from support.covariance_types import of_type
+from support.estimates import assert_within, estimate
+from support.mixtures import PAIRS, gmm, random_mixture, read
 
 pytestmark = pytest.mark.long
 
 LINE, PLANE = PAIRS["overlapping"][0], PAIRS["plane"][0]
-estimate = functools.partial(jaxgmm.estimate, num_replicates=64)
 
 
 def plane(covariance_type: str, dtype=np.float64) -> jaxgmm.GMM:
-    c = PLANE.covariances
-    covariances = {"full": c, "tied": c[0], "diag": np.diagonal(c, axis1=1, axis2=2), "spherical": c[:, 0, 0]}[covariance_type]
+    covariances = of_type(PLANE.covariances, covariance_type)
     return jaxgmm.GMM.from_moments(PLANE.weights, PLANE.means, covariances, covariance_type, dtype=dtype)
 
 
@@ -38,12 +38,6 @@ def unflat(vector, like: jaxgmm.GMM):
     leaves, tree = jax.tree.flatten(like)
     ends = itertools.accumulate(leaf.size for leaf in leaves)
     return tree.unflatten(vector[end - leaf.size : end].reshape(leaf.shape) for end, leaf in zip(ends, leaves, strict=True))
-
-
-def oracle(p: jaxgmm.GMM) -> dense.Mixture:
-    k, d = p.loc.shape
-    off_diag = None if p.off_diag is None else np.broadcast_to(p.off_diag, (k, p.off_diag.shape[1]))
-    return dense.from_unconstrained(np.asarray(p.logits), np.asarray(p.loc), np.broadcast_to(p.log_diag, (k, d)), off_diag)
 
 
 @pytest.mark.parametrize("mixture", [PAIRS["unequal"][0], PLANE, random_mixture(0, 5, 4)])
@@ -84,7 +78,7 @@ def mean_of_smooth(key, p, rule):
 
 
 def exact_mean(p: jaxgmm.GMM) -> float:
-    mixture = oracle(p)
+    mixture = read(p)
     return quadrature.integral(lambda x: np.exp(mixture.log_prob(x)) * smooth(x), mixture, refine=0.5)
 
 
@@ -109,7 +103,7 @@ def test_hessian(key):
 
 def walk(p: jaxgmm.GMM, coordinate: Callable[[int, Callable[[float], float]], float]) -> np.ndarray:
     """A point (D,), each coordinate chosen by its distribution function given those before it."""
-    mixture = oracle(p)
+    mixture = read(p)
     factors = np.linalg.cholesky(mixture.covariances)
     log_weights, z, x = np.log(mixture.weights), np.zeros(mixture.means.shape), np.zeros(mixture.means.shape[1])
     for i in range(len(x)):

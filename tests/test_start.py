@@ -6,8 +6,8 @@ import pytest
 from scipy.stats import chisquare
 
 from jaxgmm import GMM
+from support.covariance_types import TYPES
 
-TYPES = ["full", "tied", "diag", "spherical"]
 SHAPES = {"full": (4, 3, 3), "tied": (3, 3), "diag": (4, 3), "spherical": (4,)}
 X = np.random.default_rng(0).normal(size=(200, 3)) @ np.array([[2, 0, 0], [1, 1, 0], [0, 0.5, 0.3]]) + 5
 

@@ -4,64 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import gmm, random_mixture
 
-import jaxgmm
+from support.compilations import COMPILATIONS
+from support.covariance_types import TYPES
+from support.mixtures import stack
+from support.public_functions import FUNCTIONS, pair
 
-RULE = jaxgmm.Sobol(256)
-X = np.random.default_rng(0).normal(size=(7, 2))
-
-# Each as a function of (key, p, q) with static facts bound.
-FUNCTIONS = {
-    "log_prob": lambda key, p, q: jaxgmm.log_prob(p, X.astype(p.loc.dtype)),
-    "component_log_prob": lambda key, p, q: jaxgmm.component_log_prob(p, X.astype(p.loc.dtype)),
-    "responsibilities": lambda key, p, q: jaxgmm.responsibilities(p, X.astype(p.loc.dtype)),
-    "sample": lambda key, p, q: jaxgmm.sample(key, p, 64),
-    "kl_divergence": lambda key, p, q: jaxgmm.kl_divergence(key, p, q, RULE),
-    "js_divergence": lambda key, p, q: jaxgmm.js_divergence(key, p, q, RULE),
-    "jeffreys_divergence": lambda key, p, q: jaxgmm.jeffreys_divergence(key, p, q, RULE),
-    "entropy": lambda key, p, q: jaxgmm.entropy(key, p, RULE),
-    "cross_entropy": lambda key, p, q: jaxgmm.cross_entropy(key, p, q, RULE),
-    "renyi_divergence": lambda key, p, q: jaxgmm.renyi_divergence(key, p, q, 0.7, RULE),
-    "hellinger_distance": lambda key, p, q: jaxgmm.hellinger_distance(key, p, q, RULE),
-    "f_divergence": lambda key, p, q: jaxgmm.f_divergence(key, p, q, jnp.square, RULE),
-    "component_information": lambda key, p, q: jaxgmm.component_information(key, p, RULE),
-    "monte carlo": lambda key, p, q: jaxgmm.kl_divergence(key, p, q, jaxgmm.MonteCarlo(256)),
-    "expectation": lambda key, p, q: jaxgmm.expectation(key, p, jaxgmm.log_density(q), RULE),
-    "estimate": lambda key, p, q: jaxgmm.estimate(jaxgmm.kl_divergence, key, p, q, rule=RULE, num_replicates=4),
-    "gaussian_kl": lambda key, p, q: jaxgmm.gaussian_kl(p, q),
-    "gaussian_wasserstein_squared": lambda key, p, q: jaxgmm.gaussian_wasserstein_squared(p, q),
-    "mmd": lambda key, p, q: jaxgmm.mmd(p, q, 1.5),
-    "kl_moment_matched": lambda key, p, q: jaxgmm.kl_moment_matched(p, q),
-    "kl_bounds": lambda key, p, q: jaxgmm.kl_bounds(p, q),
-    "mixture_of": lambda key, p, q: jaxgmm.mixture_of([p, q]),
-    "condition": lambda key, p, q: jaxgmm.condition(p, (1,), [0.5]),
-    "affine": lambda key, p, q: jaxgmm.affine(p, [[1.0, 2.0]], [3.0]),
-    "convolve": lambda key, p, q: jaxgmm.convolve(p, q),
-    "product": lambda key, p, q: jaxgmm.product(p, q),
-    "mixture_covariance": lambda key, p, q: jaxgmm.mixture_covariance(p),
-    "mixture_wasserstein": lambda key, p, q: jaxgmm.mixture_wasserstein(p, q),
-    "pairwise": lambda key, p, q: jaxgmm.pairwise(jaxgmm.kl_divergence, key, [p, q], rule=RULE),
-}
 WITHOUT_WEIGHTS = ("component_log_prob", "gaussian_kl", "gaussian_wasserstein_squared")
-TYPES = ["full", "tied", "diag", "spherical"]
-
-
-def pair(covariance_type: str, seed: int, dtype=np.float64) -> tuple[jaxgmm.GMM, jaxgmm.GMM]:
-    """A full mixture of three components, and one of two of that covariance type."""
-    other = random_mixture(seed + 50, 2, 2)
-    covariances = {
-        "full": other.covariances,
-        "tied": other.covariances[0],
-        "diag": np.diagonal(other.covariances, axis1=1, axis2=2),
-        "spherical": other.covariances[:, 0, 0],
-    }[covariance_type]
-    q = jaxgmm.GMM.from_moments(other.weights, other.means, covariances, covariance_type, dtype=dtype)
-    return gmm(random_mixture(seed, 3, 2), dtype), q
-
-
-def stack(mixtures):
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *mixtures)
 
 
 def assert_trees_close(a, b, rtol: float) -> None:
@@ -105,12 +54,6 @@ def test_float32_stays_float32_and_gradients_are_finite(name, covariance_type, k
     assert {leaf.dtype for leaf in jax.tree.leaves(gradient)} == {np.dtype(np.float32)}
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
     assert (np.abs(gradient[0].logits).max() > 0) != (name in WITHOUT_WEIGHTS)
-
-
-COMPILATIONS = []
-jax.monitoring.register_event_duration_secs_listener(
-    lambda event, duration, **_: COMPILATIONS.append(event) if event == "/jax/core/compile/backend_compile_duration" else None
-)
 
 
 @pytest.mark.usefixtures("each_key_is_used_once")

@@ -12,12 +12,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from libraries import library
 from matplotlib.figure import Figure
 from sklearn.mixture import GaussianMixture
 
 import jaxgmm
 from jaxgmm import GMM
+from support.leaves import LEAVES
+from support.libraries import library
 
 P = GMM.from_moments([0.3, 0.7], [[-1.0, 0.5], [1.0, 2.0]], [[[1.0, 0.2], [0.2, 2.0]], [[3.0, 0.5], [0.5, 1.5]]])
 Q = GMM.from_moments([0.6, 0.4], [[0.5, -0.5], [2.0, 1.0]], [[[2.0, -0.3], [-0.3, 1.0]], [[1.5, 0.1], [0.1, 2.5]]])
@@ -199,7 +200,6 @@ OF_ARRAYS = {
     "more axes": lambda array: array[None],
     "no axes": lambda array: array.ravel()[0],
 }
-LEAVES = [field.name for field in dataclasses.fields(GMM)]
 
 
 def replacements(value: Any) -> Iterator[tuple[str, Any]]:

@@ -7,10 +7,10 @@ import types
 import jax
 import numpy as np
 import pytest
-from conftest import random_mixture
-from oracles import dense
 
 import jaxgmm
+from oracles import dense
+from support.mixtures import typed
 
 MODULES = {
     "numpyro": "numpyro.distributions",
@@ -47,15 +47,7 @@ def own_log_prob(distribution, x):
 
 
 def oracle(covariance_type: str) -> dense.Mixture:
-    full = random_mixture(5, 3, 2)
-    variances = np.diagonal(full.covariances, axis1=1, axis2=2)
-    covariances = {
-        "full": full.covariances,
-        "tied": np.broadcast_to(full.covariances[0], (3, 2, 2)),
-        "diag": np.stack([np.diag(v) for v in variances]),
-        "spherical": np.stack([v[0] * np.eye(2) for v in variances]),
-    }[covariance_type]
-    return dense.Mixture(full.weights, full.means, covariances)
+    return typed(5, 3, 2, covariance_type, 2.0)[0]
 
 
 def parameters(covariance_type: str) -> types.SimpleNamespace:
@@ -67,10 +59,7 @@ def parameters(covariance_type: str) -> types.SimpleNamespace:
 
 
 def as_gmm(covariance_type: str, dtype=np.float64) -> jaxgmm.GMM:
-    m = oracle(covariance_type)
-    variances = np.diagonal(m.covariances, axis1=1, axis2=2)
-    covariances = {"full": m.covariances, "tied": m.covariances[0], "diag": variances, "spherical": variances[:, 0]}
-    return jaxgmm.GMM.from_moments(m.weights, m.means, covariances[covariance_type], covariance_type, dtype)
+    return typed(5, 3, 2, covariance_type, 2.0, dtype)[1]
 
 
 def mixture_of(name: str, components, **weights):
