@@ -1,11 +1,7 @@
 """The strictest flags that JAX has, and the fixtures that tests of many folders use."""
 
 import jax
-import numpy as np
 import pytest
-
-import jaxgmm
-from support.mixtures import PAIRS, POINTS, gmm
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -21,16 +17,6 @@ def room_for_more_programs():
 
 
 @pytest.fixture
-def as_optax_needs_it(request):
-    """Optax mixes dtypes and ranks in its optimisers; `test_optax_still_mixes_dtypes_strictly` tells when it no longer does."""
-    if "strictly" in request.node.name:
-        yield
-    else:
-        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-            yield
-
-
-@pytest.fixture
 def nan_is_meant():
     with jax.debug_nans(False):
         yield
@@ -41,19 +27,6 @@ def each_key_is_used_once():
     """For tests that do not themselves use one twice, to compare."""
     with jax.debug_key_reuse(True):
         yield
-
-
-@pytest.fixture
-def saved_files(tmp_path, monkeypatch):
-    """A folder of mixtures and of points, to work in."""
-    monkeypatch.chdir(tmp_path)
-    overlapping = PAIRS["overlapping"]
-    jaxgmm.save("a.npz", gmm(overlapping[0]))
-    jaxgmm.save("b.npz", gmm(overlapping[1], np.float32))
-    jaxgmm.save("plane.npz", gmm(PAIRS["plane"][0]))
-    jaxgmm.save("stack.npz", jaxgmm.stack([gmm(mixture) for mixture in overlapping]))
-    jaxgmm.save("tree.npz", [np.ones(2)])
-    np.save("x.npy", POINTS)
 
 
 @pytest.fixture

@@ -1,4 +1,8 @@
-"""What the package promises of its own text: imports point downwards and are public, functions and files are short."""
+"""What the package and its tests promise of their own text.
+
+Imports point downwards and are public, functions and files are short; tests share what stands in tests/support and
+tests/oracles alone, and oracles share nothing with the package.
+"""
 
 import ast
 import graphlib
@@ -12,6 +16,7 @@ from support.paths import ROOT
 
 PACKAGE = ROOT / "jaxgmm"
 FILES = sorted(path for folder in ("jaxgmm", "tests", ".ci") for path in (ROOT / folder).rglob("*.py"))
+TESTS = [path for path in FILES if path.is_relative_to(ROOT / "tests")]
 
 # A wing imports from the floors below its own alone.
 FLOORS = """
@@ -103,6 +108,35 @@ def test_no_private_names_of_jax(path):
     assert private_imports(parsed(path)) == set()
 
 
+def imports_of_tests(tree: ast.AST) -> set[str]:
+    """The test modules among what is imported, and conftest."""
+    parts = {part for name in imported(tree) for part in name.split(".")}
+    return parts & {"conftest", *(path.stem for path in TESTS if path.name.startswith("test_"))}
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_test_module_is_imported(path):
+    assert imports_of_tests(parsed(path)) == set()
+
+
+def packages(tree: ast.AST) -> set[str]:
+    return {name.split(".")[0] for name in imported(tree)}
+
+
+@pytest.mark.parametrize("path", (ROOT / "tests" / "oracles").glob("*.py"), ids=lambda path: path.stem)
+def test_oracles_are_independent(path):
+    assert packages(parsed(path)) & {"jaxgmm", "support"} == set()
+
+
+def test_every_wing_has_its_folder_of_tests():
+    """And no two test modules have one name, so that each can be named without its folder."""
+    folders = {path.parent.name for path in TESTS if path.name.startswith("test_")}
+    wings = {wing(module) for module, path in MODULES.items() if path.parent != PACKAGE}
+    assert {wing.removeprefix("_") for wing in wings} <= folders
+    names = [path.name for path in TESTS if path.name.startswith("test_")]
+    assert len(set(names)) == len(names)
+
+
 def num_lines(function: ast.FunctionDef) -> int:
     """Of the body, its docstring not counted."""
     body = function.body if ast.get_docstring(function) is None else function.body[1:]
@@ -148,6 +182,10 @@ def test_the_checks_themselves():
     assert private_imports(ast.parse("from jax._src import core")) == {"jax._src.core"}
     assert private_imports(ast.parse("import jax\njax.interpreters.ad.defjvp\njax.__version__")) >= {"jax.interpreters"}
     assert private_imports(ast.parse("from jax.core import Tracer\njax.numpy.zeros(1)")) == set()
+    assert imports_of_tests(ast.parse("from conftest import gmm\nimport test_io")) == {"conftest", "test_io"}
+    assert imports_of_tests(ast.parse("def f():\n  from io.test_io import P")) == {"test_io"}
+    assert imports_of_tests(ast.parse("from jax.test_util import check_grads")) == set()
+    assert packages(ast.parse("import numpy\ndef f():\n  from jaxgmm.io import save")) == {"numpy", "jaxgmm"}
     assert long_functions(ast.parse('def f():\n  """Text."""\n' + "  x = 1\n" * 31)) == {"f": 31}
     assert long_functions(ast.parse('def f():\n  """Text."""\n' + "  x = 1\n" * 30)) == {}
     assert imported_at_once(ast.parse("import sklearn.mixture\ndef f():\n  import tqdm")) == {"sklearn"}
