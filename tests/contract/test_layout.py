@@ -123,7 +123,7 @@ def packages(tree: ast.AST) -> set[str]:
     return {name.split(".")[0] for name in imported(tree)}
 
 
-@pytest.mark.parametrize("path", (ROOT / "tests" / "oracles").glob("*.py"), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((ROOT / "tests" / "oracles").glob("*.py")), ids=lambda path: path.stem)
 def test_oracles_are_independent(path):
     assert packages(parsed(path)) & {"jaxgmm", "support"} == set()
 
