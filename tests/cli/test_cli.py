@@ -199,6 +199,7 @@ def test_interrupts(broken, by, capsys, monkeypatch):
     assert set(os.listdir()) == before
 
 
+@pytest.mark.smoke
 def test_help_and_version(capsys):
     for arguments, expected in [
         (["--version"], f"jaxgmm {jaxgmm.__version__}\n"),
@@ -210,6 +211,7 @@ def test_help_and_version(capsys):
         assert expected in capsys.readouterr().out
 
 
+@pytest.mark.smoke
 def test_the_console_script():
     module, function = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]["jaxgmm"].split(":")
     assert getattr(importlib.import_module(module), function) is parser.run

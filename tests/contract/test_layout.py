@@ -88,6 +88,7 @@ def imports_in_order(trees: dict[str, ast.AST]) -> list[str]:
     return list(graphlib.TopologicalSorter(graph).static_order())
 
 
+@pytest.mark.smoke
 def test_no_circles():
     assert len(imports_in_order({module: parsed(path) for module, path in MODULES.items()})) == len(MODULES)
 
@@ -166,12 +167,14 @@ def test_extras_are_imported_on_demand(module):
     assert imported_at_once(parsed(MODULES[module])) - set(sys.stdlib_module_names) <= DEPENDENCIES
 
 
+@pytest.mark.smoke
 def test_importing_the_package_imports_little():
     program = f"import sys, jaxgmm; print(*(name for name in {DEFERRED} if name in sys.modules))"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, cwd=ROOT, check=True)
     assert result.stdout.split() == []
 
 
+@pytest.mark.smoke
 def test_the_checks_themselves():
     """Each sees what it is there for."""
     assert upwards("_mixture.gmm", ast.parse("from jaxgmm._fit.fit import fit\nimport jaxgmm._numerics.linalg")) == ["_fit.fit"]

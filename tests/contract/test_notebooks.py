@@ -43,6 +43,7 @@ def problems(notebook) -> list[str]:
     return [what for what, is_so in found.items() if is_so]
 
 
+@pytest.mark.smoke
 def test_there_are_notebooks():
     assert len(PATHS) >= 2
 

@@ -39,6 +39,7 @@ def test_python_blocks_and_then_the_command_line(tmp_path):
     assert re.search(r"^KL\(A \|\| B\) +\S+ \+- \S+ nats$", output, re.MULTILINE)
 
 
+@pytest.mark.smoke
 def test_commands_are_those_of_ci():
     commands = [command.strip() for command in blocks("sh")]
     assert commands[:2] == ["pip install . && python -m jaxgmm", "pip install '.[test]' && python -m pytest"]
@@ -56,6 +57,7 @@ def test_commands_are_of_this_project(block):
         assert (ROOT / path).exists(), path
 
 
+@pytest.mark.smoke
 def test_no_other_language():
     assert set(re.findall(r"^```(\w+)$", README, re.MULTILINE)) == {"python", "sh"}
 

@@ -62,6 +62,7 @@ def test_against_dense_formulas(d, type_p, type_q):
         np.testing.assert_allclose(value, EXACT[name][1](p, q), rtol=1e-10, err_msg=name)
 
 
+@pytest.mark.smoke
 def test_published_values():
     p, q = map(gmm, PAIRS["overlapping"])
     np.testing.assert_allclose(jaxgmm.l2_distance(p, q) ** 2, 0.0306018795, atol=1e-10)

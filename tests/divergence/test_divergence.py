@@ -23,6 +23,7 @@ TRUTHS = {
 }
 
 
+@pytest.mark.smoke
 def test_the_quadrature_itself():
     """Published and closed values, so that what follows rests on more than one program."""
     np.testing.assert_allclose(quadrature.kl(*PAIRS["overlapping"]), 0.1129823940300846, rtol=1e-13)
@@ -51,6 +52,7 @@ def test_values_by_gauss_hermite(divergence):
         np.testing.assert_allclose(value, TRUTHS[divergence](p, q), rtol=digits)
 
 
+@pytest.mark.smoke
 def test_sigma_points_are_exact_for_single_gaussians():
     for d in (1, 4, 32):
         p, q = random_mixture(1, 1, d, spread=0.5), random_mixture(2, 1, d, spread=0.5)
@@ -63,6 +65,7 @@ def test_entropy(key):
     assert_within(estimate(jaxgmm.entropy, key, gmm(p)), quadrature.entropy(p), catches=1e-3)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("a", [0.5, 1.0, 2.0])
 def test_js_of_two_normals(a, key):
     truth = {0.5: 0.11142148218474, 1.0: 0.33683082034683, 2.0: 0.63272019373687}[a]

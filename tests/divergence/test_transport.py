@@ -46,6 +46,7 @@ def test_values(type_p, type_q):
         np.testing.assert_allclose(jaxgmm.mixture_wasserstein(p, q), math.sqrt(squared_mw2(a, b)), rtol=1e-9)
 
 
+@pytest.mark.smoke
 def test_equal_weights_on_the_line_are_matched_in_order():
     rng = np.random.default_rng(0)
     means, other = rng.normal(size=(2, 6, 1))

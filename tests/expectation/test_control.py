@@ -105,6 +105,7 @@ def test_it_cuts_the_error_a_hundredfold_where_components_are_separated(key):
     assert abs(with_control.value - without.value) < 5 * without.standard_error
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(("dtype", "rounding"), [(np.float32, 1e-5), (np.float64, 1e-13)])
 def test_the_simplex_has_the_moments_of_a_standard_normal(dtype, rounding):
     for d in (1, 2, 7, 300):

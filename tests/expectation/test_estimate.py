@@ -42,6 +42,7 @@ def test_it_is_the_mean_of_replicates_and_their_standard_error(key):
     assert abs((results.standard_error**2).mean() / 0.25 - 1) < 5 * np.sqrt(2 / (400 * 15))
 
 
+@pytest.mark.smoke
 def test_interval_is_students():
     result = jaxgmm.Estimate(jnp.array([1.0, 2.0]), jnp.array([0.1, 0.0]), num_replicates=8, num_points=8, converged=None)
     low, high = result.interval(0.99)

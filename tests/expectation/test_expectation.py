@@ -142,6 +142,7 @@ def test_memory_is_flat_for_the_gradient_of_a_vector():
     assert int(run_in_a_process_of_its_own(MIXTURES + program)) < 1e9
 
 
+@pytest.mark.smoke
 def test_derivative_rules_of_the_integrand_hold_to_second_order():
     """softplus has one of its own, without which its second derivative would be wrong at 0, which is x^2 / 4 here."""
     p = jaxgmm.GMM.from_moments([0.4, 0.6], [[0.0], [1.0]], [[0.5], [1.5]], "diag")

@@ -62,6 +62,7 @@ def test_keys_are_fresh_or_fixed(key):
     np.testing.assert_array_equal(fixed[0], loss(key, jnp.ones(2)))
 
 
+@pytest.mark.smoke
 def test_it_stops_at_a_plateau(key):
     result = jaxgmm.fit(key, lambda key, x: jnp.square(x).sum(), jnp.ones(3), optax.sgd(0.1), 1000, tol=1e-3, window=20)
     assert result.converged
@@ -147,6 +148,7 @@ def test_an_interrupt_keeps_the_result(key):
     assert_equal(result, jaxgmm.fit(key, FORWARD, two(), ADAM, 200))
 
 
+@pytest.mark.smoke
 def test_no_steps_are_the_start(key):
     result = jaxgmm.fit(key, FORWARD, two(), ADAM, 0)
     assert_equal(result.params, two())

@@ -73,6 +73,7 @@ def test_moments_of_the_whole_are_kept(covariance_type, k):
         np.testing.assert_allclose(np.trace(covariance), np.trace(exact_covariance), rtol=1e-12)
 
 
+@pytest.mark.smoke
 def test_copies_are_merged_first_and_for_nothing(key):
     """A mixture that was split into equal parts comes back as it was."""
     mixture = random_mixture(2, 4, 2)

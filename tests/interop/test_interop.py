@@ -59,6 +59,7 @@ def test_to_sklearn(covariance_type):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9), jaxgmm.from_sklearn(back), p)
 
 
+@pytest.mark.smoke
 def test_float32_weights_still_sum_to_one_for_sklearn():
     p = jaxgmm.GMM.from_moments(np.full(7, 1 / 7), np.arange(7.0)[:, None], np.ones(7), "spherical", dtype=np.float32)
     mixture = jaxgmm.to_sklearn(p)

@@ -70,6 +70,7 @@ def test_a_stack_of_mixtures(tmp_path):
     assert_same(jaxgmm.load(tmp_path / "stack.npz"), stacked)
 
 
+@pytest.mark.smoke
 def test_any_pytree(tmp_path):
     tree = {
         "network": [jnp.ones((2, 3), jnp.bfloat16), (np.arange(3), np.float32(2.5))],
@@ -130,6 +131,7 @@ def test_float64_where_jax_has_none(tmp_path):
         assert_same(rounded, jax.tree.map(lambda leaf: jnp.asarray(leaf, np.float32), P))
 
 
+@pytest.mark.smoke
 def test_the_same_bytes(tmp_path):
     for name in ("a", "b"):
         jaxgmm.save(tmp_path / name, P)

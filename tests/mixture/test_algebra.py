@@ -123,6 +123,7 @@ def test_in_the_plane_by_quadrature():
     np.testing.assert_allclose(jaxgmm.log_prob(jaxgmm.convolve(gmm(a), gmm(b)), z), np.log(density), rtol=1e-10)
 
 
+@pytest.mark.smoke
 def test_the_midpoint_is_that_of_js(key):
     p, q = map(gmm, PAIRS["overlapping"])
     m = jaxgmm.mixture_of([p, q])

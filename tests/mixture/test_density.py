@@ -112,6 +112,7 @@ def test_derivatives_to_second_order(covariance_type):
     check_grads(jaxgmm.log_prob, (p, x), order=2, modes=["fwd", "rev"], rtol=1e-5)
 
 
+@pytest.mark.smoke
 def test_components_and_responsibilities():
     oracle = random_mixture(0, 4, 3)
     p = gmm(oracle)
@@ -125,6 +126,7 @@ def test_components_and_responsibilities():
     assert jaxgmm.log_prob(p, x[0, 0]).shape == ()
 
 
+@pytest.mark.smoke
 def test_integer_points_are_points():
     p = gmm(random_mixture(0, 4, 3))
     np.testing.assert_array_equal(jaxgmm.log_prob(p, [[1, 2, 3]]), jaxgmm.log_prob(p, [[1.0, 2.0, 3.0]]))

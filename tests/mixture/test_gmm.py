@@ -19,6 +19,7 @@ COVARIANCES = {
 WEIGHTS, MEANS = [0.2, 0.5, 0.3], [[0.0, 0.0], [1.0, 2.0], [-3.0, 1.0]]
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("covariance_type", COVARIANCES)
 def test_moments_come_back(covariance_type):
     p = jaxgmm.GMM.from_moments(WEIGHTS, MEANS, COVARIANCES[covariance_type], covariance_type)
@@ -32,6 +33,7 @@ def test_moments_come_back(covariance_type):
     )
 
 
+@pytest.mark.smoke
 def test_leaf_shapes():
     shapes = {t: jax.tree.map(jnp.shape, jaxgmm.GMM.from_moments(WEIGHTS, MEANS, c, t)) for t, c in COVARIANCES.items()}
     assert [(s.logits, s.loc, s.log_diag, s.off_diag) for s in shapes.values()] == [
@@ -121,6 +123,7 @@ def test_weights_may_be_off_by_the_rounding_of_float32():
     assert jaxgmm.GMM.from_moments(**moments(weights=[0.2, 0.5, 0.3 + 8e-7])).num_components == 3
 
 
+@pytest.mark.smoke
 def test_traced_moments():
     with pytest.raises(TypeError, match=r"means is traced, and GMM\.from_moments runs in NumPy"):
         jax.jit(lambda means: jaxgmm.GMM.from_moments(WEIGHTS, means, COVARIANCES["full"]))(jnp.array(MEANS))

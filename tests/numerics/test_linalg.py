@@ -21,6 +21,7 @@ def triangles(k: int, d: int, dtype=np.float64) -> jax.Array:
     return jnp.asarray(lower + np.exp(0.3 * rng.normal(size=(k, d)))[:, :, None] * np.eye(d), dtype)
 
 
+@pytest.mark.smoke
 def test_unpacks_row_by_row():
     packed = unpack_tril(jnp.log(jnp.array([[1.0, 4.0, 6.0]])), jnp.array([[2.0, 3.0, 5.0]]), 3)
     np.testing.assert_allclose(packed[0], [[1, 0, 0], [2, 4, 0], [3, 5, 6]], rtol=1e-15)
@@ -44,6 +45,7 @@ def test_derivatives_of_the_inverse():
     check_grads(lambda lower: inv_tril(jnp.tril(lower)), (triangles(2, 5),), order=2, modes=["fwd", "rev"], rtol=1e-6)
 
 
+@pytest.mark.smoke
 def test_packing_is_the_inverse_of_unpacking():
     lower = triangles(3, 4)
     np.testing.assert_allclose(unpack_tril(*pack_tril(lower), 4), lower, rtol=1e-14)

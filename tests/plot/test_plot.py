@@ -57,6 +57,7 @@ def no_figure_is_shown_or_leaked(monkeypatch):
     assert pyplot.get_fignums() == []
 
 
+@pytest.mark.smoke
 def test_every_picture_is_tried():
     assert set(PICTURES) == {name for name, value in vars(plot).items() if inspect.isfunction(value)}
 
@@ -112,6 +113,7 @@ def test_one_dimension_in_the_plane_is_refused():
         plot.contours(gmm(LINE[0]))
 
 
+@pytest.mark.smoke
 def test_densities(ax):
     """Each line goes through the density of its own mixture, and covers nearly all of its mass."""
     for line, mixture, name in zip(PICTURES["densities"](ax=ax).lines, LINE, "pq", strict=True):

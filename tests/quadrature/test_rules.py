@@ -61,6 +61,7 @@ def test_points_go_where_the_weights_are(rule, key):
         assert shares.min() * len(weights) >= 1 / 4
 
 
+@pytest.mark.smoke
 def test_equal_weights_of_a_power_of_two_share_evenly(key):
     for weights in (EVEN, EVEN * (1 + np.array([1e-7, -1e-7, 1e-7, 0]))):
         assert [len(w) for _, w in nodes_of(jaxgmm.Sobol(1024), key, weights, 1, 256)] == [256] * 4
@@ -97,6 +98,7 @@ def test_sobol_points_are_a_net(key):
         assert len({tuple(box) for box in component.T}) == 256
 
 
+@pytest.mark.smoke
 def test_direction_numbers_are_those_of_joe_and_kuo():
     points = np.asarray(
         digital_nets.net(jnp.asarray(digital_nets.directions_of(7, 6))[:, None, :], jnp.arange(64, dtype=np.uint32)[None])
@@ -176,6 +178,7 @@ def test_antithetic_nodes_come_in_pairs(key):
             assert len(np.unique(np.abs(nodes[0]))) == nodes.shape[1] // 2
 
 
+@pytest.mark.smoke
 def test_gauss_hermite_is_exact_for_polynomials():
     """E[eps^2k] is (2k - 1)!!, up to degree 2 order - 1; in two dimensions, products."""
     ((nodes, node_weights),) = nodes_of(jaxgmm.GaussHermite(6), None, [1.0], 2, 10)

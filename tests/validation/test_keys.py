@@ -24,6 +24,7 @@ def test_a_random_rule_needs_a_key(divergence):
         divergence(jax.random.split(jax.random.key(0), 3), *mixtures)
 
 
+@pytest.mark.smoke
 def test_arguments_that_do_not_fit():
     """A key that was forgotten, or one too many: the error says what the function takes."""
     p, q = map(gmm, PAIRS["overlapping"])
