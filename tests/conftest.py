@@ -11,7 +11,9 @@ jax.config.update("jax_debug_nans", True)
 
 @pytest.fixture(scope="module", autouse=True)
 def room_for_more_programs():
-    """A process may map only so many pieces of memory, and compiled programs are made of them: XLA crashes at the limit."""
+    """A process may map only so many pieces of memory, and compiled programs are made of them: XLA
+    crashes at the limit.
+    """
     yield
     jax.clear_caches()
 

@@ -1,4 +1,6 @@
-"""Draw the README's picture, of the mixtures of its first example: `python tests/draw_readme.py`."""
+"""Draw the README's picture, of the mixtures of its first example: `python
+tests/draw_readme.py`.
+"""
 
 import pathlib
 from typing import Any
@@ -31,10 +33,15 @@ def draw() -> Figure:
     left, right = figure.subplots(1, 2)
     jaxgmm.plot.contours(p, q, left)
     for points, mark, color in ((names["X"], "o", "#0072B2"), (names["Y"], "s", "#D55E00")):
-        left.plot(*points.T, mark, color=color, markersize=4, markeredgecolor="white", markeredgewidth=0.5)
+        left.plot(
+            *points.T, mark, color=color, markersize=4, markeredgecolor="white", markeredgewidth=0.5
+        )
     jaxgmm.plot.log_ratio(p, q, right)
     left.set_title("wines of two cultivars, and a mixture fitted to each")
-    right.set_title(rf"the mean of this under $p$: KL$(p\,\|\,q)$ = {kl.value:.4f} $\pm$ {kl.standard_error:.4f} nats")
+    right.set_title(
+        r"the mean of this under $p$: KL$(p\,\|\,q)$ = "
+        rf"{kl.value:.4f} $\pm$ {kl.standard_error:.4f} nats"
+    )
     for ax in (left, right):
         ax.set(xlabel="alcohol (%)", ylabel="intensity of the colour")
     return figure

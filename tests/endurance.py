@@ -1,7 +1,8 @@
-"""Thousands of calls of every jitted public function in one process: `python tests/endurance.py [CALLS]`.
+"""Thousands of calls of every jitted public function in one process: `python tests/endurance.py
+[CALLS]`.
 
-It prints a line for each, and ends with an error if memory grows or a shape is compiled twice. That it ends at all is the point:
-on two cores, XLA can deadlock in programs that call LAPACK.
+It prints a line for each, and ends with an error if memory grows or a shape is compiled twice. That
+it ends at all is the point: on two cores, XLA can deadlock in programs that call LAPACK.
 """
 
 import pathlib
@@ -22,7 +23,9 @@ MAX_GROWTH = 20  # MB
 def resident() -> float:
     """The memory of this process, in MB."""
     status = pathlib.Path("/proc/self/status").read_text()
-    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmRSS"))
+    return next(
+        int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmRSS")
+    )
 
 
 def endures(name: str, num_calls: int) -> bool:
@@ -37,7 +40,11 @@ def endures(name: str, num_calls: int) -> bool:
     for key in keys:
         jax.block_until_ready(fn(key, p, q))
     seconds, growth = time.perf_counter() - start, resident() - before
-    print(f"{name:30s}{1e3 * seconds / num_calls:8.2f} ms{growth:8.1f} MB{len(COMPILATIONS):4d} compilations", flush=True)
+    print(
+        f"{name:30s}{1e3 * seconds / num_calls:8.2f} ms{growth:8.1f} MB"
+        f"{len(COMPILATIONS):4d} compilations",
+        flush=True,
+    )
     return growth < MAX_GROWTH and not COMPILATIONS
 
 

@@ -1,4 +1,6 @@
-"""Execute the notebooks, or those named, and keep their outputs: `python tests/execute_notebooks.py [PATH ...]`."""
+"""Execute the notebooks, or those named, and keep their outputs: `python tests/execute_notebooks.py
+[PATH ...]`.
+"""
 
 import pathlib
 import sys
@@ -16,10 +18,14 @@ METADATA = {
 
 
 def executed(path: pathlib.Path) -> nbformat.NotebookNode:
-    """The notebook with the outputs of a new kernel, and nothing that changes from one time to the next without need."""
+    """The notebook with the outputs of a new kernel, and nothing that changes from one time to the
+    next without need.
+    """
     notebook = nbformat.read(path, as_version=4)
     where = {"metadata": {"path": str(NOTEBOOKS)}}
-    NotebookClient(notebook, timeout=900, record_timing=False, coalesce_streams=True, resources=where).execute()
+    NotebookClient(
+        notebook, timeout=900, record_timing=False, coalesce_streams=True, resources=where
+    ).execute()
     notebook.metadata = nbformat.from_dict(METADATA)
     for i, cell in enumerate(notebook.cells):
         cell.id = f"cell-{i}"  # in place of a random one

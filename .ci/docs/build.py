@@ -1,4 +1,5 @@
-"""The documentation as a site, from the README, the docstrings and the notebooks: `python .ci/docs/build.py OUT`.
+"""The documentation as a site, from the README, the docstrings and the notebooks: `python
+.ci/docs/build.py OUT`.
 
 It fails if a public name has no docstring or no page, or if a docstring names what is not there.
 """
@@ -74,7 +75,9 @@ PAGES = {
 def public_modules() -> dict[str, types.ModuleType]:
     """The package itself, and the modules in it that are not private."""
     package = importlib.import_module("jaxgmm")
-    names = [f"jaxgmm.{name}" for _, name, _ in pkgutil.iter_modules(package.__path__) if name[0] != "_"]
+    names = [
+        f"jaxgmm.{name}" for _, name, _ in pkgutil.iter_modules(package.__path__) if name[0] != "_"
+    ]
     return {"jaxgmm": package} | {name: importlib.import_module(name) for name in names}
 
 
@@ -82,9 +85,21 @@ def public_names() -> dict[str, Any]:
     """Every function and class that a user may import, by its shortest full name."""
     names: dict[str, Any] = {}
     for module_name, module in public_modules().items():
-        offered = {name: value for name, value in vars(module).items() if name[0] != "_" and callable(value)}
-        ours = {name: value for name, value in offered.items() if value.__module__.startswith(module_name)}
-        names |= {f"{module_name}.{name}": value for name, value in ours.items() if value not in names.values()}
+        offered = {
+            name: value
+            for name, value in vars(module).items()
+            if name[0] != "_" and callable(value)
+        }
+        ours = {
+            name: value
+            for name, value in offered.items()
+            if value.__module__.startswith(module_name)
+        }
+        names |= {
+            f"{module_name}.{name}": value
+            for name, value in ours.items()
+            if value not in names.values()
+        }
     return names
 
 
@@ -93,29 +108,45 @@ def page_of(value: Any) -> str:
     module = value.__module__.removeprefix("jaxgmm.")
     titles = [title for title, modules in PAGES.items() if module in modules]
     if module[0] == "_" and not titles:
-        raise SystemExit(f"{value.__name__} is on no page: name its module {module} in PAGES of {__file__}")
+        raise SystemExit(
+            f"{value.__name__} is on no page: name its module {module} in PAGES of {__file__}"
+        )
     return titles[0] if titles else f"jaxgmm.{module.split('.')[0]}"
 
 
 def has_docstring(value: Any) -> bool:
     text = inspect.getdoc(value) or ""
-    return bool(text) and not text.startswith(f"{value.__name__}(")  # as a dataclass writes for itself
+    return bool(text) and not text.startswith(
+        f"{value.__name__}("
+    )  # as a dataclass writes for itself
 
 
 def page(title: str, names: dict[str, Any]) -> str:
     """A table of the names, then each with its docstring, in the order of the source."""
-    table = [".. autosummary::", "   :nosignatures:", "", *(f"   {name.removeprefix('jaxgmm.')}" for name in names), ""]
+    table = [
+        ".. autosummary::",
+        "   :nosignatures:",
+        "",
+        *(f"   {name.removeprefix('jaxgmm.')}" for name in names),
+        "",
+    ]
     entries = [
-        f".. autoclass:: {name}\n   :members:\n" if inspect.isclass(value) else f".. autofunction:: {name}\n"
+        f".. autoclass:: {name}\n   :members:\n"
+        if inspect.isclass(value)
+        else f".. autofunction:: {name}\n"
         for name, value in names.items()
     ]
-    return "\n".join([title, "=" * len(title), "", ".. currentmodule:: jaxgmm", "", *table, *entries])
+    return "\n".join(
+        [title, "=" * len(title), "", ".. currentmodule:: jaxgmm", "", *table, *entries]
+    )
 
 
 def place(value: Any) -> tuple[int, int]:
     """Of its module among those of its page, and of its line there."""
     module = value.__module__.removeprefix("jaxgmm.")
-    return PAGES.get(page_of(value), (module,)).index(module), inspect.getsourcelines(inspect.unwrap(value))[1]
+    return PAGES.get(page_of(value), (module,)).index(module), inspect.getsourcelines(
+        inspect.unwrap(value)
+    )[1]
 
 
 def table_of_contents(caption: str, pattern: str) -> str:
@@ -123,28 +154,42 @@ def table_of_contents(caption: str, pattern: str) -> str:
 
 
 def write_sources(folder: pathlib.Path) -> None:
-    """All that Sphinx reads: the README as the first page, then the notebooks and the public names."""
+    """All that Sphinx reads: the README as the first page, then the notebooks and the public
+    names.
+    """
     names = public_names()
     bare = [name for name, value in names.items() if not has_docstring(value)]
     if bare:
         raise SystemExit(f"without a docstring: {', '.join(bare)}")
     titles = [*PAGES, *sorted({page_of(value) for value in names.values()} - set(PAGES))]
     for number, title in enumerate(titles):
-        on_page = {name: names[name] for name in sorted(names, key=lambda n: place(names[n])) if page_of(names[name]) == title}
+        on_page = {
+            name: names[name]
+            for name in sorted(names, key=lambda n: place(names[n]))
+            if page_of(names[name]) == title
+        }
         (folder / f"api{number:02d}.rst").write_text(page(title, on_page))
     shutil.copy(ROOT / "jaxgmm" / "CHANGELOG.md", folder / "changes.md")
     notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
     contents = [("Reference", "api*"), ("Changes", "changes")]
     if notebooks:
-        shutil.copytree(ROOT / "notebooks", folder / "notebooks")  # where the links of the README lead
-        contents.insert(0, ("Notebooks", "\n".join(f"notebooks/{notebook.stem}" for notebook in notebooks)))
-    (folder / "index.md").write_text((ROOT / "README.md").read_text() + "".join(table_of_contents(*part) for part in contents))
+        shutil.copytree(
+            ROOT / "notebooks", folder / "notebooks"
+        )  # where the links of the README lead
+        contents.insert(
+            0, ("Notebooks", "\n".join(f"notebooks/{notebook.stem}" for notebook in notebooks))
+        )
+    (folder / "index.md").write_text(
+        (ROOT / "README.md").read_text() + "".join(table_of_contents(*part) for part in contents)
+    )
 
 
 def main(out: str) -> int:
     with tempfile.TemporaryDirectory() as folder:
         write_sources(pathlib.Path(folder))
-        return build_main(["-b", "html", "-W", "--keep-going", "-q", "-E", "-c", str(HERE), folder, out])
+        return build_main(
+            ["-b", "html", "-W", "--keep-going", "-q", "-E", "-c", str(HERE), folder, out]
+        )
 
 
 if __name__ == "__main__":

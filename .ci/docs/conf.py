@@ -1,4 +1,6 @@
-"""What `build.py` has Sphinx do: docstrings in Google's style, formulas by MathJax, notebooks as they were left."""
+"""What `build.py` has Sphinx do: docstrings in Google's style, formulas by MathJax, notebooks as
+they were left.
+"""
 
 import jaxgmm
 
@@ -24,7 +26,8 @@ napoleon_use_ivar = True
 nb_execution_mode = "off"
 myst_heading_anchors = 3
 
-# A name in backquotes is one of ours, or the build fails; those of others are not looked up, as that needs a network.
+# A name in backquotes is one of ours, or the build fails; those of others are not looked up, as
+# that needs a network.
 default_role = "py:obj"
 nitpicky = True
 nitpick_ignore_regex = [

@@ -1,8 +1,10 @@
-"""KL by jaxgmm against the classical recipe, at the same number of points: `python tests/benchmarks`.
+"""KL by jaxgmm against the classical recipe, at the same number of points: `python
+tests/benchmarks`.
 
-The figure of merit is work, time x variance: what it costs to reach a given standard error. Times are medians of runs that take
-turns, after compilation, and every ratio is of times in this run; "cold" is a whole process, import and compilation included,
-and "cached" the same with JAX's compilation cache on disk.
+The figure of merit is work, time x variance: what it costs to reach a given standard error. Times
+are medians of runs that take turns, after compilation, and every ratio is of times in this run;
+"cold" is a whole process, import and compilation included, and "cached" the same with JAX's
+compilation cache on disk.
 """
 
 import argparse
@@ -19,7 +21,8 @@ from work import measure
 
 
 def machine() -> str:
-    return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, JAX {jax.__version__}, float32"
+    versions = f"Python {platform.python_version()}, JAX {jax.__version__}, float32"
+    return f"{os.cpu_count()} cores, {platform.machine()}, {versions}"
 
 
 def plot(rows: dict[str, dict[str, float]], path: pathlib.Path) -> None:
@@ -27,7 +30,10 @@ def plot(rows: dict[str, dict[str, float]], path: pathlib.Path) -> None:
 
     figure, axes = plt.subplots(figsize=(7, 0.4 * len(rows) + 1.2), layout="constrained")
     axes.barh(list(rows)[::-1], [row["work"] for row in list(rows.values())[::-1]], color="0.4")
-    axes.set(xscale="log", xlabel="work of the classical recipe, over that of jaxgmm, for the same standard error")
+    axes.set(
+        xscale="log",
+        xlabel="work of the classical recipe, over that of jaxgmm, for the same standard error",
+    )
     axes.axvline(1, color="k", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)
@@ -38,11 +44,27 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--points", type=int, default=100_000, help="points of each run (100,000)")
     parser.add_argument("--rounds", type=int, default=5, help="timed runs of each (5)")
     parser.add_argument("--only", default="", help="pairs whose name contains this")
-    parser.add_argument("--growth", action="store_true", help="also time and memory as n, K and D grow")
-    parser.add_argument("--fitting", action="store_true", help="also a step of fit, and mixture reduction on real data")
-    parser.add_argument("--reductions", action="store_true", help="also what each variance reduction brings, and costs")
-    parser.add_argument("--batches", action="store_true", help="also times by the length of a batch")
-    parser.add_argument("--output", type=pathlib.Path, help="a folder for the table as JSON, and a plot if matplotlib is there")
+    parser.add_argument(
+        "--growth", action="store_true", help="also time and memory as n, K and D grow"
+    )
+    parser.add_argument(
+        "--fitting",
+        action="store_true",
+        help="also a step of fit, and mixture reduction on real data",
+    )
+    parser.add_argument(
+        "--reductions",
+        action="store_true",
+        help="also what each variance reduction brings, and costs",
+    )
+    parser.add_argument(
+        "--batches", action="store_true", help="also times by the length of a batch"
+    )
+    parser.add_argument(
+        "--output",
+        type=pathlib.Path,
+        help="a folder for the table as JSON, and a plot if matplotlib is there",
+    )
     parser.add_argument("--size", type=int, nargs=3, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -56,7 +78,10 @@ def measured(only: str, points: int, rounds: int) -> dict[str, dict[str, float]]
             rows[name] = measure(name, points, rounds)
             if len(rows) == 1:
                 print(f"{'':22s}" + "".join(f"{column:>11s}" for column in rows[name]))
-            print(f"{name:22s}" + "".join(f"{value:11.4g}" for value in rows[name].values()), flush=True)
+            print(
+                f"{name:22s}" + "".join(f"{value:11.4g}" for value in rows[name].values()),
+                flush=True,
+            )
     return rows
 
 
@@ -76,7 +101,9 @@ def main() -> None:
         batch_lengths(arguments.points, arguments.rounds)
     if arguments.output:
         arguments.output.mkdir(parents=True, exist_ok=True)
-        (arguments.output / "work.json").write_text(json.dumps({"machine": machine(), "pairs": rows}, indent=2))
+        (arguments.output / "work.json").write_text(
+            json.dumps({"machine": machine(), "pairs": rows}, indent=2)
+        )
         if importlib.util.find_spec("matplotlib"):
             plot(rows, arguments.output / "work.png")
 

@@ -9,8 +9,17 @@ import numpy as np
 from jaxgmm import GMM
 
 
-def random_gmm(seed: int, k: int, d: int, spread: float, covariance_type: str = "full", weights: np.ndarray | None = None) -> GMM:
-    """Means with `spread` standard deviations in each coordinate, covariances with eigenvalues about 1; float32."""
+def random_gmm(
+    seed: int,
+    k: int,
+    d: int,
+    spread: float,
+    covariance_type: str = "full",
+    weights: np.ndarray | None = None,
+) -> GMM:
+    """Means with `spread` standard deviations in each coordinate, covariances with eigenvalues
+    about 1; float32.
+    """
     rng = np.random.default_rng(seed)
     if weights is None:
         weights = rng.dirichlet(np.full(k, 10.0))
@@ -29,7 +38,9 @@ def unrelated(k: int, d: int, spread: float, **kwargs) -> Callable[[], tuple[GMM
 
 
 def related(k: int, d: int, spread: float, **kwargs) -> Callable[[], tuple[GMM, GMM]]:
-    """As of two data sets of one kind: the means of q are those of p, moved by half a standard deviation; all else is its own."""
+    """As of two data sets of one kind: the means of q are those of p, moved by half a standard
+    deviation; all else is its own.
+    """
 
     def build() -> tuple[GMM, GMM]:
         p, q = unrelated(k, d, spread, **kwargs)()

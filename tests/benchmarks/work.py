@@ -1,4 +1,6 @@
-"""KL by jaxgmm against the classical recipe, and against the matrix products that it cannot do without."""
+"""KL by jaxgmm against the classical recipe, and against the matrix products that it cannot do
+without.
+"""
 
 import functools
 import os
@@ -24,7 +26,9 @@ RTOL = 1e-3
 
 
 def recipe(p, q, n: int) -> np.ndarray:
-    """What people do: sample scikit-learn's mixture, score both, subtract; the terms of the mean."""
+    """What people do: sample scikit-learn's mixture, score both, subtract; the terms of the
+    mean.
+    """
     x, _ = p.sample(n)
     return p.score_samples(x) - q.score_samples(x)
 
@@ -34,27 +38,41 @@ def scipy_recipe(p, q, n: int) -> np.ndarray:
     x, _ = p.sample(n)
 
     def log_density(m) -> np.ndarray:
-        parts = [multivariate_normal(mean, c).logpdf(x) for mean, c in zip(m.means_, dense(m), strict=True)]
+        parts = [
+            multivariate_normal(mean, c).logpdf(x)
+            for mean, c in zip(m.means_, dense(m), strict=True)
+        ]
         return logsumexp(parts, b=m.weights_[:, None], axis=0)
 
     return log_density(p) - log_density(q)
 
 
 def dense(m) -> np.ndarray:
-    return m.covariances_ if m.covariances_.ndim == 3 else np.stack([np.diag(v) for v in m.covariances_])
+    return (
+        m.covariances_
+        if m.covariances_.ndim == 3
+        else np.stack([np.diag(v) for v in m.covariances_])
+    )
 
 
 def floor(p: GMM, q: GMM, n: int) -> Callable[[], jax.Array]:
-    """The matrix products alone: placing n points, and whitening them by each component of both mixtures."""
+    """The matrix products alone: placing n points, and whitening them by each component of both
+    mixtures.
+    """
     block = _expectation.batch_length(p)
     num_rows = (p.num_components + q.num_components) * p.num_dims
-    rows = jnp.ones((num_rows if p.off_diag is not None else p.num_components + q.num_components, p.num_dims), jnp.float32)
+    rows = jnp.ones(
+        (num_rows if p.off_diag is not None else p.num_components + q.num_components, p.num_dims),
+        jnp.float32,
+    )
     nodes = jnp.ones((-(-n // block), p.num_dims, block), jnp.float32)
 
     @jax.jit
     def products(rows: jax.Array, nodes: jax.Array) -> jax.Array:
         def body(total: jax.Array, x: jax.Array):
-            return total + jnp.matmul(rows, jnp.matmul(rows[: x.shape[0], :], x) if p.off_diag is not None else x)[0, 0], None
+            return total + jnp.matmul(
+                rows, jnp.matmul(rows[: x.shape[0], :], x) if p.off_diag is not None else x
+            )[0, 0], None
 
         return jax.lax.scan(body, jnp.zeros(()), nodes)[0]
 
@@ -64,7 +82,9 @@ def floor(p: GMM, q: GMM, n: int) -> Callable[[], jax.Array]:
 def measure(name: str, n: int, rounds: int) -> dict[str, float]:
     p, q = PAIRS[name]()
     seconds = times(p, q, n, rounds)
-    kl, error = value_and_error(p, q, jaxgmm.Sobol(n), num_replicates=int(np.clip(5 / seconds["sobol"], 32, 512)))
+    kl, error = value_and_error(
+        p, q, jaxgmm.Sobol(n), num_replicates=int(np.clip(5 / seconds["sobol"], 32, 512))
+    )
     recipe_error = float(recipe(jaxgmm.to_sklearn(p), jaxgmm.to_sklearn(q), n).std() / np.sqrt(n))
     return {
         "KL": kl,
@@ -84,10 +104,14 @@ def measure(name: str, n: int, rounds: int) -> dict[str, float]:
 
 
 def times(p: GMM, q: GMM, n: int, rounds: int) -> dict[str, float]:
-    """The median seconds of both recipes, of KL by two rules, of its value and gradient, and of the floor."""
+    """The median seconds of both recipes, of KL by two rules, of its value and gradient, and of the
+    floor.
+    """
     key, sobol, monte_carlo = jax.random.key(0), jaxgmm.Sobol(n), jaxgmm.MonteCarlo(n)
     sklearn_p, sklearn_q = jaxgmm.to_sklearn(p), jaxgmm.to_sklearn(q)
-    gradient = jax.jit(jax.value_and_grad(lambda key, p, q: jaxgmm.kl_divergence(key, p, q, sobol), argnums=(1, 2)))
+    gradient = jax.jit(
+        jax.value_and_grad(lambda key, p, q: jaxgmm.kl_divergence(key, p, q, sobol), argnums=(1, 2))
+    )
     calls = {
         "recipe": lambda: recipe(sklearn_p, sklearn_q, n),
         "scipy": lambda: scipy_recipe(sklearn_p, sklearn_q, n),
@@ -100,8 +124,12 @@ def times(p: GMM, q: GMM, n: int, rounds: int) -> dict[str, float]:
 
 
 def value_and_error(p: GMM, q: GMM, rule: jaxgmm.Rule, num_replicates: int) -> tuple[float, float]:
-    """KL, and the standard error of one run, of which float32 sees no less than 1e-7 of the value."""
-    result = jaxgmm.estimate(jaxgmm.kl_divergence, jax.random.key(0), p, q, rule=rule, num_replicates=num_replicates)
+    """KL, and the standard error of one run, of which float32 sees no less than 1e-7 of the
+    value.
+    """
+    result = jaxgmm.estimate(
+        jaxgmm.kl_divergence, jax.random.key(0), p, q, rule=rule, num_replicates=num_replicates
+    )
     value = float(result.value)
     return value, max(float(result.standard_error) * num_replicates**0.5, 1e-7 * abs(value))
 
@@ -110,14 +138,22 @@ def cold_seconds(name: str, **settings: str) -> float:
     """One estimate in a process of its own, from its start to its end."""
     start = time.perf_counter()
     program = str(pathlib.Path(__file__).with_name("cold.py"))
-    subprocess.run([sys.executable, program, name, str(RTOL)], check=True, capture_output=True, env=os.environ | settings)
+    subprocess.run(
+        [sys.executable, program, name, str(RTOL)],
+        check=True,
+        capture_output=True,
+        env=os.environ | settings,
+    )
     return time.perf_counter() - start
 
 
 def cached_seconds(name: str) -> float:
     """The same when JAX has kept what it compiled in an earlier process."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = {"JAX_COMPILATION_CACHE_DIR": folder, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+        settings = {
+            "JAX_COMPILATION_CACHE_DIR": folder,
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        }
         cold_seconds(name, **settings)
         return cold_seconds(name, **settings)
 

@@ -46,19 +46,30 @@ def assert_right(result: dict, exact: float, rtol: float = 1e-3) -> None:
     assert result["converged"] is True
     assert result["n"] >= 16 * 2**10
     assert result["standard_error"] <= rtol * abs(result["value"]) + 1e-2 * rtol
-    assert abs(result["value"] - exact) <= 5 * result["standard_error"] + 1e-7  # which float32 in the file is good for
+    assert (
+        abs(result["value"] - exact) <= 5 * result["standard_error"] + 1e-7
+    )  # which float32 in the file is good for
 
 
 def test_compare_saved_mixtures(capsys):
     found = results(capsys, "compare", "a.npz", "b.npz")
     assert list(found) == ["KL(A || B)", "KL(B || A)", "JS(A, B)"]
-    for result, exact in zip(found.values(), (quadrature.kl(A, B), quadrature.kl(B, A), quadrature.js(A, B)), strict=True):
+    for result, exact in zip(
+        found.values(), (quadrature.kl(A, B), quadrature.kl(B, A), quadrature.js(A, B)), strict=True
+    ):
         assert_right(result, exact)
     assert command("compare", "a.npz", "b.npz") == 0
     output = capsys.readouterr().out
-    assert output.startswith("A:   a.npz: 2 components (full) in 1 dimension\nB:   b.npz: 2 components (full) in 1 dimension\n")
+    assert output.startswith(
+        "A:   a.npz: 2 components (full) in 1 dimension\n"
+        "B:   b.npz: 2 components (full) in 1 dimension\n"
+    )
     for label, result in found.items():
-        assert re.search(rf"^{re.escape(label)} +{result['value']:.6g} \+- {result['standard_error']:.2g} nats$", output, re.M)
+        assert re.search(
+            rf"^{re.escape(label)} +{result['value']:.6g} \+- {result['standard_error']:.2g} nats$",
+            output,
+            re.M,
+        )
 
 
 @pytest.mark.long
@@ -75,12 +86,26 @@ def test_every_measure(capsys):
     squares = [quadrature.integral(lambda x, i=i: densities(x)[i] ** 2, A, B) for i in (0, 1)]
     assert_right(found["Jeffreys(A, B)"], kl + back)
     assert_right(found["Hellinger(A, B)"], np.sqrt(1 - affinity))
-    assert_right(found["TV(A, B)"], 0.5 * quadrature.integral(lambda x: np.abs(np.subtract(*densities(x))), A, B, refine=9))
+    assert_right(
+        found["TV(A, B)"],
+        0.5 * quadrature.integral(lambda x: np.abs(np.subtract(*densities(x))), A, B, refine=9),
+    )
     assert found["L2(A, B)"]["value"] == pytest.approx(np.sqrt(squared), rel=1e-6)
-    assert found["Cauchy-Schwarz(A, B)"]["value"] == pytest.approx(-np.log(overlap / np.sqrt(np.prod(squares))), rel=1e-6)
-    for label, exact in [("KL bounds(A || B)", kl), ("KL bounds(B || A)", back), ("JS bounds(A, B)", js)]:
+    assert found["Cauchy-Schwarz(A, B)"]["value"] == pytest.approx(
+        -np.log(overlap / np.sqrt(np.prod(squares))), rel=1e-6
+    )
+    for label, exact in [
+        ("KL bounds(A || B)", kl),
+        ("KL bounds(B || A)", back),
+        ("JS bounds(A, B)", js),
+    ]:
         assert found[label]["lower"] < exact < found[label]["upper"]
-    assert {"MW2(A, B)", "KL variational(B || A)", "KL product(A || B)", "KL matched(A || B)"} < set(found)
+    assert {
+        "MW2(A, B)",
+        "KL variational(B || A)",
+        "KL product(A || B)",
+        "KL matched(A || B)",
+    } < set(found)
 
 
 def test_compare_points(capsys):
@@ -92,7 +117,9 @@ def test_compare_points(capsys):
         np.savetxt(name, points, header="height", comments="")
         model = GaussianMixture(2, random_state=3, max_iter=1000).fit(points)
         fits.append(dense.Mixture(model.weights_, model.means_, model.covariances_))
-    found = results(capsys, "compare", "left.csv", "right.csv", "-k", "2", "--seed", "3", "--rtol", "0.01")
+    found = results(
+        capsys, "compare", "left.csv", "right.csv", "-k", "2", "--seed", "3", "--rtol", "0.01"
+    )
     assert_right(found["KL(A || B)"], quadrature.kl(*fits), 0.01)
     assert_right(found["JS(A, B)"], quadrature.js(*fits), 0.01)
 
@@ -102,36 +129,53 @@ def test_reduce(capsys):
     mean = A.weights @ A.means[:, 0]
     variance = A.weights @ (A.covariances[:, 0, 0] + (A.means[:, 0] - mean) ** 2)
     merged = dense.mixture([1.0], [mean], [variance])
-    assert_right(results(capsys, "reduce", "a.npz", "1", "-o", "one.npz")["KL(A || OUT)"], quadrature.kl(A, merged))
+    assert_right(
+        results(capsys, "reduce", "a.npz", "1", "-o", "one.npz")["KL(A || OUT)"],
+        quadrature.kl(A, merged),
+    )
     assert jaxgmm.load("one.npz").covariances[0, 0, 0] == pytest.approx(variance)
 
 
 @pytest.mark.long
 def test_reduce_and_refine(capsys):
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # as optax needs it
+    with (
+        jax.numpy_dtype_promotion("standard"),
+        jax.numpy_rank_promotion("allow"),
+    ):  # as optax needs it
         assert command("reduce", "b.npz", "1", "--refine", "-o", "refined") == 0
-    assert re.search(r"^OUT: refined: 1 component \(full\) in 1 dimension\nKL", capsys.readouterr().out, re.M)
+    assert re.search(
+        r"^OUT: refined: 1 component \(full\) in 1 dimension\nKL", capsys.readouterr().out, re.M
+    )
     assert jaxgmm.load("refined").loc.dtype == np.float32
 
 
 def test_without_sklearn(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.mixture", None)
     assert command("compare", "x.npy", "x.npy", "-k", "2") == 2
-    assert "x.npy is a table of points, which scikit-learn fits: pip install 'jaxgmm[sklearn]'" in capsys.readouterr().err
+    assert (
+        "x.npy is a table of points, which scikit-learn fits: pip install 'jaxgmm[sklearn]'"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("num_dims", [1, 2, 3])
 def test_a_picture(num_dims, capsys, monkeypatch):
-    """Of the right kind, of the first two coordinates if there are more; what is drawn on it is the matter of the pictures."""
+    """Of the right kind, of the first two coordinates if there are more; what is drawn on it is the
+    matter of the pictures.
+    """
     drawn = []
     for name in ("densities", "contours"):
-        monkeypatch.setattr(jaxgmm.plot, name, functools.partial(note, drawn, name, getattr(jaxgmm.plot, name)))
+        monkeypatch.setattr(
+            jaxgmm.plot, name, functools.partial(note, drawn, name, getattr(jaxgmm.plot, name))
+        )
     for name in ("p$.npz", "q$.npz"):
         means = np.arange(num_dims)[None, :]
         jaxgmm.save(name, jaxgmm.GMM.from_moments([1.0], means, np.ones((1, num_dims)), "diag"))
     assert command("compare", "p$.npz", "q$.npz", "-d", "l2", "--plot", "picture.png") == 0
     assert pathlib.Path("picture.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-    assert drawn == [("densities" if num_dims == 1 else "contours", min(num_dims, 2), "p: p$.npz, q: q$.npz")]
+    assert drawn == [
+        ("densities" if num_dims == 1 else "contours", min(num_dims, 2), "p: p$.npz, q: q$.npz")
+    ]
     said = "jaxgmm: picture.png shows the first two of 3 coordinates"
     assert (said in capsys.readouterr().err.splitlines()) == (num_dims == 3)
 
@@ -144,12 +188,18 @@ def note(drawn, name, picture, a, b, ax):
 
 def test_pictures_that_cannot_be(capsys, monkeypatch):
     monkeypatch.setattr(report, "PATIENCE", 1e3)
-    for path, message in [("picture.txt", "Format 'txt' is not supported"), ("none/p.png", "none/p.png: No such file")]:
+    for path, message in [
+        ("picture.txt", "Format 'txt' is not supported"),
+        ("none/p.png", "none/p.png: No such file"),
+    ]:
         assert command("compare", "a.npz", "b.npz", "--plot", path) == 2
         assert message in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert command("compare", "a.npz", "b.npz", "--plot", "picture.png") == 2
-    assert capsys.readouterr() == ("", "jaxgmm: --plot needs matplotlib: pip install 'jaxgmm[plot]'\n")
+    assert capsys.readouterr() == (
+        "",
+        "jaxgmm: --plot needs matplotlib: pip install 'jaxgmm[plot]'\n",
+    )
 
 
 def test_what_is_said_beside_the_results(capsys, monkeypatch):
@@ -157,7 +207,10 @@ def test_what_is_said_beside_the_results(capsys, monkeypatch):
     monkeypatch.setattr(jaxgmm, "estimate", functools.partial(slow_estimate, jaxgmm.estimate))
     assert command("compare", "a.npz", "b.npz", "-d", "js_divergence", "--rtol", "1e-9") == 0
     captured = capsys.readouterr()
-    said = ["jaxgmm: computing JS(A, B) ...", "jaxgmm: JS(A, B): the error is above the tolerance even with 65536 points"]
+    said = [
+        "jaxgmm: computing JS(A, B) ...",
+        "jaxgmm: JS(A, B): the error is above the tolerance even with 65536 points",
+    ]
     assert captured.err.splitlines() == said
     assert captured.out.splitlines()[2].startswith("JS(A, B)  ")
 
@@ -183,16 +236,24 @@ def interrupt(*arguments, **options):
 
 
 def interrupted_fit(*arguments, **options):
-    warnings.warn("fit was interrupted after 0 steps, whose result this is", RuntimeWarning, stacklevel=2)
+    warnings.warn(
+        "fit was interrupted after 0 steps, whose result this is", RuntimeWarning, stacklevel=2
+    )
     return gmm(A)
 
 
-@pytest.mark.parametrize(("broken", "by"), [("estimate", interrupt), ("reduce", interrupt), ("reduce", interrupted_fit)])
+@pytest.mark.parametrize(
+    ("broken", "by"), [("estimate", interrupt), ("reduce", interrupt), ("reduce", interrupted_fit)]
+)
 def test_interrupts(broken, by, capsys, monkeypatch):
     monkeypatch.setattr(jaxgmm, broken, by)
     monkeypatch.setattr(report, "PATIENCE", 1e3)
     before = set(os.listdir())
-    arguments = ["compare", "a.npz", "b.npz"] if broken == "estimate" else ["reduce", "a.npz", "1", "-o", "one.npz"]
+    arguments = (
+        ["compare", "a.npz", "b.npz"]
+        if broken == "estimate"
+        else ["reduce", "a.npz", "1", "-o", "one.npz"]
+    )
     assert command(*arguments) == 130
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "jaxgmm: interrupted\n")
@@ -213,14 +274,18 @@ def test_help_and_version(capsys):
 
 @pytest.mark.smoke
 def test_the_console_script():
-    module, function = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]["jaxgmm"].split(":")
+    module, function = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"][
+        "jaxgmm"
+    ].split(":")
     assert getattr(importlib.import_module(module), function) is parser.run
 
 
 def start(*arguments: str) -> subprocess.Popen:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
     command = [sys.executable, "-m", "jaxgmm", *arguments]
-    return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
 
 
 def test_as_a_process():
@@ -229,7 +294,11 @@ def test_as_a_process():
     output, errors = process.communicate(timeout=200)
     assert (process.returncode, errors.replace("jaxgmm: computing L2(A, B) ...\n", "")) == (0, "")
     with jax.enable_x64(True):
-        exact = float(jaxgmm.l2_distance(gmm(A), jax.tree.map(lambda leaf: leaf.astype(float), jaxgmm.load("b.npz"))))
+        exact = float(
+            jaxgmm.l2_distance(
+                gmm(A), jax.tree.map(lambda leaf: leaf.astype(float), jaxgmm.load("b.npz"))
+            )
+        )
     assert json.loads(output)["results"][0]["value"] == pytest.approx(exact, rel=1e-12)
 
 

@@ -59,17 +59,44 @@ def half() -> bytes:
 
 
 BAD = {
-    "no such file": (lambda: ["compare", "a.npz", "none.npz"], "none.npz: No such file or directory"),
+    "no such file": (
+        lambda: ["compare", "a.npz", "none.npz"],
+        "none.npz: No such file or directory",
+    ),
     "folder": (lambda: ["compare", ".", "a.npz"], ".: Is a directory"),
-    "no components": (lambda: ["compare", "a.npz", "x.npy"], "x.npy is a table of 40 points: say by --components how many"),
-    "dimensions": (lambda: ["compare", "a.npz", "plane.npz"], "their dimensions differ: a.npz has 1, plane.npz has 2"),
-    "stack": (lambda: ["compare", "a.npz", "stack.npz"], "stack.npz holds a stack of 2 mixtures, and not one"),
-    "tree": (lambda: ["compare", "tree.npz", "a.npz"], "tree.npz cannot be loaded: it holds no mixture, but another pytree"),
+    "no components": (
+        lambda: ["compare", "a.npz", "x.npy"],
+        "x.npy is a table of 40 points: say by --components how many",
+    ),
+    "dimensions": (
+        lambda: ["compare", "a.npz", "plane.npz"],
+        "their dimensions differ: a.npz has 1, plane.npz has 2",
+    ),
+    "stack": (
+        lambda: ["compare", "a.npz", "stack.npz"],
+        "stack.npz holds a stack of 2 mixtures, and not one",
+    ),
+    "tree": (
+        lambda: ["compare", "tree.npz", "a.npz"],
+        "tree.npz cannot be loaded: it holds no mixture, but another pytree",
+    ),
     "half": (lambda: ["compare", write("h", half()), "a.npz"], "h cannot be loaded: it is damaged"),
-    "empty": (lambda: ["compare", write("e.csv", b""), "a.npz"], "e.csv is no table of points: it has no line of numbers"),
-    "names alone": (lambda: ["compare", write("e", b"x,y\n"), "a.npz"], "e is no table of points: it has no line of numbers"),
-    "words": (lambda: ["compare", write("w", b"x,y\n1,2\n3,red\n"), "a.npz"], "w is no table of points: could not convert"),
-    "a gap": (lambda: ["compare", write("g", b"1,\n3,4\n"), "a.npz"], "g is no table of points: could not convert string ''"),
+    "empty": (
+        lambda: ["compare", write("e.csv", b""), "a.npz"],
+        "e.csv is no table of points: it has no line of numbers",
+    ),
+    "names alone": (
+        lambda: ["compare", write("e", b"x,y\n"), "a.npz"],
+        "e is no table of points: it has no line of numbers",
+    ),
+    "words": (
+        lambda: ["compare", write("w", b"x,y\n1,2\n3,red\n"), "a.npz"],
+        "w is no table of points: could not convert",
+    ),
+    "a gap": (
+        lambda: ["compare", write("g", b"1,\n3,4\n"), "a.npz"],
+        "g is no table of points: could not convert string ''",
+    ),
     "row numbers": (
         lambda: ["compare", write("i.csv", b",x,y\n0,1,2\n1,3,4\n"), "a.npz"],
         "i.csv is no table of points: its first column has no name",
@@ -78,9 +105,18 @@ BAD = {
         lambda: ["compare", write("j", b"0,1\n0.5,2\n"), "a.npz"],
         "j is no table of points: its first line may be",
     ),
-    "quoted row numbers": (lambda: ["compare", write("i", b'"","x"\n"1",2\n'), "a.npz"], "i is no table of points: its first"),
-    "ragged": (lambda: ["compare", write("r", b"1,2\n3\n"), "a.npz"], "r is no table of points: the number of columns changed"),
-    "binary": (lambda: ["compare", write("b", bytes(range(256))), "a.npz"], "b is no table of points: 'utf-8' codec"),
+    "quoted row numbers": (
+        lambda: ["compare", write("i", b'"","x"\n"1",2\n'), "a.npz"],
+        "i is no table of points: its first",
+    ),
+    "ragged": (
+        lambda: ["compare", write("r", b"1,2\n3\n"), "a.npz"],
+        "r is no table of points: the number of columns changed",
+    ),
+    "binary": (
+        lambda: ["compare", write("b", bytes(range(256))), "a.npz"],
+        "b is no table of points: 'utf-8' codec",
+    ),
     "NaN": (
         lambda: ["compare", write("n", b"1,2\nnan,4\n"), "a.npz"],
         "n is no table of points: row 1 (the first is 0) holds NaN",
@@ -89,19 +125,43 @@ BAD = {
         lambda: ["compare", saved("c.npz", np.ones((2, 2, 2))), "a.npz"],
         "c.npz is no table of points: it must be an array",
     ),
-    "text array": (lambda: ["compare", saved("c.npz", np.array(["x"])), "a.npz"], "c.npz is no table of points: it must be"),
-    "pickles": (lambda: ["compare", saved("c.npz", np.array([None])), "a.npz"], "c.npz is no table of points: Object arrays"),
+    "text array": (
+        lambda: ["compare", saved("c.npz", np.array(["x"])), "a.npz"],
+        "c.npz is no table of points: it must be",
+    ),
+    "pickles": (
+        lambda: ["compare", saved("c.npz", np.array([None])), "a.npz"],
+        "c.npz is no table of points: Object arrays",
+    ),
     "two arrays": (
         lambda: ["compare", saved("c.npz", POINTS, POINTS), "a.npz"],
         "c.npz is no table of points: the archive must hold one array, but holds arr_0, arr_1",
     ),
-    "few points": (lambda: ["compare", "x.npy", "x.npy", "-k", "41"], "x.npy: Expected n_samples >= n_components"),
-    "name": (lambda: ["compare", "a.npz", "b.npz", "-d", "kl,kk"], "argument -d/--divergence: there is no 'kk': the names are"),
-    "rtol": (lambda: ["compare", "a.npz", "b.npz", "--rtol", "0"], "argument --rtol: must be a positive number, got '0'"),
-    "K": (lambda: ["reduce", "a.npz", "0", "-o", "o"], "argument K: must be an integer of at least 1, got '0'"),
+    "few points": (
+        lambda: ["compare", "x.npy", "x.npy", "-k", "41"],
+        "x.npy: Expected n_samples >= n_components",
+    ),
+    "name": (
+        lambda: ["compare", "a.npz", "b.npz", "-d", "kl,kk"],
+        "argument -d/--divergence: there is no 'kk': the names are",
+    ),
+    "rtol": (
+        lambda: ["compare", "a.npz", "b.npz", "--rtol", "0"],
+        "argument --rtol: must be a positive number, got '0'",
+    ),
+    "K": (
+        lambda: ["reduce", "a.npz", "0", "-o", "o"],
+        "argument K: must be an integer of at least 1, got '0'",
+    ),
     "no K": (lambda: ["reduce", "a.npz", "-o", "o"], "the following arguments are required: K"),
-    "points to reduce": (lambda: ["reduce", "x.npy", "1", "-o", "o"], "x.npy cannot be loaded: it is not a file of jaxgmm"),
-    "nowhere": (lambda: ["reduce", "a.npz", "1", "-o", "none/o"], "none/o: No such file or directory"),
+    "points to reduce": (
+        lambda: ["reduce", "x.npy", "1", "-o", "o"],
+        "x.npy cannot be loaded: it is not a file of jaxgmm",
+    ),
+    "nowhere": (
+        lambda: ["reduce", "a.npz", "1", "-o", "none/o"],
+        "none/o: No such file or directory",
+    ),
     "command": (lambda: ["foo"], "argument COMMAND: invalid choice: 'foo'"),
 }
 

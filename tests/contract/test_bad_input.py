@@ -1,4 +1,6 @@
-"""Whatever a public function is given in any argument, it raises an error that names the argument, or it answers well."""
+"""Whatever a public function is given in any argument, it raises an error that names the argument,
+or it answers well.
+"""
 
 import contextlib
 import pathlib
@@ -13,21 +15,41 @@ import numpy as np
 import pytest
 
 import jaxgmm
-from support.arguments import ANYTHING, FUNCTIONS, LEAVES, OF_ARRAYS, call, good, names_of_arguments, replacements, to_trace
+from support.arguments import (
+    ANYTHING,
+    FUNCTIONS,
+    LEAVES,
+    OF_ARRAYS,
+    call,
+    good,
+    names_of_arguments,
+    replacements,
+    to_trace,
+)
 from support.libraries import SILENCED, lenient
 
 pytestmark = [pytest.mark.long, *SILENCED]
 T = TypeVar("T")
 PACKAGE = str(pathlib.Path(jaxgmm.__file__).parent)
 
-MIXTURE = {"traced", "logits minus infinity", *(f"{leaf} {name}" for leaf in LEAVES for name in ("negative", "zero", "huge"))}
+MIXTURE = {
+    "traced",
+    "logits minus infinity",
+    *(f"{leaf} {name}" for leaf in LEAVES for name in ("negative", "zero", "huge")),
+}
 MIXTURE -= {"log_diag huge"}  # whose exponential is infinite
-OF_ANY_VALUE = {f"{leaf} {name}" for leaf in LEAVES for name in OF_ARRAYS if name not in ("int", "bool", "more axes", "no axes")}
+OF_ANY_VALUE = {
+    f"{leaf} {name}"
+    for leaf in LEAVES
+    for name in OF_ARRAYS
+    if name not in ("int", "bool", "more axes", "no axes")
+}
 MIXTURES = {"traced", "loc negative", "loc zero", "loc huge"}
 NUMBERS = {"its negative", "its zero", "its huge", "its int", "its bool"}
 POINTS = {"traced", "its more axes"} | NUMBERS
 POSITIVE = {"float", "int", "huge"}
-# What is as good as what stands in the table of good arguments, by the names of functions and arguments; all else is refused.
+# What is as good as what stands in the table of good arguments, by the names of functions and
+# arguments; all else is refused.
 LEGAL = {
     "p q gmm mixtures": MIXTURE,
     "to_sklearn.gmm": MIXTURE - {"traced"},
@@ -41,7 +63,9 @@ LEGAL = {
     "labels column_labels": {"None", "texts", "ragged list", "array", "array of nan"},
     "path_gradient log_ratio antithetic variance_reduction fixed_key progress": {"bool"},
     "symmetric": {"bool", "None"},
-    "num_samples num_replicates num_components num_dims batch_size n order window max_points": {"int"},
+    "num_samples num_replicates num_components num_dims batch_size n order window max_points": {
+        "int"
+    },
     "likelihood_loss.batch_size": {"int", "None"},
     "num_steps": {"int", "zero int"},
     "x": POINTS,
@@ -62,7 +86,12 @@ LEGAL = {
     "fit.optimizer": set(),
     "params": {"traced"} | MIXTURE,
     "plot.contours.q plot.densities.q plot.convergence.q": MIXTURE | {"None"},
-    "tree": (set(ANYTHING) - {"text", "object", "texts", "huge int"} | MIXTURE | {"loc more axes", "loc no axes"}) - {"traced"},
+    "tree": (
+        set(ANYTHING) - {"text", "object", "texts", "huge int"}
+        | MIXTURE
+        | {"loc more axes", "loc no axes"}
+    )
+    - {"traced"},
     "like": {"None"} | OF_ANY_VALUE,
     "save.path": {"text"},
     "unit": {"text"},
@@ -74,16 +103,33 @@ NAMES = {
     "fit.params": "params|q",  # which the loss calls q
     "reduce.key": "key|gmm",
     "reduce.optimizer": "optimizer|gmm",  # as under jax.jit nothing of gmm is concrete
-    "reduce.gmm": "gmm|covariances",  # that of two components 1e30 apart is not positive definite in floats
+    # that of two components 1e30 apart is not positive definite in floats
+    "reduce.gmm": "gmm|covariances",
     "load.path": "path|No such file",
     "tree": r"tree|leaves(\[0\]|\.\w+)?",
     "like": r"like|leaves(\[0\]|\.\w+)?",
 }
 DOCUMENTED = (TypeError, ValueError, FloatingPointError, FileNotFoundError)
-EAGER = ("expectation", "log_density", "GMM.from_data", "GMM.random")  # which are not jitted, so that each call compiles anew
-IN_NUMPY = ("reduce", "GMM.from_moments", "to_sklearn", "from_sklearn", "from_gmmx", "save", "load", "estimate to a tolerance")
+EAGER = (
+    "expectation",
+    "log_density",
+    "GMM.from_data",
+    "GMM.random",
+)  # which are not jitted, so that each call compiles anew
+IN_NUMPY = (
+    "reduce",
+    "GMM.from_moments",
+    "to_sklearn",
+    "from_sklearn",
+    "from_gmmx",
+    "save",
+    "load",
+    "estimate to a tolerance",
+)
 
-CELLS = [(function, argument) for function in FUNCTIONS for argument in names_of_arguments(function)]
+CELLS = [
+    (function, argument) for function in FUNCTIONS for argument in names_of_arguments(function)
+]
 
 
 def of_cell(table: dict[str, T], function: str, argument: str, otherwise: T) -> T:
@@ -92,7 +138,11 @@ def of_cell(table: dict[str, T], function: str, argument: str, otherwise: T) -> 
 
 def strictness(function: str):
     """Optax and the other libraries cannot do without promotion."""
-    return lenient() if function in ("fit", "reduce") or "from_" in function or "to_" in function else contextlib.nullcontext()
+    return (
+        lenient()
+        if function in ("fit", "reduce") or "from_" in function or "to_" in function
+        else contextlib.nullcontext()
+    )
 
 
 def what_is_unclear(error: Exception, function: str, argument: str) -> str | None:
@@ -123,7 +173,10 @@ def test_what_is_refused(function, argument):
         try:
             with strictness(function):
                 if name == "traced":
-                    jax.eval_shape(lambda traced: call(function, {**arguments, argument: traced}), to_trace(arguments[argument]))
+                    jax.eval_shape(
+                        lambda traced: call(function, {**arguments, argument: traced}),
+                        to_trace(arguments[argument]),
+                    )
                 else:
                     call(function, {**arguments, argument: value})
         except Exception as error:
@@ -137,7 +190,11 @@ def test_what_is_refused(function, argument):
 
 def leaves(tree) -> list:
     """Those that are numbers or arrays of such."""
-    return [leaf for leaf in jax.tree.leaves(tree) if isinstance(leaf, jax.Array | np.ndarray | float | int)]
+    return [
+        leaf
+        for leaf in jax.tree.leaves(tree)
+        if isinstance(leaf, jax.Array | np.ndarray | float | int)
+    ]
 
 
 def kinds(tree) -> list[tuple]:
@@ -146,11 +203,15 @@ def kinds(tree) -> list[tuple]:
 
 def are_alike(a, b) -> bool:
     """Whether they are arrays that one program is for."""
-    return kinds(a) == kinds(b) and all(isinstance(leaf, jax.Array | np.ndarray) for leaf in jax.tree.leaves(a))
+    return kinds(a) == kinds(b) and all(
+        isinstance(leaf, jax.Array | np.ndarray) for leaf in jax.tree.leaves(a)
+    )
 
 
 def assert_right(answer, usual, name: str) -> None:
-    """Of the same shapes and dtypes, and finite, but for the logits of components without weight."""
+    """Of the same shapes and dtypes, and finite, but for the logits of components without
+    weight.
+    """
     assert kinds(leaves(answer)) == kinds(leaves(usual)), name
     for leaf in leaves(answer):
         if jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
@@ -161,21 +222,27 @@ def assert_right(answer, usual, name: str) -> None:
 def cells_of(function: str) -> Iterator[tuple[str, str, Any]]:
     for argument, value in good(function).items():
         labels = of_cell(LEGAL, function, argument, set())
-        yield from ((argument, name, other) for name, other in replacements(value) if name in labels)
+        yield from (
+            (argument, name, other) for name, other in replacements(value) if name in labels
+        )
         if "traced" in labels:
             yield argument, "traced", to_trace(value)
 
 
 @pytest.mark.parametrize("function", [name for name in FUNCTIONS if not name.startswith("plot")])
 def test_what_is_legal(function):
-    """Numbers for numbers of the same shapes, from the same program; what needs a program of its own is only traced."""
+    """Numbers for numbers of the same shapes, from the same program; what needs a program of its
+    own is only traced.
+    """
     arguments = good(function)
     with strictness(function):
         usual = None if function in EAGER else call(function, arguments)
         for argument, name, value in cells_of(function):
             changed = {**arguments, argument: value}
             if name == "traced":
-                jax.eval_shape(lambda value, a=argument: leaves(call(function, {**arguments, a: value})), value)
+                jax.eval_shape(
+                    lambda value, a=argument: leaves(call(function, {**arguments, a: value})), value
+                )
             elif are_alike(value, arguments[argument]) and function not in EAGER:
                 assert_right(call(function, changed), usual, f"{argument}: {name}")
             elif function in IN_NUMPY:

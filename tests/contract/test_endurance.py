@@ -1,4 +1,6 @@
-"""Two thousand calls of everything, and calls from many threads: no hang, no growth, the same answers."""
+"""Two thousand calls of everything, and calls from many threads: no hang, no growth, the same
+answers.
+"""
 
 import concurrent.futures
 import subprocess
@@ -17,7 +19,9 @@ pytestmark = pytest.mark.long
 @pytest.mark.timeout(600)
 def test_two_thousand_calls_of_every_function():
     program = ROOT / "tests" / "endurance.py"
-    result = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=580)
+    result = subprocess.run(
+        [sys.executable, str(program)], capture_output=True, text=True, timeout=580
+    )
     assert result.returncode == 0, result.stdout + result.stderr
 
 
@@ -29,7 +33,10 @@ def test_eight_threads_agree_with_one(key):
 
     def answers(first: int) -> dict[str, list[np.ndarray]]:
         order = names[first:] + names[:first]
-        return {name: [np.asarray(leaf) for leaf in jax.tree.leaves(FUNCTIONS[name](keys[name], p, q))] for name in order}
+        return {
+            name: [np.asarray(leaf) for leaf in jax.tree.leaves(FUNCTIONS[name](keys[name], p, q))]
+            for name in order
+        }
 
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         of_threads = list(pool.map(answers, [3 * i for i in range(8)]))

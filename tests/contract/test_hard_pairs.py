@@ -1,4 +1,6 @@
-"""Pairs that a careful user would try to break it with: nearly equal, far, narrow, ill-conditioned, large, dead and doubled."""
+"""Pairs that a careful user would try to break it with: nearly equal, far, narrow, ill-conditioned,
+large, dead and doubled.
+"""
 
 import dataclasses
 import functools
@@ -32,17 +34,28 @@ DERIVED = {"kl": jaxgmm.kl_divergence, "js": jaxgmm.js_divergence}
 
 
 def narrowness(p: GMM, q: GMM) -> float:
-    """The least standard deviation of a component, in units of the largest distance of a mean from that of p; 1 at most."""
-    (p, q), centre = resolved.in_numpy(p, q), np.asarray(p.weights, float) @ np.asarray(p.loc, float)
+    """The least standard deviation of a component, in units of the largest distance of a mean from
+    that of p; 1 at most.
+    """
+    (p, q), centre = (
+        resolved.in_numpy(p, q),
+        np.asarray(p.weights, float) @ np.asarray(p.loc, float),
+    )
     distance = max(np.abs(m.loc - centre).max() for m in (p, q))
     scale = min(np.exp(m.log_diag).min() for m in (p, q))
     return float(scale / max(scale, distance))
 
 
 def promised(truths: dict[str, float], name: str, p: GMM, q: GMM) -> float:
-    """What the README says of rounding: 2e-7 of the size of the log-densities, and 1e-6 of the value over the narrowness."""
+    """What the README says of rounding: 2e-7 of the size of the log-densities, and 1e-6 of the
+    value over the narrowness.
+    """
     epsilon = float(jnp.finfo(p.loc.dtype).eps) / float(jnp.finfo(np.float32).eps)
-    size = 1 + abs(truths["entropy"]) + abs(truths["cross_entropy"]) if name in ("kl", "entropy", "cross_entropy") else 1
+    size = (
+        1 + abs(truths["entropy"]) + abs(truths["cross_entropy"])
+        if name in ("kl", "entropy", "cross_entropy")
+        else 1
+    )
     return epsilon * (2e-7 * size + 1e-6 * abs(truths[name]) / narrowness(p, q))
 
 
@@ -50,12 +63,16 @@ def test_the_quadrature_itself():
     """Against 30 digits, and against more nodes; its densities have the integral 1."""
     for name in ("nearly equal", "needles in both", "dead in both"):
         mine = resolved.integrals(*PAIRS[name])
-        np.testing.assert_allclose((mine["kl"], mine["js"]), digits.kl_and_js(*PAIRS[name]), rtol=1e-9, err_msg=name)
+        np.testing.assert_allclose(
+            (mine["kl"], mine["js"]), digits.kl_and_js(*PAIRS[name]), rtol=1e-9, err_msg=name
+        )
     for name, pair in BOTH_WAYS.items():
         coarse, fine = resolved.integrals(*pair), resolved.integrals(*pair, order=20)
         np.testing.assert_allclose(coarse["mass"], 1, rtol=1e-12, err_msg=name)
         for integral, value in coarse.items():
-            np.testing.assert_allclose(value, fine[integral], rtol=1e-8, err_msg=f"{integral} of {name}")
+            np.testing.assert_allclose(
+                value, fine[integral], rtol=1e-8, err_msg=f"{integral} of {name}"
+            )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -66,8 +83,12 @@ def test_values(integral, dtype, key):
         p, q = cast(dtype, *pair)
         truths = resolved.integrals(p, q)
         truth = truths[integral]
-        result = estimate(SAMPLED[integral], key, p, q, rule=jaxgmm.Sobol(2**14 if integral in DERIVED else 2**12))
-        beside = promised(truths, integral, p, q) + 5 / result.num_points  # which may not have been seen
+        result = estimate(
+            SAMPLED[integral], key, p, q, rule=jaxgmm.Sobol(2**14 if integral in DERIVED else 2**12)
+        )
+        beside = (
+            promised(truths, integral, p, q) + 5 / result.num_points
+        )  # which may not have been seen
         bound = 5 * float(result.standard_error)
         assert abs(float(result.value) - truth) <= bound + beside + 1e-11 * abs(truth), name
         assert bound < 2e-3 * max(1, abs(truth)), name
@@ -84,7 +105,9 @@ def test_a_divergence_of_1e_minus_8_is_resolved(key):
 
 @pytest.mark.parametrize("integral", DERIVED)
 def test_gradients_and_hessians(integral, key):
-    """In every parameter of both, the means in units of their standard deviations, against derivatives of quadrature."""
+    """In every parameter of both, the means in units of their standard deviations, against
+    derivatives of quadrature.
+    """
 
     def value(steps, key, p, q, rule):
         return DERIVED[integral](key, *resolved.moved(p, q, steps), rule)
@@ -99,40 +122,61 @@ def test_gradients_and_hessians(integral, key):
 
     for name, (p, q) in PAIRS.items():
         scales = np.exp(np.concatenate([p.log_diag, q.log_diag]))
-        # Points of a wide component that meet a narrow one move its density by 1 / scale: so seldom, and by so much, that few
-        # replicates tell of it. In the logits no point moves, nor, for KL, in anything of q.
+        # Points of a wide component that meet a narrow one move its density by 1 / scale: so
+        # seldom, and by so much, that few replicates tell of it. In the logits no point moves, nor,
+        # for KL, in anything of q.
         narrow = scales.min() < 1e-4 * scales.max()
         rows = {"kl": [0, 3, 4, 5], "js": [0, 3]}[integral] if narrow else [0, 1, 2, 3, 4, 5]
         truths = resolved.derivatives(integral, p, q)
-        for derivative, truth, log_n, catches in ((gradient, truths[0], 12, 0.01), (hessian, truths[1], 10, 0.1)):
+        for derivative, truth, log_n, catches in (
+            (gradient, truths[0], 12, 0.01),
+            (hessian, truths[1], 10, 0.1),
+        ):
             rule = jaxgmm.Sobol(2**log_n)
             assert np.isfinite(derivative(key, *cast(np.float32, p, q), rule)).all(), name
             result = estimate(derivative, key, p, q, rule=rule)
             assert np.isfinite(result.value).all(), name
-            seen = {field: _of_rows(getattr(result, field), rows) for field in ("value", "standard_error")}
+            seen = {
+                field: _of_rows(getattr(result, field), rows)
+                for field in ("value", "standard_error")
+            }
             exact = _of_rows(truth, rows)
-            assert_within(dataclasses.replace(result, **seen), exact, catches=catches * max(1, np.abs(exact).max()))
+            assert_within(
+                dataclasses.replace(result, **seen),
+                exact,
+                catches=catches * max(1, np.abs(exact).max()),
+            )
 
 
 def _of_rows(derivative, rows: list[int]) -> np.ndarray:
-    """Those derivatives of first order (6, K), or of second (6, K, 6, K), that are in the steps of these rows alone."""
+    """Those derivatives of first order (6, K), or of second (6, K, 6, K), that are in the steps of
+    these rows alone.
+    """
     derivative = np.asarray(derivative)[rows]
     return derivative if derivative.ndim == 2 else derivative[:, :, rows]
 
 
-@pytest.mark.parametrize(("divergence", "diagonal"), [(jaxgmm.kl_divergence, False), (jaxgmm.js_divergence, True)])
+@pytest.mark.parametrize(
+    ("divergence", "diagonal"), [(jaxgmm.kl_divergence, False), (jaxgmm.js_divergence, True)]
+)
 def test_narrow_components_in_float32(divergence, diagonal, key):
-    """At the same points, values and gradients are off from float64 by 1e-6 over the narrowness, as the README says."""
+    """At the same points, values and gradients are off from float64 by 1e-6 over the narrowness, as
+    the README says.
+    """
 
     @jax.jit
     def value_and_gradient(p, q):
-        return jax.value_and_grad(lambda steps: divergence(key, *resolved.moved(p, q, steps), jaxgmm.Sobol(2**14)))(
-            jnp.zeros((6, 2), p.loc.dtype)
-        )
+        return jax.value_and_grad(
+            lambda steps: divergence(key, *resolved.moved(p, q, steps), jaxgmm.Sobol(2**14))
+        )(jnp.zeros((6, 2), p.loc.dtype))
 
     for narrow in (1e-2, 1e-3, 1e-4, 1e-5):
         p = line([0.3, 0.7], [-1.2345, 1.2345], [narrow, narrow])
-        q = line([0.5, 0.5], [-1.2345 + 0.5 * narrow, 1.2345 - 0.5 * narrow], [1.2 * narrow, 0.9 * narrow])
+        q = line(
+            [0.5, 0.5],
+            [-1.2345 + 0.5 * narrow, 1.2345 - 0.5 * narrow],
+            [1.2 * narrow, 0.9 * narrow],
+        )
         p, q = cast(np.float32, *(without_off_diagonal(p, q) if diagonal else (p, q)))
         mine, exact = value_and_gradient(p, q), value_and_gradient(*cast(np.float64, p, q))
         for a, b in zip(mine, exact, strict=True):
@@ -155,27 +199,58 @@ ALL = {
     "bhattacharyya_distance": lambda key, p, q: jaxgmm.bhattacharyya_distance(p, q),
     "gaussian_wasserstein_squared": lambda key, p, q: jaxgmm.gaussian_wasserstein_squared(p, q),
     "log_normaliser": lambda key, p, q: jaxgmm.product(p, q)[1],
-    "jeffreys_divergence": lambda key, p, q: jaxgmm.jeffreys_divergence(key, p, q, jaxgmm.Sobol(256)),
+    "jeffreys_divergence": lambda key, p, q: jaxgmm.jeffreys_divergence(
+        key, p, q, jaxgmm.Sobol(256)
+    ),
     "hellinger_distance": lambda key, p, q: jaxgmm.hellinger_distance(key, p, q, jaxgmm.Sobol(256)),
     "total_variation": lambda key, p, q: jaxgmm.total_variation(key, p, q, jaxgmm.Sobol(256)),
     "renyi below 1": lambda key, p, q: jaxgmm.renyi_divergence(key, p, q, 0.3, jaxgmm.Sobol(256)),
     "renyi above 1": lambda key, p, q: jaxgmm.renyi_divergence(key, p, q, 2.0, jaxgmm.Sobol(256)),
-    "component_information": lambda key, p, q: jaxgmm.component_information(key, p, jaxgmm.Sobol(256)),
-    "classification_entropy": lambda key, p, q: jaxgmm.classification_entropy(key, p, jaxgmm.Sobol(256)),
+    "component_information": lambda key, p, q: jaxgmm.component_information(
+        key, p, jaxgmm.Sobol(256)
+    ),
+    "classification_entropy": lambda key, p, q: jaxgmm.classification_entropy(
+        key, p, jaxgmm.Sobol(256)
+    ),
     "sample": lambda key, p, q: jaxgmm.sample(key, p, 256),
-    "log_prob": lambda key, p, q: jaxgmm.log_prob(p, jnp.asarray([[-1e9], [0.0], [0.3], [1e6]], p.loc.dtype)),
-    "responsibilities": lambda key, p, q: jaxgmm.responsibilities(p, jnp.asarray([[-1e9], [0.0], [1e6]], p.loc.dtype)),
+    "log_prob": lambda key, p, q: jaxgmm.log_prob(
+        p, jnp.asarray([[-1e9], [0.0], [0.3], [1e6]], p.loc.dtype)
+    ),
+    "responsibilities": lambda key, p, q: jaxgmm.responsibilities(
+        p, jnp.asarray([[-1e9], [0.0], [1e6]], p.loc.dtype)
+    ),
 }
-NOT_DIFFERENTIATED = ("total_variation", "renyi below 1", "renyi above 1", "component_information", "classification_entropy")
+NOT_DIFFERENTIATED = (
+    "total_variation",
+    "renyi below 1",
+    "renyi above 1",
+    "component_information",
+    "classification_entropy",
+)
 NOT_NEGATIVE = (
-    *("cauchy_schwarz_divergence", "gaussian_kl", "bhattacharyya_distance", "gaussian_wasserstein_squared", "l2_distance", "mmd"),
-    *("kl_moment_matched", "hellinger_distance", "total_variation", "component_information", "classification_entropy"),
+    *(
+        "cauchy_schwarz_divergence",
+        "gaussian_kl",
+        "bhattacharyya_distance",
+        "gaussian_wasserstein_squared",
+        "l2_distance",
+        "mmd",
+    ),
+    *(
+        "kl_moment_matched",
+        "hellinger_distance",
+        "total_variation",
+        "component_information",
+        "classification_entropy",
+    ),
 )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_everything_else(dtype, key):
-    """No value and no gradient is NaN or infinite; nothing is negative that must not be; truths lie within their bounds."""
+    """No value and no gradient is NaN or infinite; nothing is negative that must not be; truths lie
+    within their bounds.
+    """
 
     @jax.jit
     def values(p, q):
@@ -193,14 +268,20 @@ def test_everything_else(dtype, key):
         p, q = cast(dtype, *pair)
         result, truths = values(p, q), resolved.integrals(p, q)
         for function, value in result.items():
-            assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(value)), f"{function} of {name}"
+            assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(value)), (
+                f"{function} of {name}"
+            )
             assert function not in NOT_NEGATIVE or np.min(value) >= 0, f"{function} of {name}"
         if dtype == np.float32:  # which overflows first
             assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient(p, q))), name
         assert result["hellinger_distance"] <= 1
         assert result["total_variation"] <= 1
         slack = 20 * float(jnp.finfo(dtype).eps)
-        for bounds, integral in (("kl_bounds", "kl"), ("js_bounds", "js"), ("entropy_bounds", "entropy")):
+        for bounds, integral in (
+            ("kl_bounds", "kl"),
+            ("js_bounds", "js"),
+            ("entropy_bounds", "entropy"),
+        ):
             (lower, upper), truth = result[bounds], truths[integral]
             within = slack * (1 + abs(truths["entropy"]) + abs(truths["cross_entropy"]))
             assert float(lower) - within <= truth <= float(upper) + within, f"{bounds} of {name}"

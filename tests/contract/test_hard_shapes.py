@@ -1,4 +1,6 @@
-"""Hard shapes: many dimensions and components, condition numbers, rounding, overflow, and what is not a divergence."""
+"""Hard shapes: many dimensions and components, condition numbers, rounding, overflow, and what is
+not a divergence.
+"""
 
 import dataclasses
 import functools
@@ -32,7 +34,9 @@ def mixing_matrix(num_dims: int) -> np.ndarray:
 
 
 def lifted(mixture: GMM, a: np.ndarray) -> GMM:
-    """The mixture of A (y, e) for y of one on the line and e standard normal: all divergences are those on the line."""
+    """The mixture of A (y, e) for y of one on the line and e standard normal: all divergences are
+    those on the line.
+    """
     factors = jnp.repeat(a[None], mixture.num_components, 0)
     factors = factors.at[:, :, 0].multiply(jnp.exp(mixture.log_diag))
     rows, columns = np.tril_indices(len(a), -1)
@@ -45,41 +49,57 @@ def lifted(mixture: GMM, a: np.ndarray) -> GMM:
     [("js", 16, False), ("kl", 512, False), ("kl", 512, True), ("js", 512, True)],
 )
 def test_many_dimensions(integral, num_dims, diagonal, key):
-    """Two components each that differ along one direction, seen through a triangle: the truth is that of the line."""
+    """Two components each that differ along one direction, seen through a triangle: the truth is
+    that of the line.
+    """
     a = np.diag(np.diag(mixing_matrix(num_dims))) if diagonal else mixing_matrix(num_dims)
     pair = tuple(lifted(mixture, a) for mixture in SHARED_LINE)
     truth = resolved.integrals(*SHARED_LINE)[integral]
     log_densities = num_dims * 0.5 * math.log(2 * math.pi * math.e) + abs(np.log(np.diag(a)).sum())
     for dtype in DTYPES if num_dims == 512 else DTYPES[:1]:
         p, q = cast(dtype, *(without_off_diagonal(*pair) if diagonal else pair))
-        result = jaxgmm.estimate(DERIVED[integral], key, p, q, rule=jaxgmm.Sobol(2**11), num_replicates=16)
+        result = jaxgmm.estimate(
+            DERIVED[integral], key, p, q, rule=jaxgmm.Sobol(2**11), num_replicates=16
+        )
         promised = 0 if dtype == np.float64 else 2e-7 * (2 + 2 * log_densities)
-        bound = 6.5 * float(result.standard_error)  # as Student's t with 15 degrees of freedom has wide tails
+        bound = 6.5 * float(
+            result.standard_error
+        )  # as Student's t with 15 degrees of freedom has wide tails
         assert abs(float(result.value) - truth) < bound + promised
         assert bound < 3e-3
 
 
 def test_gradient_in_many_dimensions(key):
-    """In every parameter of the mixtures on the line, through the chain rule for the triangles of those in 16 dimensions."""
+    """In every parameter of the mixtures on the line, through the chain rule for the triangles of
+    those in 16 dimensions.
+    """
     a = jnp.asarray(mixing_matrix(16))
 
     def gradient(key, p, q, rule):
         def value(steps):
-            return jaxgmm.kl_divergence(key, *(lifted(m, a) for m in resolved.moved(p, q, steps)), rule)
+            return jaxgmm.kl_divergence(
+                key, *(lifted(m, a) for m in resolved.moved(p, q, steps)), rule
+            )
 
         return jax.grad(value)(jnp.zeros((6, 2)))
 
     exact, _ = resolved.derivatives("kl", *SHARED_LINE)
-    assert_within(estimate(gradient, key, *SHARED_LINE, rule=jaxgmm.Sobol(2**12)), exact, catches=0.01)
+    assert_within(
+        estimate(gradient, key, *SHARED_LINE, rule=jaxgmm.Sobol(2**12)), exact, catches=0.01
+    )
 
 
 def ill_conditioned(num_dims: int, condition_number: float, dtype) -> tuple[GMM, GMM]:
-    """Two single Gaussians whose common directions have variances from 1 to 1 / condition_number."""
+    """Two single Gaussians whose common directions have variances from 1 to 1 /
+    condition_number.
+    """
     rng = np.random.default_rng(num_dims)
     turn = np.linalg.qr(rng.normal(size=(num_dims, num_dims)))[0]
     factor = np.linalg.qr((turn * np.geomspace(1, condition_number**-0.5, num_dims)).T)[1].T
     factor = factor * np.sign(np.diag(factor))
-    other = factor @ (np.eye(num_dims) + 0.3 / num_dims * np.tril(rng.normal(size=(num_dims, num_dims))))
+    other = factor @ (
+        np.eye(num_dims) + 0.3 / num_dims * np.tril(rng.normal(size=(num_dims, num_dims)))
+    )
     rows, columns = np.tril_indices(num_dims, -1)
 
     def single(factor, mean):
@@ -90,7 +110,9 @@ def ill_conditioned(num_dims: int, condition_number: float, dtype) -> tuple[GMM,
 
 
 def test_condition_numbers():
-    """To 1e12 in float64, where a digit is lost for every ten of the square root; to 1e4 in float32."""
+    """To 1e12 in float64, where a digit is lost for every ten of the square root; to 1e4 in
+    float32.
+    """
     for dtype, condition_number, precision in (
         (np.float64, 1e4, 1e-12),
         (np.float64, 1e12, 1e-9),
@@ -107,14 +129,20 @@ def test_condition_numbers():
 
         # In the mean of q it is |W (mu_q - mu_p)|^2 / 2, with W = L_q^-1.
         def in_loc(loc, p=p, q=q):
-            return jaxgmm.kl_divergence(None, p, dataclasses.replace(q, loc=loc[None]), jaxgmm.SigmaPoints())
+            return jaxgmm.kl_divergence(
+                None, p, dataclasses.replace(q, loc=loc[None]), jaxgmm.SigmaPoints()
+            )
 
         factor, loc = np.asarray(q.scale_tril[0], np.float64), q.loc[0]
-        gradient, hessian = (np.asarray(d(in_loc)(loc), np.float64) for d in (jax.grad, jax.hessian))
+        gradient, hessian = (
+            np.asarray(d(in_loc)(loc), np.float64) for d in (jax.grad, jax.hessian)
+        )
         step = np.linalg.solve(factor, np.asarray(loc - p.loc[0], np.float64))
         np.testing.assert_allclose(factor.T @ gradient, step, rtol=100 * precision)
         inverse = np.linalg.inv(factor)
-        np.testing.assert_allclose(hessian, inverse.T @ inverse, rtol=0, atol=100 * precision * np.abs(hessian).max())
+        np.testing.assert_allclose(
+            hessian, inverse.T @ inverse, rtol=0, atol=100 * precision * np.abs(hessian).max()
+        )
 
 
 def test_a_thousand_components(key):
@@ -122,7 +150,9 @@ def test_a_thousand_components(key):
     rng = np.random.default_rng(0)
 
     def many() -> GMM:
-        return line(rng.dirichlet(np.ones(1000)), rng.uniform(-50, 50, 1000), rng.uniform(0.1, 0.3, 1000))
+        return line(
+            rng.dirichlet(np.ones(1000)), rng.uniform(-50, 50, 1000), rng.uniform(0.1, 0.3, 1000)
+        )
 
     p, q = many(), many()
     x = np.arange(-60, 60, 0.02)
@@ -138,7 +168,9 @@ def test_a_thousand_components(key):
 
 
 def test_far_apart_is_not_beyond(key):
-    """Rounding of a sum over the points, in float32, puts no bounded divergence above its bound, whatever the weights."""
+    """Rounding of a sum over the points, in float32, puts no bounded divergence above its bound,
+    whatever the weights.
+    """
     log_2 = jnp.float32(math.log(2))
 
     @functools.partial(jax.jit, static_argnames="rule")
@@ -155,35 +187,56 @@ def test_far_apart_is_not_beyond(key):
 
 
 def test_second_derivatives_where_mixtures_agree(key):
-    """At p = q they are the Fisher information: in the mean of one Gaussian its precision, or a quarter of it for JS."""
+    """At p = q they are the Fisher information: in the mean of one Gaussian its precision, or a
+    quarter of it for JS.
+    """
     p = GMM(jnp.zeros(1), jnp.zeros((1, 2)), jnp.asarray([[0.0, 0.5]]), jnp.asarray([[0.3]]))
     factor = np.asarray(p.scale_tril[0])
 
     def hessian(divergence):
-        return jax.hessian(lambda loc: divergence(key, p, dataclasses.replace(p, loc=loc[None])))(p.loc[0])
+        return jax.hessian(lambda loc: divergence(key, p, dataclasses.replace(p, loc=loc[None])))(
+            p.loc[0]
+        )
 
     for divergence, share in ((jaxgmm.kl_divergence, 1), (jaxgmm.js_divergence, 0.25)):
-        np.testing.assert_allclose(factor.T @ hessian(divergence) @ factor, share * np.eye(2), atol=2e-3 * share)
+        np.testing.assert_allclose(
+            factor.T @ hessian(divergence) @ factor, share * np.eye(2), atol=2e-3 * share
+        )
 
 
 @pytest.mark.parametrize("diagonal", [False, True])
 def test_components_that_nearly_coincide(diagonal):
-    """The exact divergence of single Gaussians keeps its digits down to 1e-16, and in float32; nothing falls below 0."""
-    start = GMM(jnp.zeros(1), jnp.zeros((1, 3)), jnp.asarray([[0.0, 0.3, -0.2]]), jnp.asarray([[0.5, -0.3, 0.2]]))
+    """The exact divergence of single Gaussians keeps its digits down to 1e-16, and in float32;
+    nothing falls below 0.
+    """
+    start = GMM(
+        jnp.zeros(1),
+        jnp.zeros((1, 3)),
+        jnp.asarray([[0.0, 0.3, -0.2]]),
+        jnp.asarray([[0.5, -0.3, 0.2]]),
+    )
     p = dataclasses.replace(start, off_diag=jnp.zeros((1, 3))) if diagonal else start
     for step in (1.0, 0.1, 1e-3, 1e-5, 1e-8):
-        q = dataclasses.replace(p, log_diag=p.log_diag + step * jnp.asarray([[1.0, 2.0, -1.0]]), off_diag=p.off_diag * (1 - step))
+        q = dataclasses.replace(
+            p,
+            log_diag=p.log_diag + step * jnp.asarray([[1.0, 2.0, -1.0]]),
+            off_diag=p.off_diag * (1 - step),
+        )
         for dtype, precision in ((np.float64, 1e-12), (np.float32, 3e-6)):
             a, b = cast(dtype, p, q)
             exact = digits.gaussian_kl(a, b)
             a, b = without_off_diagonal(a, b) if diagonal else (a, b)
-            np.testing.assert_allclose(jaxgmm.gaussian_kl(a, b), [[exact]], rtol=precision, err_msg=f"{step}")
+            np.testing.assert_allclose(
+                jaxgmm.gaussian_kl(a, b), [[exact]], rtol=precision, err_msg=f"{step}"
+            )
             # To first order, the Bhattacharyya distance is a quarter of it.
             assert 0 <= jaxgmm.bhattacharyya_distance(a, b)[0, 0] < 0.3 * exact + 2 * precision
 
 
 def test_beyond_the_range_of_floats(key):
-    """1e20 standard deviations apart, whose square float32 cannot hold: what is infinite there is inf, and the rest is right."""
+    """1e20 standard deviations apart, whose square float32 cannot hold: what is infinite there is
+    inf, and the rest is right.
+    """
     p = GMM(jnp.zeros(1), jnp.zeros((1, 2)), jnp.full((1, 2), -30.0), jnp.zeros((1, 1)))
     (p,) = cast(np.float32, p)
     q = dataclasses.replace(p, loc=p.loc + 1e7)
@@ -192,7 +245,15 @@ def test_beyond_the_range_of_floats(key):
     def values(p, q):
         infinite = (
             *(fn(key, p, q) for fn in (jaxgmm.kl_divergence, jaxgmm.cross_entropy)),
-            *(fn(p, q) for fn in (jaxgmm.gaussian_kl, jaxgmm.bhattacharyya_distance, jaxgmm.kl_variational, jaxgmm.kl_matched)),
+            *(
+                fn(p, q)
+                for fn in (
+                    jaxgmm.gaussian_kl,
+                    jaxgmm.bhattacharyya_distance,
+                    jaxgmm.kl_variational,
+                    jaxgmm.kl_matched,
+                )
+            ),
             *(jaxgmm.kl_bounds(p, q)[1], jaxgmm.renyi_divergence(key, p, q, 2.0)),
         )
         log_2 = jaxgmm.js_divergence(key, p, q), *jaxgmm.js_bounds(p, q)
@@ -205,21 +266,32 @@ def test_beyond_the_range_of_floats(key):
     np.testing.assert_allclose(log_2, math.log(2), rtol=1e-5)
     assert one == (1, 1)
     assert renyi > 80  # which is what float32 holds of it
-    with jax.debug_nans(False), pytest.raises(FloatingPointError, match="the estimate is not finite"):
+    with (
+        jax.debug_nans(False),
+        pytest.raises(FloatingPointError, match="the estimate is not finite"),
+    ):
         jaxgmm.estimate(jaxgmm.kl_divergence, key, p, q)
 
 
 def test_algebra_of_tiny_weights_and_far_values():
-    """Conditional weights a million standard deviations away, and products of components of weight 1e-300."""
+    """Conditional weights a million standard deviations away, and products of components of weight
+    1e-300.
+    """
     p = GMM.from_moments([1 - 1e-9, 1e-9], [[0.0, 0.0], [1.0, 5.0]], [[[1.0, 0.5], [0.5, 1.0]]] * 2)
     for value in (0.5, 30.0, 1e6):
         given = jaxgmm.condition(p, (0,), [value])
-        np.testing.assert_allclose(given.logits[1] - given.logits[0], math.log(1e-9 / (1 - 1e-9)) + value - 0.5, rtol=1e-9)
-        np.testing.assert_allclose(given.means[:, 0], [0.5 * value, 5 + 0.5 * (value - 1)], rtol=1e-12)
+        np.testing.assert_allclose(
+            given.logits[1] - given.logits[0], math.log(1e-9 / (1 - 1e-9)) + value - 0.5, rtol=1e-9
+        )
+        np.testing.assert_allclose(
+            given.means[:, 0], [0.5 * value, 5 + 0.5 * (value - 1)], rtol=1e-12
+        )
     p = line([1, 1e-300], [0, 50], [1, 1e-6])
     q = line([0, 1], [0, 50], [1, 1e-6])
     both, log_normaliser = jaxgmm.product(p, q)
-    np.testing.assert_allclose(log_normaliser, math.log(1e-300 / (2e-6 * math.sqrt(math.pi))), rtol=1e-12)
+    np.testing.assert_allclose(
+        log_normaliser, math.log(1e-300 / (2e-6 * math.sqrt(math.pi))), rtol=1e-12
+    )
     np.testing.assert_allclose(both.weights, [0, 0, 0, 1], atol=1e-12)
     np.testing.assert_allclose(both.means[3], [50], rtol=1e-15)
 
@@ -227,7 +299,9 @@ def test_algebra_of_tiny_weights_and_far_values():
 def test_samples_of_narrow_components_have_right_derivatives(key):
     """Of the mean, in the logits: pi_k (mu_k - mean), with scales from 1e-6 to 1."""
     p = PAIRS["needles in both"][0]
-    slopes = jax.vmap(lambda key: jax.grad(lambda p: jaxgmm.sample(key, p, 4096).mean())(p).logits)(jax.random.split(key, 64))
+    slopes = jax.vmap(lambda key: jax.grad(lambda p: jaxgmm.sample(key, p, 4096).mean())(p).logits)(
+        jax.random.split(key, 64)
+    )
     exact = p.weights * (p.loc[:, 0] - p.weights @ p.loc[:, 0])
     error = slopes.std(0, ddof=1) / 8
     assert np.all(np.abs(slopes.mean(0) - exact) < 5 * error)
@@ -239,7 +313,10 @@ def test_fits_with_dead_and_doubled_components(loss, key):
     """What is dead stays dead and what is doubled stays finite, and the loss falls all the same."""
     target, optimizer = PAIRS["duplicates"][1], optax.adam(3e-2)
     for start in (line([0.5, 0, 0.5, 0], [0, 9, 4, 1], ONES), line(QUARTERS, [3, 3, 3, 3], ONES)):
-        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # which optax needs
+        with (
+            jax.numpy_dtype_promotion("standard"),
+            jax.numpy_rank_promotion("allow"),
+        ):  # which optax needs
             result = jaxgmm.fit(key, loss(target, jaxgmm.Sobol(512)), start, optimizer, 100)
         assert not result.diverged
         assert result.losses[-1] < 0.2 * result.losses[0]
@@ -247,7 +324,9 @@ def test_fits_with_dead_and_doubled_components(loss, key):
 
 
 def test_reduction_of_narrow_and_doubled_components():
-    """Copies are merged for nothing, and a needle of weight 1e-300 is merged away without a trace."""
+    """Copies are merged for nothing, and a needle of weight 1e-300 is merged away without a
+    trace.
+    """
     r = jaxgmm.reduce(line([0.3, 0.3, 0.3, 0.1], [0, 0, 0, 5], [1e-6, 1e-6, 1e-6, 1]), 2)
     np.testing.assert_allclose(np.sort(np.exp(r.log_diag), axis=0), [[1e-6], [1]], rtol=1e-12)
     np.testing.assert_allclose(r.weights @ r.means, [0.5], rtol=1e-12)

@@ -8,18 +8,25 @@ import pytest
 @pytest.fixture(scope="module")
 def output():
     """With warnings as errors, and JAX as a user has it."""
-    result = subprocess.run([sys.executable, "-W", "error", "-m", "jaxgmm"], capture_output=True, text=True, timeout=200)
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "jaxgmm"], capture_output=True, text=True, timeout=200
+    )
     assert result.returncode == 0, result.stderr
     return result.stdout
 
 
 def numbers(output: str, name: str) -> list[list[float]]:
     """The value and standard error of each line of that name."""
-    return [[float(a), float(b)] for a, b in re.findall(rf"{re.escape(name)}\s+(\S+) \+- (\S+) nats", output)]
+    return [
+        [float(a), float(b)]
+        for a, b in re.findall(rf"{re.escape(name)}\s+(\S+) \+- (\S+) nats", output)
+    ]
 
 
 def test_divergences_are_between_the_bounds(output):
-    (there, after), (back,), (js,) = (numbers(output, name) for name in ("KL(p || q)", "KL(q || p)", "JS(p, q)"))
+    (there, after), (back,), (js,) = (
+        numbers(output, name) for name in ("KL(p || q)", "KL(q || p)", "JS(p, q)")
+    )
     assert all(0 < error < 1e-3 for _, error in (there, after, back, js))
     assert 0 < js[0] < min(0.6931, (there[0] + back[0]) / 4)  # JS is at most a quarter of Jeffreys
 

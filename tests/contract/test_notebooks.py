@@ -1,4 +1,6 @@
-"""Every notebook runs as a user runs it, with less of everything, and is committed as it was executed."""
+"""Every notebook runs as a user runs it, with less of everything, and is committed as it was
+executed.
+"""
 
 import re
 
@@ -22,7 +24,9 @@ def outputs(notebook) -> list:
 
 def text_of(output) -> str:
     """Of all kinds but pictures."""
-    return output.get("text", "") + "".join(data for kind, data in output.get("data", {}).items() if kind.startswith("text/"))
+    return output.get("text", "") + "".join(
+        data for kind, data in output.get("data", {}).items() if kind.startswith("text/")
+    )
 
 
 def problems(notebook) -> list[str]:
@@ -34,8 +38,11 @@ def problems(notebook) -> list[str]:
         "has a cell that shows nothing": any(not cell.outputs for cell in cells[1:]),
         "raised an error": any(output.output_type == "error" for output in results),
         "printed a warning": any(output.get("name") == "stderr" for output in results),
-        "shows a path of one machine": any(re.search(r"(^|[\s'\"(=])(/\w[\w.-]+){2,}|[A-Z]:\\", text_of(o)) for o in results),
-        "has metadata that change": notebook.metadata != execute_notebooks.METADATA or any(c.metadata for c in notebook.cells),
+        "shows a path of one machine": any(
+            re.search(r"(^|[\s'\"(=])(/\w[\w.-]+){2,}|[A-Z]:\\", text_of(o)) for o in results
+        ),
+        "has metadata that change": notebook.metadata != execute_notebooks.METADATA
+        or any(c.metadata for c in notebook.cells),
         "has identifiers of cells that change": [cell.id for cell in notebook.cells]
         != [f"cell-{i}" for i in range(len(notebook.cells))],
         "does not look for JAXGMM_QUICK first": "JAXGMM_QUICK" not in cells[0].source,
@@ -66,9 +73,15 @@ def test_runs(path, monkeypatch, tmp_path):
 BAD = {
     "was not executed from top to bottom": {"execution_count": 7},
     "has a cell that shows nothing": {"outputs": []},
-    "raised an error": {"outputs": [nbformat.v4.new_output("error", ename="E", evalue="", traceback=[])]},
-    "printed a warning": {"outputs": [nbformat.v4.new_output("stream", name="stderr", text="UserWarning")]},
-    "shows a path of one machine": {"outputs": [nbformat.v4.new_output("stream", text="see /home/someone/x.py")]},
+    "raised an error": {
+        "outputs": [nbformat.v4.new_output("error", ename="E", evalue="", traceback=[])]
+    },
+    "printed a warning": {
+        "outputs": [nbformat.v4.new_output("stream", name="stderr", text="UserWarning")]
+    },
+    "shows a path of one machine": {
+        "outputs": [nbformat.v4.new_output("stream", text="see /home/someone/x.py")]
+    },
     "has metadata that change": {"metadata": {"execution": {"shell.execute_reply": "today"}}},
     "has identifiers of cells that change": {"id": "a1b2"},
     "does not look for JAXGMM_QUICK first": {},
@@ -84,4 +97,6 @@ def test_problems_are_found(problem):
         for i, source in enumerate(sources)
     ]
     cells[1].update(nbformat.from_dict(BAD[problem]))
-    assert problems(nbformat.v4.new_notebook(cells=cells, metadata=execute_notebooks.METADATA)) == [problem]
+    assert problems(nbformat.v4.new_notebook(cells=cells, metadata=execute_notebooks.METADATA)) == [
+        problem
+    ]

@@ -1,4 +1,6 @@
-"""What is shipped: a source distribution from which the wheel is built, and a documentation without gaps."""
+"""What is shipped: a source distribution from which the wheel is built, and a documentation without
+gaps.
+"""
 
 import pathlib
 import re
@@ -22,20 +24,38 @@ def shipped(tmp_path_factory):
     """The names in the source distribution and in the wheel, which is built from it."""
     pytest.importorskip("build")
     folder = tmp_path_factory.mktemp("dist")
-    subprocess.run([sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)], check=True, timeout=250)
-    with tarfile.open(next(folder.glob("*.tar.gz"))) as sdist, zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+    subprocess.run(
+        [sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)], check=True, timeout=250
+    )
+    with (
+        tarfile.open(next(folder.glob("*.tar.gz"))) as sdist,
+        zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel,
+    ):
         return {name.partition("/")[2] for name in sdist.getnames()}, set(wheel.namelist())
 
 
 def test_the_wheel_is_the_package_and_nothing_else(shipped):
-    sources = {str(path.relative_to(ROOT)) for path in (ROOT / "jaxgmm").rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    sources = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "jaxgmm").rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
     assert {"jaxgmm/py.typed", "jaxgmm/CHANGELOG.md"} <= sources
     wheel = shipped[1]
-    assert {name for name in wheel if not name.startswith(f"jaxgmm-{jaxgmm.__version__}.dist-info/")} == sources
+    assert {
+        name for name in wheel if not name.startswith(f"jaxgmm-{jaxgmm.__version__}.dist-info/")
+    } == sources
 
 
 def test_the_source_distribution_has_what_tests_need(shipped):
-    needed = {"README.md", "notebooks/pictures/wine.png", "LICENSE", "pyproject.toml", "tests/conftest.py", ".ci/docs/build.py"}
+    needed = {
+        "README.md",
+        "notebooks/pictures/wine.png",
+        "LICENSE",
+        "pyproject.toml",
+        "tests/conftest.py",
+        ".ci/docs/build.py",
+    }
     assert needed <= shipped[0]
 
 
@@ -61,7 +81,9 @@ def test_the_site_documents_every_public_name(site):
 
 def test_formulas_notebooks_and_pictures_are_rendered(site):
     text = next(text for text in site.values() if 'id="jaxgmm.kl_divergence"' in text)
-    formulas = re.findall(r'<div class="math notranslate nohighlight">\s*\\\[(.*?)\\\]', text, re.DOTALL)
+    formulas = re.findall(
+        r'<div class="math notranslate nohighlight">\s*\\\[(.*?)\\\]', text, re.DOTALL
+    )
     assert any(formula.startswith(r"KL(p \| q) = E_p[") for formula in formulas)
     assert "mathjax" in text
     for notebook in (ROOT / "notebooks").glob("*.ipynb"):
@@ -73,12 +95,17 @@ def test_formulas_notebooks_and_pictures_are_rendered(site):
     ("function", "message"),
     [
         ("def bare(): ...", "without a docstring: jaxgmm.bare"),
-        ('def lost():\n    """Like `no_such_name`."""', "py:obj reference target not found: no_such_name"),
+        (
+            'def lost():\n    """Like `no_such_name`."""',
+            "py:obj reference target not found: no_such_name",
+        ),
     ],
 )
 def test_the_site_is_not_built_with_gaps(function, message, site, tmp_path):
     for folder in ("jaxgmm", ".ci"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__")
+        )
     shutil.copy(ROOT / "README.md", tmp_path)
     with (tmp_path / "jaxgmm" / "__init__.py").open("a") as door:
         door.write(f"\n\n{function}\n")

@@ -1,4 +1,6 @@
-"""What holds for any mixture: Hypothesis looks for one for which it does not, weights near 0 and far means among them."""
+"""What holds for any mixture: Hypothesis looks for one for which it does not, weights near 0 and
+far means among them.
+"""
 
 import functools
 import math
@@ -31,17 +33,43 @@ def pairs(case: str, dtype=np.float64) -> st.SearchStrategy[tuple[GMM, GMM]]:
 
 def exact(p: GMM, q: GMM) -> dict:
     """All that is computed from pairs of components."""
-    functions = ("kl_bounds", "js_bounds", "gaussian_kl", "bhattacharyya_distance", "gaussian_wasserstein_squared", "l2_distance")
-    approximations = ("kl_variational", "kl_product", "kl_matched", "kl_moment_matched", "cauchy_schwarz_divergence")
+    functions = (
+        "kl_bounds",
+        "js_bounds",
+        "gaussian_kl",
+        "bhattacharyya_distance",
+        "gaussian_wasserstein_squared",
+        "l2_distance",
+    )
+    approximations = (
+        "kl_variational",
+        "kl_product",
+        "kl_matched",
+        "kl_moment_matched",
+        "cauchy_schwarz_divergence",
+    )
     values = {name: getattr(jaxgmm, name)(p, q) for name in functions + approximations}
     return {**values, "entropy_bounds": jaxgmm.entropy_bounds(p)}
 
 
 def sampled(key, p: GMM, q: GMM, rule) -> dict:
     """All that is an expectation."""
-    names = ("kl_divergence", "js_divergence", "jeffreys_divergence", "hellinger_distance", "total_variation", "cross_entropy")
+    names = (
+        "kl_divergence",
+        "js_divergence",
+        "jeffreys_divergence",
+        "hellinger_distance",
+        "total_variation",
+        "cross_entropy",
+    )
     values = {name: getattr(jaxgmm, name)(key, p, q, rule) for name in names}
-    return {**values, **{name: getattr(jaxgmm, name)(key, p, rule) for name in ("entropy", "component_information")}}
+    return {
+        **values,
+        **{
+            name: getattr(jaxgmm, name)(key, p, rule)
+            for name in ("entropy", "component_information")
+        },
+    }
 
 
 @functools.cache
@@ -50,9 +78,13 @@ def program(fn, *static):
 
 
 def reach(*gmms: GMM) -> float:
-    """How many of the smallest standard deviations lie between means: so many roundings of a mean are lost."""
+    """How many of the smallest standard deviations lie between means: so many roundings of a mean
+    are lost.
+    """
     places = np.concatenate([gmm.loc for gmm in gmms])
-    return 1 + np.ptp(places, axis=0).max() / math.exp(min(float(gmm.log_diag.min()) for gmm in gmms))
+    return 1 + np.ptp(places, axis=0).max() / math.exp(
+        min(float(gmm.log_diag.min()) for gmm in gmms)
+    )
 
 
 def assert_close(values: dict, others: dict, rtol: float) -> None:
@@ -66,7 +98,13 @@ def test_what_is_exact_is_in_its_range(case):
     def check(pair):
         values = program(exact)(*pair)
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(values))
-        for name in ("gaussian_kl", "bhattacharyya_distance", "gaussian_wasserstein_squared", "l2_distance", "kl_moment_matched"):
+        for name in (
+            "gaussian_kl",
+            "bhattacharyya_distance",
+            "gaussian_wasserstein_squared",
+            "l2_distance",
+            "kl_moment_matched",
+        ):
             assert np.min(values[name]) >= 0, name
         for name, most in (("kl_bounds", math.inf), ("js_bounds", math.log(2))):
             lower, upper = values[name]
@@ -101,7 +139,12 @@ def test_nothing_lies_between_a_mixture_and_itself(case):
             assert values[name] == 0, name
         for name in ("kl_bounds", "js_bounds"):
             assert 0 <= values[name][0] <= 1e-12, name
-        for name in ("kl_variational", "kl_product", "kl_moment_matched", "cauchy_schwarz_divergence"):
+        for name in (
+            "kl_variational",
+            "kl_product",
+            "kl_moment_matched",
+            "cauchy_schwarz_divergence",
+        ):
             np.testing.assert_allclose(values[name], 0, atol=1e-12, err_msg=name)
 
     check()
@@ -111,7 +154,9 @@ def test_nothing_lies_between_a_mixture_and_itself(case):
 def test_what_is_symmetric(case):
     @given(pairs(case))
     def check(pair):
-        there, back = (program(sampled, RULES[CASES[case][1]])(None, *both) for both in (pair, pair[::-1]))
+        there, back = (
+            program(sampled, RULES[CASES[case][1]])(None, *both) for both in (pair, pair[::-1])
+        )
         names = ("js_divergence", "jeffreys_divergence", "hellinger_distance", "total_variation")
         assert_close({name: there[name] for name in names}, back, 1e-11 * reach(*pair))
 
@@ -139,13 +184,23 @@ def taken(p: GMM, rows: list[int]) -> GMM:
 def split(p: GMM, share: float) -> GMM:
     """The first of two components twice, with these parts of its weight."""
     again = taken(p, [0, 0, 1])
-    return GMM(again.logits + jnp.log(jnp.array([share, 1 - share, 1.0])), again.loc, again.log_diag, again.off_diag)
+    return GMM(
+        again.logits + jnp.log(jnp.array([share, 1 - share, 1.0])),
+        again.loc,
+        again.log_diag,
+        again.off_diag,
+    )
 
 
 def invariant(p: GMM, q: GMM) -> dict:
-    """What depends on the densities alone, by a rule that follows an affine map with a triangular matrix."""
+    """What depends on the densities alone, by a rule that follows an affine map with a triangular
+    matrix.
+    """
     names = ("kl_variational", "kl_product", "kl_moment_matched", "cauchy_schwarz_divergence")
-    values = {**{name: getattr(jaxgmm, name)(p, q) for name in names}, **sampled(None, p, q, RULES[2])}
+    values = {
+        **{name: getattr(jaxgmm, name)(p, q) for name in names},
+        **sampled(None, p, q, RULES[2]),
+    }
     values.pop("component_information")
     return values
 
@@ -167,12 +222,17 @@ def test_units_do_not_matter(pair, log_units, slope, shift):
     for name in ("entropy", "cross_entropy"):
         values[name] = values[name] + log_units.sum()
     # The roundings of the shift and of the map are lost as well.
-    lost = max(reach(*pair), reach(*moved)) + max(np.abs(gmm.loc).max() for gmm in moved) / np.exp(log_units.min() - 5)
+    lost = max(reach(*pair), reach(*moved)) + max(np.abs(gmm.loc).max() for gmm in moved) / np.exp(
+        log_units.min() - 5
+    )
     assert_close(values, program(invariant)(*moved), 1e-11 * lost)
 
 
 def two(p: GMM, q: GMM) -> dict:
-    return {"js_divergence": jaxgmm.js_divergence(KEY, p, q, SOBOL), "kl_variational": jaxgmm.kl_variational(p, q)}
+    return {
+        "js_divergence": jaxgmm.js_divergence(KEY, p, q, SOBOL),
+        "kl_variational": jaxgmm.kl_variational(p, q),
+    }
 
 
 MAPPED = jax.jit(jax.vmap(two))
@@ -196,9 +256,13 @@ def test_float32_stays_float32(pair):
 
 
 def moment(n: int, mean: float, scale: float) -> float:
-    """E[(mean + scale z)^n], by the binomial theorem, with E[z^m] = (m - 1)!! for even m and 0 for odd m."""
+    """E[(mean + scale z)^n], by the binomial theorem, with E[z^m] = (m - 1)!! for even m and 0 for
+    odd m.
+    """
     of_normal = [math.prod(range(m - 1, 0, -2)) if m % 2 == 0 else 0 for m in range(n + 1)]
-    return math.fsum(math.comb(n, m) * mean ** (n - m) * scale**m * of_normal[m] for m in range(n + 1))
+    return math.fsum(
+        math.comb(n, m) * mean ** (n - m) * scale**m * of_normal[m] for m in range(n + 1)
+    )
 
 
 def diagonal(logits: np.ndarray, loc: np.ndarray, log_diag: np.ndarray) -> GMM:
@@ -211,7 +275,10 @@ SMALL = st.builds(diagonal, numbers((2,), -5, 0), numbers((2, 2), -1, 1), number
 def of_monomial(p: GMM, loc: np.ndarray, powers: tuple[int, int]) -> float:
     """The expectation of x^a y^b, around these means."""
     weights, scales = np.exp(p.logits) / np.exp(p.logits).sum(), np.exp(p.log_diag)
-    terms = [[moment(n, float(loc[k, i]), float(scales[k, i])) for i, n in enumerate(powers)] for k in range(len(loc))]
+    terms = [
+        [moment(n, float(loc[k, i]), float(scales[k, i])) for i, n in enumerate(powers)]
+        for k in range(len(loc))
+    ]
     return float(weights @ np.prod(terms, axis=1))
 
 
@@ -219,7 +286,9 @@ def of_monomial(p: GMM, loc: np.ndarray, powers: tuple[int, int]) -> float:
 def mean_of_monomial(rule):
     def mean(key, p: GMM, powers):
         repeated = np.arange(9)[:, None, None] < powers[None, None]
-        return jaxgmm.expectation(key, p, lambda x: jnp.where(repeated, x[None], 1).prod((0, 2)), rule)
+        return jaxgmm.expectation(
+            key, p, lambda x: jnp.where(repeated, x[None], 1).prod((0, 2)), rule
+        )
 
     return jax.jit(mean)
 
@@ -241,15 +310,21 @@ def test_rules_are_exact_for_polynomials(rule):
         key = jax.random.key(seed) if rule.is_random else None
         size = of_monomial(p, np.abs(p.loc), powers)
         value = mean_of_monomial(rule)(key, p, jnp.array(powers))
-        np.testing.assert_allclose(value, of_monomial(p, np.asarray(p.loc), powers), rtol=0, atol=1e-12 * (1 + size))
+        np.testing.assert_allclose(
+            value, of_monomial(p, np.asarray(p.loc), powers), rtol=0, atol=1e-12 * (1 + size)
+        )
 
     check()
 
 
 @given(SMALL, st.sampled_from([(1, 0), (2, 1), (1, 2), (0, 5), (4, 3)]), st.integers(0, 2**32 - 1))
 def test_mirror_images_cancel(p, powers, seed):
-    """Around the one mean of a mixture what is odd has the expectation 0, as a random rule without them shows."""
+    """Around the one mean of a mixture what is odd has the expectation 0, as a random rule without
+    them shows.
+    """
     around_zero = diagonal(p.logits, jnp.zeros((2, 2)), p.log_diag)
     key, powers = jax.random.key(seed), jnp.array(powers)
-    np.testing.assert_allclose(mean_of_monomial(ANTITHETIC)(key, around_zero, powers), 0, atol=1e-12)
+    np.testing.assert_allclose(
+        mean_of_monomial(ANTITHETIC)(key, around_zero, powers), 0, atol=1e-12
+    )
     assert mean_of_monomial(jaxgmm.MonteCarlo(50))(key, around_zero, powers) != 0

@@ -1,4 +1,6 @@
-"""Every block of the README and every example in a docstring runs, as a user runs it: default flags, warnings as errors."""
+"""Every block of the README and every example in a docstring runs, as a user runs it: default
+flags, warnings as errors.
+"""
 
 import inspect
 import os
@@ -14,7 +16,10 @@ from support.paths import ROOT
 from support.readme import PUBLIC, README, blocks
 
 # Of TensorFlow Probability and of OTT-JAX, when they are imported.
-IGNORED = ["-Wignore:jax.core.pytype_aval_mappings is deprecated:DeprecationWarning", "-Wignore:JAXopt is no:DeprecationWarning"]
+IGNORED = [
+    "-Wignore:jax.core.pytype_aval_mappings is deprecated:DeprecationWarning",
+    "-Wignore:JAXopt is no:DeprecationWarning",
+]
 PYTHON = [sys.executable, *IGNORED, "-c"]
 
 
@@ -34,7 +39,8 @@ def test_python_blocks_and_then_the_command_line(tmp_path):
     assert abs(float(run([*PYTHON, program], tmp_path).split()[-1])) < 0.01
     commands = [block for block in blocks("sh") if block.startswith("jaxgmm ")]
     assert commands
-    module = f'set -e\njaxgmm() {{ "{sys.executable}" -m jaxgmm "$@"; }}\n'  # the script may be that of another checkout
+    # the script may be that of another checkout
+    module = f'set -e\njaxgmm() {{ "{sys.executable}" -m jaxgmm "$@"; }}\n'
     output = run(["sh", "-c", module + "\n".join(commands)], tmp_path)
     assert re.search(r"^KL\(A \|\| B\) +\S+ \+- \S+ nats$", output, re.MULTILINE)
 
@@ -42,7 +48,10 @@ def test_python_blocks_and_then_the_command_line(tmp_path):
 @pytest.mark.smoke
 def test_commands_are_those_of_ci():
     commands = [command.strip() for command in blocks("sh")]
-    assert commands[:2] == ["pip install . && python -m jaxgmm", "pip install '.[test]' && python -m pytest"]
+    assert commands[:2] == [
+        "pip install . && python -m jaxgmm",
+        "pip install '.[test]' && python -m pytest",
+    ]
     lines = (ROOT / ".ci" / "run").read_text().splitlines()
     assert [line for line in lines if line in commands] == commands[:2]
 
@@ -51,8 +60,12 @@ def test_commands_are_those_of_ci():
 def test_commands_are_of_this_project(block):
     """Shell can read them, and the files and extras that they name are there."""
     assert subprocess.run(["sh", "-n"], input=block, text=True, capture_output=True).stderr == ""
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert {name for names in re.findall(r"\.\[(.*?)\]", block) for name in names.split(",")} <= set(extras)
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    assert {
+        name for names in re.findall(r"\.\[(.*?)\]", block) for name in names.split(",")
+    } <= set(extras)
     for path in re.findall(r"(?:tests|\.ci)[/\w.]*", block):
         assert (ROOT / path).exists(), path
 
@@ -66,7 +79,11 @@ def test_no_other_language():
 def test_public_docstrings_are_complete(name):
     documented = PUBLIC[name]
     text = inspect.getdoc(documented)
-    if name in ("Rule", "Estimate", "FitResult"):  # a protocol, and results that are not built by hand
+    if name in (
+        "Rule",
+        "Estimate",
+        "FitResult",
+    ):  # a protocol, and results that are not built by hand
         return
     assert "Example:" in text
     signature = inspect.signature(documented)

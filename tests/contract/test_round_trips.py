@@ -1,4 +1,6 @@
-"""What a mixture is written as, to other shapes, libraries and files, is read as the same mixture again."""
+"""What a mixture is written as, to other shapes, libraries and files, is read as the same mixture
+again.
+"""
 
 import jax
 import numpy as np
@@ -16,10 +18,14 @@ pytestmark = pytest.mark.long
 
 
 def assert_same_mixture(p: GMM, q: GMM, rtol: float = 1e-9) -> None:
-    """The same moments; covariances to their scale, as of far smaller ones some digits are lost in a sum."""
+    """The same moments; covariances to their scale, as of far smaller ones some digits are lost in
+    a sum.
+    """
     np.testing.assert_allclose(q.weights, p.weights, rtol=rtol)
     np.testing.assert_array_equal(q.means, p.means)
-    np.testing.assert_allclose(q.scale_tril, p.scale_tril, rtol=rtol, atol=rtol * float(abs(p.scale_tril).max()))
+    np.testing.assert_allclose(
+        q.scale_tril, p.scale_tril, rtol=rtol, atol=rtol * float(abs(p.scale_tril).max())
+    )
 
 
 @pytest.mark.parametrize("covariance_type", TYPES)
@@ -30,7 +36,9 @@ def test_moments(covariance_type):
         assert again.covariance_type == covariance_type
         assert_same_mixture(p, again)
         for name in ("weights", "means", "covariances"):
-            np.testing.assert_allclose(getattr(again, name), getattr(p, name), rtol=1e-12, err_msg=name)
+            np.testing.assert_allclose(
+                getattr(again, name), getattr(p, name), rtol=1e-12, err_msg=name
+            )
 
     check()
 

@@ -1,4 +1,6 @@
-"""What JAX promises of every public function: jit, vmap, grad, dtypes, no key used twice, and one compilation for a shape."""
+"""What JAX promises of every public function: jit, vmap, grad, dtypes, no key used twice, and one
+compilation for a shape.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +22,9 @@ def assert_trees_close(a, b, rtol: float) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_jit_and_vmap(name, key):
-    """Under jit, and over stacks of keys and of both mixtures, each function answers as it does one by one."""
+    """Under jit, and over stacks of keys and of both mixtures, each function answers as it does one
+    by one.
+    """
     fn = FUNCTIONS[name]
     pairs = [pair("diag", seed) for seed in range(3)]
     keys = jax.random.split(key, 3)
@@ -31,7 +35,9 @@ def test_jit_and_vmap(name, key):
 
 
 EACH_WITH_EACH_TYPE = [
-    pytest.param(name, covariance_type, marks=[pytest.mark.long] if (index + turn) % len(TYPES) else [])
+    pytest.param(
+        name, covariance_type, marks=[pytest.mark.long] if (index + turn) % len(TYPES) else []
+    )
     for index, name in enumerate(FUNCTIONS)
     for turn, covariance_type in enumerate(TYPES)
 ]
@@ -40,7 +46,9 @@ EACH_WITH_EACH_TYPE = [
 @pytest.mark.usefixtures("each_key_is_used_once")
 @pytest.mark.parametrize(("name", "covariance_type"), EACH_WITH_EACH_TYPE)
 def test_float32_stays_float32_and_gradients_are_finite(name, covariance_type, key):
-    """With x64 enabled, in the value and in the gradient, which has the shapes of the parameters."""
+    """With x64 enabled, in the value and in the gradient, which has the shapes of the
+    parameters.
+    """
     p, q = pair(covariance_type, 0, np.float32)
 
     def total(p, q):
@@ -57,9 +65,13 @@ def test_float32_stays_float32_and_gradients_are_finite(name, covariance_type, k
 
 
 @pytest.mark.usefixtures("each_key_is_used_once")
-@pytest.mark.parametrize("name", [name for name in FUNCTIONS if name != "expectation"])  # which is not jitted, and says so
+@pytest.mark.parametrize(
+    "name", [name for name in FUNCTIONS if name != "expectation"]
+)  # which is not jitted, and says so
 def test_one_compilation_for_a_shape(name):
-    """New values, new keys and new Python objects of the same shapes compile nothing; the first call compiles one program."""
+    """New values, new keys and new Python objects of the same shapes compile nothing; the first
+    call compiles one program.
+    """
     jax.clear_caches()
     pairs = [pair("full", seed) for seed in range(3)]
     smaller = jax.tree.map(lambda leaf: leaf[:2], pairs[0][0])

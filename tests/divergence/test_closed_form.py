@@ -24,9 +24,15 @@ EXACT = {
         functools.partial(gaussians.table, gaussians.wasserstein_squared),
     ),
     "l2": (lambda p, q: jaxgmm.l2_distance(p, q) ** 2, distances.squared_l2),
-    "log_l2": (lambda p, q: 2 * jaxgmm.log_l2_distance(p, q), lambda p, q: np.log(distances.squared_l2(p, q))),
+    "log_l2": (
+        lambda p, q: 2 * jaxgmm.log_l2_distance(p, q),
+        lambda p, q: np.log(distances.squared_l2(p, q)),
+    ),
     "cauchy_schwarz": (jaxgmm.cauchy_schwarz_divergence, distances.cauchy_schwarz),
-    "mmd": (lambda p, q: jaxgmm.mmd(p, q, BANDWIDTH) ** 2, lambda p, q: distances.squared_mmd(p, q, BANDWIDTH)),
+    "mmd": (
+        lambda p, q: jaxgmm.mmd(p, q, BANDWIDTH) ** 2,
+        lambda p, q: distances.squared_mmd(p, q, BANDWIDTH),
+    ),
 }
 GAUSSIANS = ("gaussian_kl", "bhattacharyya", "wasserstein")
 
@@ -38,7 +44,11 @@ def exact(p, q):
 
 
 def total(p, q, cotangents):
-    return sum(jnp.vdot(value, cotangents[name]) for name, value in exact(p, q).items() if name in cotangents)
+    return sum(
+        jnp.vdot(value, cotangents[name])
+        for name, value in exact(p, q).items()
+        if name in cotangents
+    )
 
 
 gradient = jax.jit(jax.grad(total, argnums=(0, 1)))
@@ -78,23 +88,39 @@ def test_against_quadrature(pair):
     def product(a, b):
         return quadrature.integral(lambda x: np.exp(a.log_prob(x) + b.log_prob(x)), p, q)
 
-    squared = quadrature.integral(lambda x: (np.exp(p.log_prob(x)) - np.exp(q.log_prob(x))) ** 2, p, q)
+    squared = quadrature.integral(
+        lambda x: (np.exp(p.log_prob(x)) - np.exp(q.log_prob(x))) ** 2, p, q
+    )
     np.testing.assert_allclose(values["l2"], squared, rtol=1e-10)
     cosine = product(p, q) / np.sqrt(product(p, p) * product(q, q))
     np.testing.assert_allclose(values["cauchy_schwarz"], -np.log(cosine), rtol=1e-10)
     affinity = gaussians.table(
-        lambda a, b: quadrature.integral(lambda x: np.exp(0.5 * (a.log_prob(x) + b.log_prob(x))), p, q), p, q
+        lambda a, b: quadrature.integral(
+            lambda x: np.exp(0.5 * (a.log_prob(x) + b.log_prob(x))), p, q
+        ),
+        p,
+        q,
     )
     np.testing.assert_allclose(values["bhattacharyya"], -np.log(affinity), rtol=1e-10, atol=1e-10)
-    # Between one convolution each with a kernel half as wide in variance, MMD is the L2 distance but for the kernel's scale.
+    # Between one convolution each with a kernel half as wide in variance, MMD is the L2 distance
+    # but for the kernel's scale.
     d = p.means.shape[1]
-    wide = [dense.Mixture(m.weights, m.means, m.covariances + BANDWIDTH**2 / 2 * np.eye(d)) for m in (p, q)]
-    squared = quadrature.integral(lambda x: (np.exp(wide[0].log_prob(x)) - np.exp(wide[1].log_prob(x))) ** 2, *wide)
-    np.testing.assert_allclose(values["mmd"], (2 * np.pi * BANDWIDTH**2) ** (d / 2) * squared, rtol=1e-9)
+    wide = [
+        dense.Mixture(m.weights, m.means, m.covariances + BANDWIDTH**2 / 2 * np.eye(d))
+        for m in (p, q)
+    ]
+    squared = quadrature.integral(
+        lambda x: (np.exp(wide[0].log_prob(x)) - np.exp(wide[1].log_prob(x))) ** 2, *wide
+    )
+    np.testing.assert_allclose(
+        values["mmd"], (2 * np.pi * BANDWIDTH**2) ** (d / 2) * squared, rtol=1e-9
+    )
 
 
 def test_gradients():
-    """In every parameter, of every entry with a random cotangent, against differences of the dense formulas."""
+    """In every parameter, of every entry with a random cotangent, against differences of the dense
+    formulas.
+    """
     (_, p), (_, q) = typed(1, 3, 2, "full"), typed(2, 3, 2, "full")
     rng = np.random.default_rng(0)
     cotangents = {name: rng.normal(size=value.shape) for name, value in exact(p, q).items()}
@@ -106,13 +132,17 @@ def test_gradients():
     for side in (0, 1):
         numerical = gradient_of(truth, unconstrained(p), unconstrained(q), side)
         for name, expected in numerical.items():
-            np.testing.assert_allclose(getattr(by_side[side], name), expected, rtol=1e-7, atol=1e-7, err_msg=name)
+            np.testing.assert_allclose(
+                getattr(by_side[side], name), expected, rtol=1e-7, atol=1e-7, err_msg=name
+            )
 
 
 def test_gradient_in_the_bandwidth():
     (a, p), (b, q) = typed(1, 3, 2, "full"), typed(2, 3, 2, "full")
     squared = jax.grad(lambda h: jaxgmm.mmd(p, q, h) ** 2)(BANDWIDTH)
-    numerical = differences.gradient(lambda h: distances.squared_mmd(a, b, float(h)), np.array(BANDWIDTH))
+    numerical = differences.gradient(
+        lambda h: distances.squared_mmd(a, b, float(h)), np.array(BANDWIDTH)
+    )
     np.testing.assert_allclose(squared, numerical, rtol=1e-8)
 
 
@@ -125,10 +155,14 @@ def test_second_derivatives_of_the_wasserstein_distance():
 
     def truth(vector):
         leaves = unconstrained(replaced(vector))
-        return gaussians.wasserstein_squared(dense.from_unconstrained(**leaves), dense.from_unconstrained(**unconstrained(q)))
+        return gaussians.wasserstein_squared(
+            dense.from_unconstrained(**leaves), dense.from_unconstrained(**unconstrained(q))
+        )
 
     start = np.concatenate([p.log_diag[0], p.off_diag[0]])
-    hessian = jax.hessian(lambda vector: jaxgmm.gaussian_wasserstein_squared(replaced(vector), q)[0, 0])(start)
+    hessian = jax.hessian(
+        lambda vector: jaxgmm.gaussian_wasserstein_squared(replaced(vector), q)[0, 0]
+    )(start)
     np.testing.assert_allclose(hessian, differences.hessian(truth, start), rtol=1e-6, atol=1e-7)
 
 
@@ -140,23 +174,36 @@ def test_a_mixture_and_itself():
         np.testing.assert_allclose(np.diagonal(values[name]), 0, atol=1e-14, err_msg=name)
     for name in ("l2", "cauchy_schwarz", "mmd"):
         assert 0 <= values[name] < 1e-14, name
-        cotangents = {other: jnp.full(value.shape, float(other == name)) for other, value in values.items() if other != "log_l2"}
+        cotangents = {
+            other: jnp.full(value.shape, float(other == name))
+            for other, value in values.items()
+            if other != "log_l2"
+        }
         for leaf in jax.tree.leaves(gradient(p, p, cotangents | {"log_l2": jnp.zeros(())})):
             np.testing.assert_allclose(leaf, 0, atol=1e-14, err_msg=name)
     assert all(
-        np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient(p, p, {k: jnp.ones(v.shape) for k, v in values.items()}))
+        np.isfinite(leaf).all()
+        for leaf in jax.tree.leaves(
+            gradient(p, p, {k: jnp.ones(v.shape) for k, v in values.items()})
+        )
     )
     assert jaxgmm.l2_distance(p, p) < 1e-7
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.jit(jax.grad(jaxgmm.l2_distance))(p, p)))
+    assert all(
+        np.isfinite(leaf).all()
+        for leaf in jax.tree.leaves(jax.jit(jax.grad(jaxgmm.l2_distance))(p, p))
+    )
 
 
 def test_small_distances_keep_their_digits():
-    """Between components that differ in the seventh digit, KL, about 1e-13, has six right digits or more: nothing cancels."""
+    """Between components that differ in the seventh digit, KL, about 1e-13, has six right digits or
+    more: nothing cancels.
+    """
     _, p = typed(1, 3, 2, "full")
     q = dataclasses.replace(p, loc=p.loc + 1e-7, log_diag=p.log_diag + 2e-7)
     inverse = np.linalg.inv(p.scale_tril)
     below = np.tril(inverse @ np.asarray(q.scale_tril), -1)
-    # To second order: log-scales that differ by e give e^2 each, and what is below the diagonal of W_p L_q half of its square.
+    # To second order: log-scales that differ by e give e^2 each, and what is below the diagonal of
+    # W_p L_q half of its square.
     moved = np.einsum("kij,kj->ki", inverse, np.full((3, 2), 1e-7))
     second = 2 * (2e-7) ** 2 + 0.5 * (below**2).sum((1, 2)) + 0.5 * (moved**2).sum(1)
     np.testing.assert_allclose(np.diagonal(exact(p, q)["gaussian_kl"]), second, rtol=1e-6)
@@ -174,14 +221,20 @@ def test_metrics():
                     np.testing.assert_allclose(there, np.transpose(back), rtol=1e-11, err_msg=name)
             for k in range(6):
                 for name in ("l2", "mmd"):
-                    first, second, direct = (np.sqrt(values[pair][name]) for pair in ((i, j), (j, k), (i, k)))
+                    first, second, direct = (
+                        np.sqrt(values[pair][name]) for pair in ((i, j), (j, k), (i, k))
+                    )
                     assert direct <= first + second + 1e-7, name
-                first, second, direct = (np.sqrt(values[pair]["wasserstein"]) for pair in ((i, j), (j, k), (i, k)))
+                first, second, direct = (
+                    np.sqrt(values[pair]["wasserstein"]) for pair in ((i, j), (j, k), (i, k))
+                )
                 assert (direct[:, None] <= first[:, :, None] + second[None] + 1e-12).all()
 
 
 def test_coincident_components_and_components_without_weight():
-    """A component in two halves changes nothing, nor does one without weight in place of the second half."""
+    """A component in two halves changes nothing, nor does one without weight in place of the second
+    half.
+    """
     (_, p), (_, q) = typed(1, 3, 2, "full"), typed(2, 3, 2, "full")
     rows = jnp.array([0, 1, 1])
     halves = jax.tree.map(lambda leaf: leaf[rows], p)
@@ -191,7 +244,9 @@ def test_coincident_components_and_components_without_weight():
     ones = {name: jnp.ones(value.shape) for name, value in values.items()}
     for name in set(EXACT) - set(GAUSSIANS):
         np.testing.assert_allclose(exact(dead, q)[name], values[name], rtol=1e-12, err_msg=name)
-        np.testing.assert_allclose(exact(q, dead)[name], exact(q, halves)[name], rtol=1e-12, err_msg=name)
+        np.testing.assert_allclose(
+            exact(q, dead)[name], exact(q, halves)[name], rtol=1e-12, err_msg=name
+        )
     for pair in ((halves, q), (q, halves), (halves, halves), (dead, q), (q, dead), (dead, dead)):
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient(*pair, ones))), pair
 
@@ -203,7 +258,9 @@ def test_ten_thousand_standard_deviations_apart():
     for name in (*GAUSSIANS, "l2", "log_l2"):
         np.testing.assert_allclose(values[name], EXACT[name][1](p, q), rtol=1e-10, err_msg=name)
     log_pq = gaussians.table(gaussians.log_overlap, p, q) + np.log(np.outer(p.weights, q.weights))
-    expected = 0.5 * np.log(distances.inner(p, p) * distances.inner(q, q)) - np.logaddexp.reduce(log_pq, axis=None)
+    expected = 0.5 * np.log(distances.inner(p, p) * distances.inner(q, q)) - np.logaddexp.reduce(
+        log_pq, axis=None
+    )
     np.testing.assert_allclose(values["cauchy_schwarz"], expected, rtol=1e-10)
     ones = {name: jnp.ones(value.shape) for name, value in values.items()}
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient(gmm_p, gmm(q), ones)))
@@ -214,7 +271,9 @@ def test_128_dimensions(covariance_type):
     """Densities leave the range of float32 there, and their logarithms do not."""
     (p, gmm_p), (q, gmm_q) = typed(1, 2, 128, covariance_type), typed(2, 2, 128, covariance_type)
     for name in GAUSSIANS:
-        np.testing.assert_allclose(EXACT[name][0](gmm_p, gmm_q), EXACT[name][1](p, q), rtol=1e-10, err_msg=name)
+        np.testing.assert_allclose(
+            EXACT[name][0](gmm_p, gmm_q), EXACT[name][1](p, q), rtol=1e-10, err_msg=name
+        )
     log_products = [
         logsumexp(gaussians.table(gaussians.log_overlap, a, b), b=np.outer(a.weights, b.weights))
         for a, b in ((p, p), (q, q), (p, q))
@@ -226,15 +285,26 @@ def test_128_dimensions(covariance_type):
     narrow = [jax.tree.map(lambda leaf: leaf.astype(np.float32), m) for m in (gmm_p, gmm_q)]
     log_distance = jaxgmm.log_l2_distance(*narrow)
     assert log_distance.dtype == np.float32
-    np.testing.assert_allclose(2 * log_distance, np.logaddexp(*log_products[:2]), rtol=1e-5)  # they hardly overlap
+    np.testing.assert_allclose(
+        2 * log_distance, np.logaddexp(*log_products[:2]), rtol=1e-5
+    )  # they hardly overlap
 
 
 def test_ill_conditioned_in_float32():
-    """Correlations of 0.9999995, where the sum of two covariances has no Cholesky factor in float32."""
+    """Correlations of 0.9999995, where the sum of two covariances has no Cholesky factor in
+    float32.
+    """
     leaves = np.zeros(1), np.zeros((1, 2)), np.array([[0.0, np.log(1e-3)]]), np.array([[1.0]])
-    p, q = (jaxgmm.GMM(leaves[0], leaves[1] + shift, leaves[2] + shift, leaves[3]) for shift in (0.0, 0.5))
+    p, q = (
+        jaxgmm.GMM(leaves[0], leaves[1] + shift, leaves[2] + shift, leaves[3])
+        for shift in (0.0, 0.5)
+    )
     narrow = jax.tree.map(lambda leaf: jnp.asarray(leaf, np.float32), (p, q))
-    for fn in (jaxgmm.gaussian_kl, jaxgmm.bhattacharyya_distance, jaxgmm.gaussian_wasserstein_squared):
+    for fn in (
+        jaxgmm.gaussian_kl,
+        jaxgmm.bhattacharyya_distance,
+        jaxgmm.gaussian_wasserstein_squared,
+    ):
         np.testing.assert_allclose(fn(*narrow), fn(p, q), rtol=1e-3)
 
 
@@ -243,7 +313,9 @@ def test_what_it_refuses():
     for bandwidth in (0.0, -1, np.inf, np.nan):
         with pytest.raises(ValueError, match="bandwidth must be positive and finite, got"):
             jaxgmm.mmd(p, p, bandwidth)
-    with pytest.raises(ValueError, match=r"bandwidth must be one number, got an array of shape \(2,\)"):
+    with pytest.raises(
+        ValueError, match=r"bandwidth must be one number, got an array of shape \(2,\)"
+    ):
         jaxgmm.mmd(p, p, [1.0, 2.0])
     with pytest.raises(TypeError, match="bandwidth must be a number, got 'wide'"):
         jaxgmm.mmd(p, p, "wide")

@@ -33,7 +33,9 @@ def hellinger(p, q):
 
 
 def total_variation(p, q):
-    """On the line from the distribution functions between the roots of p - q; in the plane on a fine grid."""
+    """On the line from the distribution functions between the roots of p - q; in the plane on a
+    fine grid.
+    """
     if p.means.shape[1] == 2:
         return 0.5 * integral(lambda a, b: np.abs(np.exp(a) - np.exp(b)), p, q, refine=3)
     x, _ = quadrature.panels((p, q), 4)
@@ -42,10 +44,14 @@ def total_variation(p, q):
         return p.log_prob(np.array([[t]]))[0] - q.log_prob(np.array([[t]]))[0]
 
     sign = p.log_prob(x) > q.log_prob(x)
-    roots = [scipy.optimize.brentq(log_ratio, x[i, 0], x[i + 1, 0], xtol=1e-14) for i in np.flatnonzero(sign[1:] != sign[:-1])]
+    roots = [
+        scipy.optimize.brentq(log_ratio, x[i, 0], x[i + 1, 0], xtol=1e-14)
+        for i in np.flatnonzero(sign[1:] != sign[:-1])
+    ]
     ends = np.array([-np.inf, *roots, np.inf])
     mass_p, mass_q = (
-        np.diff(ndtr((ends[:, None] - m.means[:, 0]) / np.sqrt(m.covariances[:, 0, 0])) @ m.weights) for m in (p, q)
+        np.diff(ndtr((ends[:, None] - m.means[:, 0]) / np.sqrt(m.covariances[:, 0, 0])) @ m.weights)
+        for m in (p, q)
     )
     return 0.5 * np.abs(mass_p - mass_q).sum()
 
@@ -59,16 +65,28 @@ def f_of_roots(key, p, q, rule):
 
 
 def order(alpha):
-    """The Renyi divergence of that order as a function object that is the same each time, and its oracle."""
-    return lambda key, p, q, rule: jaxgmm.renyi_divergence(key, p, q, alpha, rule), functools.partial(renyi, alpha)
+    """The Renyi divergence of that order as a function object that is the same each time, and its
+    oracle.
+    """
+    return lambda key, p, q, rule: jaxgmm.renyi_divergence(
+        key, p, q, alpha, rule
+    ), functools.partial(renyi, alpha)
 
 
-LINE, NEAR, FAR = ("overlapping", "nested", "unequal"), ("overlapping", "nested", "unequal", "plane"), ("far", "plane far")
+LINE, NEAR, FAR = (
+    ("overlapping", "nested", "unequal"),
+    ("overlapping", "nested", "unequal", "plane"),
+    ("far", "plane far"),
+)
 CASES = {
     "renyi 0.2": (*order(0.2), NEAR),
     "renyi 0.9": (*order(0.9), LINE),
     "renyi next to 1": (*order(1 - 1e-6), ("overlapping",)),
-    "renyi 1": (lambda key, p, q, rule: jaxgmm.renyi_divergence(key, p, q, 1, rule), quadrature.kl, LINE),
+    "renyi 1": (
+        lambda key, p, q, rule: jaxgmm.renyi_divergence(key, p, q, 1, rule),
+        quadrature.kl,
+        LINE,
+    ),
     "renyi 1.2": (*order(1.2), ("overlapping", "nested")),
     "hellinger": (jaxgmm.hellinger_distance, hellinger, NEAR + FAR),
     "total variation": (jaxgmm.total_variation, total_variation, NEAR + FAR),
@@ -82,7 +100,9 @@ def test_values(name, key):
     for pair in pairs:
         p, q = PAIRS[pair]
         exact = truth(p, q)
-        assert_within(estimate(divergence, key, gmm(p), gmm(q)), exact, catches=4e-3 * max(1, exact))
+        assert_within(
+            estimate(divergence, key, gmm(p), gmm(q)), exact, catches=4e-3 * max(1, exact)
+        )
 
 
 @pytest.mark.parametrize("name", ["renyi 0.2", "renyi 1.2", "hellinger", "total variation", "f"])
@@ -93,9 +113,14 @@ def test_gradients_in_every_parameter(name, key):
     for side in (0, 1):
         exact = gradient_of(truth, unconstrained(p), unconstrained(q), side)
         for leaf in LEAVES:
-            value, error = getattr(result.value[side], leaf), getattr(result.standard_error[side], leaf)
+            value, error = (
+                getattr(result.value[side], leaf),
+                getattr(result.standard_error[side], leaf),
+            )
             part = dataclasses.replace(result, value=value, standard_error=error)
-            assert_within(part, exact[leaf], catches=0.02 * max(1, np.abs(exact[leaf]).max(initial=0)))
+            assert_within(
+                part, exact[leaf], catches=0.02 * max(1, np.abs(exact[leaf]).max(initial=0))
+            )
 
 
 @pytest.mark.parametrize("alpha", [1e-6, 0.1, 1 - 1e-6, 1 + 1e-6, 1.3])
@@ -111,7 +136,9 @@ def test_renyi_by_gauss_hermite(alpha):
 
 
 def test_inequalities_and_identities(key):
-    """Which hold for the points themselves, so to rounding: H^2 <= TV <= H sqrt(2 - H^2), D_1/2 = -2 log(1 - H^2), and bounds."""
+    """Which hold for the points themselves, so to rounding: H^2 <= TV <= H sqrt(2 - H^2), D_1/2 =
+    -2 log(1 - H^2), and bounds.
+    """
     for name in (*LINE, "far"):
         p, q = map(gmm, PAIRS[name])
         h, tv = jaxgmm.hellinger_distance(key, p, q), jaxgmm.total_variation(key, p, q)
@@ -120,7 +147,9 @@ def test_inequalities_and_identities(key):
         assert h**2 <= tv + 1e-12, name
         assert tv <= h * math.sqrt(2 - h**2) + 1e-12, name
         if name != "far":
-            np.testing.assert_allclose(jaxgmm.renyi_divergence(key, p, q, 0.5), -2 * np.log1p(-(h**2)), rtol=1e-10)
+            np.testing.assert_allclose(
+                jaxgmm.renyi_divergence(key, p, q, 0.5), -2 * np.log1p(-(h**2)), rtol=1e-10
+            )
 
 
 @pytest.mark.parametrize("divergence", [jaxgmm.hellinger_distance, jaxgmm.total_variation])
@@ -128,7 +157,10 @@ def test_symmetry(divergence, key):
     for pair in PAIRS.values():
         p, q = map(gmm, pair)
         there, back = estimate(divergence, key, p, q), estimate(divergence, jax.random.key(1), q, p)
-        assert abs(there.value - back.value) <= 5 * math.hypot(there.standard_error, back.standard_error) + 1e-12
+        assert (
+            abs(there.value - back.value)
+            <= 5 * math.hypot(there.standard_error, back.standard_error) + 1e-12
+        )
 
 
 def test_the_two_halves_are_independent():
@@ -139,7 +171,9 @@ def test_the_two_halves_are_independent():
     values = jax.jit(jax.vmap(lambda key: jaxgmm.total_variation(key, gmm(p), gmm(q), rule)))(keys)
 
     def moment(power):
-        return integral(lambda a, b: np.exp(a) * np.abs(np.tanh((a - b) / 2)) ** power, p, q, refine=10)
+        return integral(
+            lambda a, b: np.exp(a) * np.abs(np.tanh((a - b) / 2)) ** power, p, q, refine=10
+        )
 
     exact = 0.25 * 2 * (moment(2) - moment(1) ** 2) / 64
     assert abs(values.var() / exact - 1) < 5 * math.sqrt(2 / 400)
@@ -150,7 +184,9 @@ ALL = {name: case[0] for name, case in CASES.items()}
 
 @pytest.mark.parametrize("name", ["renyi 0.2", "renyi 0.9", "hellinger", "total variation"])
 def test_no_digits_are_lost_near_zero(name, key):
-    """In float32, for means that differ by a thousandth: squares of it are some 1e-7, all that float32 has below 1."""
+    """In float32, for means that differ by a thousandth: squares of it are some 1e-7, all that
+    float32 has below 1.
+    """
     p = gmm(dense.mixture([0.25, 0.75], [0, 2], [1.0, 2.0]))
     q = dataclasses.replace(p, loc=p.loc + 2.0**-10)
     p32, q32 = (jax.tree.map(lambda a: a.astype(np.float32), m) for m in (p, q))
@@ -160,16 +196,29 @@ def test_no_digits_are_lost_near_zero(name, key):
     np.testing.assert_allclose(narrow, wide, rtol=2e-2)
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name not in ("renyi 1", "renyi next to 1")])
+@pytest.mark.parametrize(
+    "name", [name for name in ALL if name not in ("renyi 1", "renyi next to 1")]
+)
 def test_at_the_extremes(name, key):
-    """In float32: 0 between a mixture and itself, and finite gradients there and between mixtures 20 and 2,000 standard
-    deviations apart, and of components without weight on either side."""
+    """In float32: 0 between a mixture and itself, and finite gradients there and between mixtures
+    20 and 2,000 standard deviations apart, and of components without weight on either side.
+    """
     p, q = (gmm(random_mixture(seed, 2, 2), np.float32) for seed in (0, 1))
     dead_p, dead_q = (dataclasses.replace(m, logits=m.logits.at[0].set(-jnp.inf)) for m in (p, q))
     away = [dataclasses.replace(q, loc=q.loc + a) for a in (20.0, 2000.0)]
-    evaluate = jax.jit(jax.value_and_grad(lambda p, q: ALL[name](key, p, q, jaxgmm.Sobol(256)), argnums=(0, 1)))
+    evaluate = jax.jit(
+        jax.value_and_grad(lambda p, q: ALL[name](key, p, q, jaxgmm.Sobol(256)), argnums=(0, 1))
+    )
     assert evaluate(p, p)[0] == 0
-    for pair in [(p, p), (p, away[0]), (p, away[1]), (away[1], p), (dead_p, q), (p, dead_q), (dead_p, dead_q)]:
+    for pair in [
+        (p, p),
+        (p, away[0]),
+        (p, away[1]),
+        (away[1], p),
+        (dead_p, q),
+        (p, dead_q),
+        (dead_p, dead_q),
+    ]:
         for leaf in jax.tree.leaves(evaluate(*pair)):
             assert leaf.dtype == np.float32
             assert np.isfinite(leaf).all()
@@ -191,8 +240,12 @@ def test_f_divergence_of_the_ratio_and_of_its_logarithm():
     p, q = PAIRS["overlapping"]
     value = functools.partial(jaxgmm.f_divergence, None, gmm(p), gmm(q), rule=GAUSS_HERMITE)
     np.testing.assert_allclose(value(kl_of_ratio), quadrature.kl(p, q), rtol=1e-8)
-    np.testing.assert_allclose(value(kl_of_log_ratio, log_ratio=True), quadrature.kl(p, q), rtol=1e-8)
-    np.testing.assert_allclose(value(reverse_kl_of_log_ratio, log_ratio=True), quadrature.kl(q, p), rtol=1e-8)
+    np.testing.assert_allclose(
+        value(kl_of_log_ratio, log_ratio=True), quadrature.kl(p, q), rtol=1e-8
+    )
+    np.testing.assert_allclose(
+        value(reverse_kl_of_log_ratio, log_ratio=True), quadrature.kl(q, p), rtol=1e-8
+    )
 
 
 def weight_entropy(p):
@@ -201,7 +254,10 @@ def weight_entropy(p):
 
 def conditional_entropy(p):
     """Of the component given the point, from the joint densities."""
-    parts = [dense.Mixture(p.weights[[k]], p.means[[k]], p.covariances[[k]]) for k in range(len(p.weights))]
+    parts = [
+        dense.Mixture(p.weights[[k]], p.means[[k]], p.covariances[[k]])
+        for k in range(len(p.weights))
+    ]
 
     def integrand(x):
         log_p = p.log_prob(x)
@@ -229,7 +285,11 @@ def test_gradients_of_components(fn, key):
     result = estimate(jax.grad(fn, argnums=1), key, p, rule=jaxgmm.Sobol(2**12))
     exact = gradient_of(lambda p, _: COMPONENTS[fn](p), unconstrained(p), unconstrained(p), 0)
     for leaf in LEAVES:
-        part = dataclasses.replace(result, value=getattr(result.value, leaf), standard_error=getattr(result.standard_error, leaf))
+        part = dataclasses.replace(
+            result,
+            value=getattr(result.value, leaf),
+            standard_error=getattr(result.standard_error, leaf),
+        )
         assert_within(part, exact[leaf], catches=0.02)
 
 
@@ -238,7 +298,10 @@ def test_components_that_coincide_are_far_apart_or_without_weight(key):
     entropy = -(0.2 * math.log(0.2) + 0.3 * math.log(0.3) + 0.5 * math.log(0.5))
     together = dataclasses.replace(apart, loc=jnp.zeros((3, 1)), log_diag=jnp.zeros((3, 1)))
     dead = dataclasses.replace(apart, loc=apart.loc / 1e3, logits=apart.logits.at[0].set(-jnp.inf))
-    for fn, truths in [(jaxgmm.component_information, (entropy, 0)), (jaxgmm.classification_entropy, (0, entropy))]:
+    for fn, truths in [
+        (jaxgmm.component_information, (entropy, 0)),
+        (jaxgmm.classification_entropy, (0, entropy)),
+    ]:
         evaluate = jax.jit(jax.value_and_grad(functools.partial(fn, key)))
         for p, truth in zip((apart, together), truths, strict=True):
             np.testing.assert_allclose(evaluate(p)[0], truth, rtol=1e-12, atol=1e-12)
@@ -259,6 +322,12 @@ def test_arguments(key):
         jax.jit(jaxgmm.renyi_divergence)(key, p, q, 0.5)
     with pytest.raises(TypeError, match="f must be a function of the ratio"):
         jaxgmm.f_divergence(key, p, q, "kl")
-    for divergence in (jaxgmm.hellinger_distance, jaxgmm.total_variation, f_of_roots, ALL["renyi 0.2"], ALL["renyi 1.2"]):
+    for divergence in (
+        jaxgmm.hellinger_distance,
+        jaxgmm.total_variation,
+        f_of_roots,
+        ALL["renyi 0.2"],
+        ALL["renyi 1.2"],
+    ):
         with pytest.raises(ValueError, match="key is None"):
             divergence(None, p, q, jaxgmm.Sobol(16))

@@ -29,9 +29,13 @@ def loop(fn, gmms, others) -> np.ndarray:
 def test_every_pair_gets_the_same_key(key):
     gmms, others = mixtures(5), mixtures(3, 20)
     expected = loop(lambda p, q: jaxgmm.kl_divergence(key, p, q, RULE), gmms, others)
-    np.testing.assert_allclose(jaxgmm.pairwise(jaxgmm.kl_divergence, key, gmms, others, RULE), expected, rtol=1e-12)
+    np.testing.assert_allclose(
+        jaxgmm.pairwise(jaxgmm.kl_divergence, key, gmms, others, RULE), expected, rtol=1e-12
+    )
     # 15 pairs do not fill four batches.
-    matrix = jaxgmm.pairwise(jaxgmm.kl_divergence, key, jaxgmm.stack(gmms), tuple(others), RULE, batch_size=4)
+    matrix = jaxgmm.pairwise(
+        jaxgmm.kl_divergence, key, jaxgmm.stack(gmms), tuple(others), RULE, batch_size=4
+    )
     np.testing.assert_allclose(matrix, expected, rtol=1e-12)
 
 
@@ -40,7 +44,10 @@ def test_without_others(key):
     gmms = mixtures(5)
     matrix = jaxgmm.pairwise(jaxgmm.kl_divergence, key, gmms, rule=RULE)
     np.testing.assert_allclose(
-        matrix, loop(lambda p, q: jaxgmm.kl_divergence(key, p, q, RULE), gmms, gmms), rtol=1e-12, atol=1e-14
+        matrix,
+        loop(lambda p, q: jaxgmm.kl_divergence(key, p, q, RULE), gmms, gmms),
+        rtol=1e-12,
+        atol=1e-14,
     )
     assert (np.diagonal(matrix) == 0).all()
     assert np.abs(matrix - matrix.T).max() > 0.01
@@ -48,7 +55,9 @@ def test_without_others(key):
 
 @pytest.mark.parametrize("symmetric", [None, True, False])
 def test_symmetric_divergences_are_computed_once(symmetric, key):
-    """Above the diagonal in the order of the mixtures; below it the same number, or that of the other order if asked for."""
+    """Above the diagonal in the order of the mixtures; below it the same number, or that of the
+    other order if asked for.
+    """
     gmms = mixtures(5)
     expected = loop(lambda p, q: jaxgmm.js_divergence(key, p, q, RULE), gmms, gmms)
     assert (expected != expected.T).any()
@@ -63,15 +72,22 @@ def test_symmetric_divergences_are_computed_once(symmetric, key):
 def test_functions_without_a_key():
     """Exact ones, bounds, which are pairs of matrices, and those with more arguments."""
     gmms, others = mixtures(4), mixtures(3, 20)
-    np.testing.assert_allclose(jaxgmm.pairwise(jaxgmm.l2_distance, None, gmms, others), loop(jaxgmm.l2_distance, gmms, others))
+    np.testing.assert_allclose(
+        jaxgmm.pairwise(jaxgmm.l2_distance, None, gmms, others),
+        loop(jaxgmm.l2_distance, gmms, others),
+    )
     lower, upper = jaxgmm.pairwise(jaxgmm.kl_bounds, None, gmms, others)
-    np.testing.assert_allclose(np.stack([lower, upper], 2), loop(jaxgmm.kl_bounds, gmms, others), rtol=1e-9)
+    np.testing.assert_allclose(
+        np.stack([lower, upper], 2), loop(jaxgmm.kl_bounds, gmms, others), rtol=1e-9
+    )
     kernel = functools.partial(jaxgmm.mmd, bandwidth=1.5)
     matrix = jaxgmm.pairwise(kernel, None, gmms)
     np.testing.assert_allclose(matrix, loop(kernel, gmms, gmms), atol=1e-7)
     assert (matrix == matrix.T).all()
     transport = jaxgmm.pairwise(jaxgmm.mixture_wasserstein, None, gmms)
-    np.testing.assert_allclose(transport, loop(jaxgmm.mixture_wasserstein, gmms, gmms), rtol=1e-10, atol=1e-7)
+    np.testing.assert_allclose(
+        transport, loop(jaxgmm.mixture_wasserstein, gmms, gmms), rtol=1e-10, atol=1e-7
+    )
 
 
 def test_unlike_mixtures():
@@ -80,13 +96,17 @@ def test_unlike_mixtures():
     more = dense.midpoint(a, b)
     diag = jaxgmm.GMM.from_moments([0.5, 0.5], c.means, np.ones((2, 2)), "diag")
     oracles = [a, more, dense.Mixture(np.array([0.5, 0.5]), c.means, np.stack([np.eye(2)] * 2))]
-    matrix = jaxgmm.pairwise(jaxgmm.js_divergence, None, [gmm(a), gmm(more), diag], rule=jaxgmm.GaussHermite(64))
+    matrix = jaxgmm.pairwise(
+        jaxgmm.js_divergence, None, [gmm(a), gmm(more), diag], rule=jaxgmm.GaussHermite(64)
+    )
     np.testing.assert_allclose(matrix, loop(quadrature.js, oracles, oracles), atol=1e-4)
     assert (np.diagonal(matrix) == 0).all()
 
 
 def test_one_compilation(key):
-    """For new mixtures of the same shapes, in lists, none more; and none for another divergence in the same call twice."""
+    """For new mixtures of the same shapes, in lists, none more; and none for another divergence in
+    the same call twice.
+    """
     first, second = mixtures(4), mixtures(4, 30)
     jax.clear_caches()
     COMPILATIONS.clear()
@@ -110,34 +130,63 @@ def test_gradients_and_jit(key):
     gradient = jax.jit(jax.grad(total))(gmms, others)
     p = jax.tree.map(lambda leaf: leaf[1], gmms)
     expected = jax.jit(jax.grad(one_by_one))(p, others)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a[1], b, rtol=1e-9, atol=1e-12), gradient, expected)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a[1], b, rtol=1e-9, atol=1e-12), gradient, expected
+    )
     assert np.abs(gradient.logits).max() > 0.01
 
 
 def test_memory_is_flat_in_the_number_of_pairs_and_points():
-    """All pairs of 12 and of 48 mixtures, 16 times as many, with one full block of points each and with four."""
+    """All pairs of 12 and of 48 mixtures, 16 times as many, with one full block of points each and
+    with four.
+    """
     program = (
         MIXTURES
         + """
     gmms = [mixture(i, 4, 8) for i in range({n})]
-    matrix = jaxgmm.pairwise(jaxgmm.js_divergence, jax.random.key(0), gmms, rule=jaxgmm.Sobol({points})).block_until_ready()
+    rule = jaxgmm.Sobol({points})
+    matrix = jaxgmm.pairwise(jaxgmm.js_divergence, jax.random.key(0), gmms, rule=rule)
+    matrix.block_until_ready()
     assert matrix.shape == ({n}, {n})
     print(peak_memory())
 """
     )
-    few, many = (int(run_in_a_process_of_its_own(program.format(n=n, points=points))) for n, points in ((12, 4096), (48, 16384)))
+    few, many = (
+        int(run_in_a_process_of_its_own(program.format(n=n, points=points)))
+        for n, points in ((12, 4096), (48, 16384))
+    )
     assert many - few < 100 * 2**20
 
 
 def test_what_it_refuses(key):
     gmms = mixtures(2)
     refused = [
-        (lambda: jaxgmm.pairwise("js", key, gmms), TypeError, "divergence must be a function of two mixtures"),
-        (lambda: jaxgmm.pairwise(jaxgmm.js_divergence, key, gmms[0]), ValueError, "gmms is one mixture"),
+        (
+            lambda: jaxgmm.pairwise("js", key, gmms),
+            TypeError,
+            "divergence must be a function of two mixtures",
+        ),
+        (
+            lambda: jaxgmm.pairwise(jaxgmm.js_divergence, key, gmms[0]),
+            ValueError,
+            "gmms is one mixture",
+        ),
         (lambda: jaxgmm.pairwise(jaxgmm.js_divergence, key, []), ValueError, "gmms is empty"),
-        (lambda: jaxgmm.pairwise(jaxgmm.js_divergence, key, gmms, [3]), TypeError, r"others\[0\] must be a jaxgmm\.GMM, got int"),
-        (lambda: jaxgmm.pairwise(jaxgmm.js_divergence, None, gmms), ValueError, "key is None, but .* draws at random"),
-        (lambda: jaxgmm.pairwise(jaxgmm.js_divergence, key, gmms, batch_size=0), ValueError, "batch_size must be an integer"),
+        (
+            lambda: jaxgmm.pairwise(jaxgmm.js_divergence, key, gmms, [3]),
+            TypeError,
+            r"others\[0\] must be a jaxgmm\.GMM, got int",
+        ),
+        (
+            lambda: jaxgmm.pairwise(jaxgmm.js_divergence, None, gmms),
+            ValueError,
+            "key is None, but .* draws at random",
+        ),
+        (
+            lambda: jaxgmm.pairwise(jaxgmm.js_divergence, key, gmms, batch_size=0),
+            ValueError,
+            "batch_size must be an integer",
+        ),
         (
             lambda: jaxgmm.pairwise(functools.partial(jaxgmm.js_divergence, rule=RULE), key, gmms),
             ValueError,

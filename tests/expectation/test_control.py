@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 
 import jaxgmm
-from jaxgmm._expectation.control_variate import fitted_control_variate, log_density_with_control, simplex
+from jaxgmm._expectation.control_variate import (
+    fitted_control_variate,
+    log_density_with_control,
+    simplex,
+)
 from jaxgmm._mixture.placement import placement
 from oracles import dense, differences, gaussians, quadrature
 from support.covariance_types import of_type
@@ -23,25 +27,40 @@ def in_six_dimensions(mixture: dense.Mixture, means, variances) -> dense.Mixture
     covariances = np.zeros((k, 6, 6))
     covariances[:, :2, :2] = mixture.covariances
     covariances[:, range(2, 6), range(2, 6)] = variances
-    return dense.Mixture(mixture.weights, np.hstack([mixture.means, np.tile(means, (k, 1))]), covariances)
+    return dense.Mixture(
+        mixture.weights, np.hstack([mixture.means, np.tile(means, (k, 1))]), covariances
+    )
 
 
 def pair(stretch: float) -> tuple[dense.Mixture, dense.Mixture]:
-    """Overlapping mixtures in the plane; stretched, their components are far apart, each near one of the other mixture."""
+    """Overlapping mixtures in the plane; stretched, their components are far apart, each near one
+    of the other mixture.
+    """
     p, q = PAIRS["plane"]
-    return tuple(dense.Mixture(m.weights, m.means + stretch * p.means, m.covariances) for m in (p, q))
+    return tuple(
+        dense.Mixture(m.weights, m.means + stretch * p.means, m.covariances) for m in (p, q)
+    )
 
 
-REST = [(np.zeros(4), np.ones(4)), (np.array([0.3, -0.2, 0.1, 0.0]), np.array([1.5, 0.8, 1.0, 1.2]))]
-SINGLE = [dense.Mixture(np.ones(1), mean[None], np.diag(variances)[None]) for mean, variances in REST]
+REST = [
+    (np.zeros(4), np.ones(4)),
+    (np.array([0.3, -0.2, 0.1, 0.0]), np.array([1.5, 0.8, 1.0, 1.2])),
+]
+SINGLE = [
+    dense.Mixture(np.ones(1), mean[None], np.diag(variances)[None]) for mean, variances in REST
+]
 
 
 def trusted(p: jaxgmm.GMM, q: jaxgmm.GMM) -> np.ndarray:
     integrand = log_density_with_control(p) - log_density_with_control(q)
-    return np.asarray((fitted_control_variate(integrand, placement(p), p.loc).coefficients != 0).any(1))
+    return np.asarray(
+        (fitted_control_variate(integrand, placement(p), p.loc).coefficients != 0).any(1)
+    )
 
 
-GRADIENT = jax.grad(jaxgmm.kl_divergence, argnums=(1, 2))  # one function, as each is a program of its own
+GRADIENT = jax.grad(
+    jaxgmm.kl_divergence, argnums=(1, 2)
+)  # one function, as each is a program of its own
 
 
 @functools.cache
@@ -52,7 +71,9 @@ def exact_slopes(stretch: float, side: int) -> tuple[np.ndarray, np.ndarray]:
 
     def truth(logits, means):
         moved = list(flat)
-        moved[side] = dense.Mixture(np.exp(logits) / np.exp(logits).sum(), means, flat[side].covariances)
+        moved[side] = dense.Mixture(
+            np.exp(logits) / np.exp(logits).sum(), means, flat[side].covariances
+        )
         return quadrature.kl(*moved)
 
     return (
@@ -75,32 +96,48 @@ def test_values_and_gradients_with_control(stretch, rule, key):
     for side in (0, 1):
         value, error = result.value[side], result.standard_error[side]
         mine = dataclasses.replace(
-            result, value=(value.logits, value.loc[:, :2]), standard_error=(error.logits, error.loc[:, :2])
+            result,
+            value=(value.logits, value.loc[:, :2]),
+            standard_error=(error.logits, error.loc[:, :2]),
         )
         assert_within(mine, exact_slopes(stretch, side), catches=0.5)
 
 
 def test_it_is_exact_where_components_are_far_apart(key):
-    """The surrogate is then the log-density, so nothing is left to sample: the closed form for one Gaussian, to rounding."""
-    mixtures = [dense.Mixture(np.ones(1), m.means, m.covariances) for m in (random_mixture(1, 1, 8), random_mixture(2, 1, 8))]
+    """The surrogate is then the log-density, so nothing is left to sample: the closed form for one
+    Gaussian, to rounding.
+    """
+    mixtures = [
+        dense.Mixture(np.ones(1), m.means, m.covariances)
+        for m in (random_mixture(1, 1, 8), random_mixture(2, 1, 8))
+    ]
     p, q = map(gmm, mixtures)
     for rule in (jaxgmm.MonteCarlo(1024), jaxgmm.Sobol(1024)):
-        np.testing.assert_allclose(jaxgmm.kl_divergence(key, p, q, rule), gaussians.kl(*mixtures), rtol=1e-12)
         np.testing.assert_allclose(
-            jaxgmm.kl_divergence(key, p, q, rule), jaxgmm.kl_divergence(jax.random.key(1), p, q, rule), rtol=1e-12
+            jaxgmm.kl_divergence(key, p, q, rule), gaussians.kl(*mixtures), rtol=1e-12
+        )
+        np.testing.assert_allclose(
+            jaxgmm.kl_divergence(key, p, q, rule),
+            jaxgmm.kl_divergence(jax.random.key(1), p, q, rule),
+            rtol=1e-12,
         )
 
 
 def test_it_cuts_the_error_a_hundredfold_where_components_are_separated(key):
     p = random_mixture(1, 8, 24, spread=4.0)
-    q = dataclasses.replace(random_mixture(2, 8, 24), means=p.means + 0.5 * np.random.default_rng(0).normal(size=p.means.shape))
+    q = dataclasses.replace(
+        random_mixture(2, 8, 24),
+        means=p.means + 0.5 * np.random.default_rng(0).normal(size=p.means.shape),
+    )
     p, q = gmm(p), gmm(q)
 
     def plain(key, p, q, rule):
         log_p, log_q = jaxgmm.log_density(p), jaxgmm.log_density(q)
         return jaxgmm.expectation(key, p, lambda x: log_p(x) - log_q(x), rule)
 
-    with_control, without = (estimate(f, key, p, q, rule=jaxgmm.Sobol(2**12)) for f in (jaxgmm.kl_divergence, plain))
+    with_control, without = (
+        estimate(f, key, p, q, rule=jaxgmm.Sobol(2**12)) for f in (jaxgmm.kl_divergence, plain)
+    )
     assert with_control.standard_error < 0.01 * without.standard_error
     assert abs(with_control.value - without.value) < 5 * without.standard_error
 
@@ -122,27 +159,40 @@ def test_it_may_be_left_out(rule, key):
     p, q = gmm(random_mixture(1, 3, 6)), gmm(random_mixture(2, 3, 6))
     log_p, log_q = jaxgmm.log_density(p), jaxgmm.log_density(q)
     plain = jaxgmm.expectation(key, p, lambda x: log_p(x) - log_q(x), rule(2**12))
-    np.testing.assert_allclose(jaxgmm.kl_divergence(key, p, q, rule(2**12, variance_reduction=False)), plain, rtol=1e-12)
+    np.testing.assert_allclose(
+        jaxgmm.kl_divergence(key, p, q, rule(2**12, variance_reduction=False)), plain, rtol=1e-12
+    )
     assert abs(jaxgmm.kl_divergence(key, p, q, rule(2**12)) - plain) > 1e-9
 
 
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
 def test_its_mean_is_exact(covariance_type, key):
-    """The mean of log q_j under p_k is -1/2 (log det 2 pi Sigma_j + tr Sigma_j^-1 Sigma_k + squared distance)."""
+    """The mean of log q_j under p_k is -1/2 (log det 2 pi Sigma_j + tr Sigma_j^-1 Sigma_k + squared
+    distance).
+    """
     rng = np.random.default_rng(0)
     p = random_mixture(3, 3, 6)
     covariances = of_type(random_mixture(4, 3, 6).covariances, covariance_type)
-    q = jaxgmm.GMM.from_moments(np.full(3, 1 / 3), rng.normal(size=(3, 6)), covariances, covariance_type)
+    q = jaxgmm.GMM.from_moments(
+        np.full(3, 1 / 3), rng.normal(size=(3, 6)), covariances, covariance_type
+    )
     integrand = dataclasses.replace(log_density_with_control(q), coefficients=lambda means: means)
     exact = np.zeros((3, 3))
     for k in range(3):
         for j in range(3):
             factor = np.asarray(q.scale_tril[j])
-            whitened = np.linalg.solve(factor, np.column_stack([np.linalg.cholesky(p.covariances[k]), p.means[k] - q.loc[j]]))
-            exact[k, j] = -3 * np.log(2 * np.pi) - np.log(np.diag(factor)).sum() - 0.5 * (whitened**2).sum()
+            whitened = np.linalg.solve(
+                factor,
+                np.column_stack([np.linalg.cholesky(p.covariances[k]), p.means[k] - q.loc[j]]),
+            )
+            exact[k, j] = (
+                -3 * np.log(2 * np.pi) - np.log(np.diag(factor)).sum() - 0.5 * (whitened**2).sum()
+            )
     sampled = gmm(p)
     control = fitted_control_variate(integrand, placement(sampled), sampled.loc)
-    np.testing.assert_allclose(jnp.where(control.coefficients == 0, 0, exact), control.coefficients, rtol=1e-12)
+    np.testing.assert_allclose(
+        jnp.where(control.coefficients == 0, 0, exact), control.coefficients, rtol=1e-12
+    )
     nodes = jax.random.normal(key, (3, 6, 4))
     features = integrand.fn(placement(sampled)(jnp.arange(3), nodes))[1]
     assert control.at(jnp.arange(3), features).shape == (12,)

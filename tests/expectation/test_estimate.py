@@ -19,18 +19,25 @@ TRUTH = quadrature.kl(*PAIRS["overlapping"])
 @pytest.mark.parametrize("divergence", [jaxgmm.kl_divergence, jaxgmm.js_divergence])
 @pytest.mark.parametrize("rule", [jaxgmm.MonteCarlo(1024), jaxgmm.Sobol(1024)])
 def test_coverage(divergence, rule):
-    """The 95% interval holds the truth for 90% to 99% of keys; over 2,000 of them, that share is known to half a percent."""
-    truth = {jaxgmm.kl_divergence: quadrature.kl, jaxgmm.js_divergence: quadrature.js}[divergence](*PAIRS["overlapping"])
+    """The 95% interval holds the truth for 90% to 99% of keys; over 2,000 of them, that share is
+    known to half a percent.
+    """
+    truth = {jaxgmm.kl_divergence: quadrature.kl, jaxgmm.js_divergence: quadrature.js}[divergence](
+        *PAIRS["overlapping"]
+    )
     keys = jax.random.split(jax.random.key(11), 2000)
     results = jax.jit(jax.vmap(lambda key: jaxgmm.estimate(divergence, key, P, Q, rule=rule)))(keys)
     low, high = results.interval(0.95)
     assert 0.90 <= np.mean((low <= truth) & (truth <= high)) <= 0.99
-    # The mean over all keys is right to 5 of its own standard errors: an interval of the right width is also in the right place.
+    # The mean over all keys is right to 5 of its own standard errors: an interval of the right
+    # width is also in the right place.
     assert abs(results.value.mean() - truth) < 5 * results.value.std() / np.sqrt(2000)
 
 
 def test_it_is_the_mean_of_replicates_and_their_standard_error(key):
-    """Of a function with a known law: its 16 values are normal draws, recovered from 400 estimates."""
+    """Of a function with a known law: its 16 values are normal draws, recovered from 400
+    estimates.
+    """
 
     def draw(key, p, rule):
         return 3 + 2 * jax.random.normal(key, dtype=p.loc.dtype)
@@ -44,7 +51,9 @@ def test_it_is_the_mean_of_replicates_and_their_standard_error(key):
 
 @pytest.mark.smoke
 def test_interval_is_students():
-    result = jaxgmm.Estimate(jnp.array([1.0, 2.0]), jnp.array([0.1, 0.0]), num_replicates=8, num_points=8, converged=None)
+    result = jaxgmm.Estimate(
+        jnp.array([1.0, 2.0]), jnp.array([0.1, 0.0]), num_replicates=8, num_points=8, converged=None
+    )
     low, high = result.interval(0.99)
     np.testing.assert_allclose(high, [1 + 0.1 * t.ppf(0.995, 7), 2])
     np.testing.assert_allclose(low + high, [2, 4])
@@ -54,15 +63,21 @@ def test_interval_is_students():
 
 
 def test_number_of_points(key):
-    result = jaxgmm.estimate(jaxgmm.kl_divergence, key, P, Q, rule=jaxgmm.Sobol(256), num_replicates=4)
+    result = jaxgmm.estimate(
+        jaxgmm.kl_divergence, key, P, Q, rule=jaxgmm.Sobol(256), num_replicates=4
+    )
     assert (result.num_points, result.num_replicates, result.converged) == (1024, 4, None)
 
 
-@pytest.mark.parametrize("tolerance", [{"atol": 1e-4}, {"rtol": 1e-3}, {"atol": 1e-4, "rtol": 1e-9}])
+@pytest.mark.parametrize(
+    "tolerance", [{"atol": 1e-4}, {"rtol": 1e-3}, {"atol": 1e-4, "rtol": 1e-9}]
+)
 def test_run_to_a_tolerance(tolerance, key):
     result = jaxgmm.estimate(jaxgmm.kl_divergence, key, P, Q, rule=jaxgmm.Sobol(64), **tolerance)
     assert result.converged
-    assert result.standard_error <= max(tolerance.get("atol", 0), tolerance.get("rtol", 0) * result.value)
+    assert result.standard_error <= max(
+        tolerance.get("atol", 0), tolerance.get("rtol", 0) * result.value
+    )
     assert result.num_points > 64 * 16
     assert abs(result.value - TRUTH) < 5 * result.standard_error
 
@@ -85,7 +100,11 @@ def test_the_first_look_is_small_and_without_variance_reduction(key):
     first = jaxgmm.Sobol(2**12, variance_reduction=False)
     assert rules == [first]
     jaxgmm.estimate(kl, key, P, Q, rtol=1e-4)
-    assert set(rules) - {first} == {jaxgmm.Sobol(n) for n in {rule.n for rule in rules} - {2**12}} != set()
+    assert (
+        set(rules) - {first}
+        == {jaxgmm.Sobol(n) for n in {rule.n for rule in rules} - {2**12}}
+        != set()
+    )
     rules.clear()
     given = jaxgmm.MonteCarlo(512, variance_reduction=False)
     jaxgmm.estimate(kl, key, P, Q, rule=given, atol=3e-3)
@@ -94,7 +113,9 @@ def test_the_first_look_is_small_and_without_variance_reduction(key):
 
 
 def test_a_tolerance_that_is_not_reached(key):
-    result = jaxgmm.estimate(jaxgmm.kl_divergence, key, P, Q, rule=jaxgmm.MonteCarlo(64), atol=1e-9, max_points=2**14)
+    result = jaxgmm.estimate(
+        jaxgmm.kl_divergence, key, P, Q, rule=jaxgmm.MonteCarlo(64), atol=1e-9, max_points=2**14
+    )
     assert result.converged is False
     assert result.num_points == 2**14
     assert result.standard_error > 1e-9
@@ -102,7 +123,12 @@ def test_a_tolerance_that_is_not_reached(key):
 
 def test_a_tolerance_met_at_once(key):
     result = jaxgmm.estimate(jaxgmm.kl_divergence, key, P, P, rule=jaxgmm.Sobol(64), rtol=1e-3)
-    assert (result.value, result.standard_error, result.converged, result.num_points) == (0, 0, True, 1024)
+    assert (result.value, result.standard_error, result.converged, result.num_points) == (
+        0,
+        0,
+        True,
+        1024,
+    )
 
 
 def test_a_gradient_has_error_bars(key):
@@ -114,10 +140,14 @@ def test_a_gradient_has_error_bars(key):
 
 
 def test_it_is_a_pytree_under_jit_vmap_and_grad(key):
-    run = functools.partial(jaxgmm.estimate, jaxgmm.kl_divergence, rule=jaxgmm.Sobol(256), num_replicates=4)
+    run = functools.partial(
+        jaxgmm.estimate, jaxgmm.kl_divergence, rule=jaxgmm.Sobol(256), num_replicates=4
+    )
     plain = run(key, P, Q)
     jitted = jax.jit(run)(key, P, Q)
-    assert dataclasses.replace(jitted, value=0, standard_error=0) == dataclasses.replace(plain, value=0, standard_error=0)
+    assert dataclasses.replace(jitted, value=0, standard_error=0) == dataclasses.replace(
+        plain, value=0, standard_error=0
+    )
     np.testing.assert_allclose(jitted.value, plain.value, rtol=1e-12)
     mapped = jax.vmap(run, in_axes=(0, None, None))(jax.random.split(key, 3), P, Q)
     assert mapped.standard_error.shape == (3,)
@@ -128,13 +158,21 @@ def test_it_is_a_pytree_under_jit_vmap_and_grad(key):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"num_replicates": 1}, ValueError, "num_replicates must be at least 2 for a standard error, got 1"),
+        (
+            {"num_replicates": 1},
+            ValueError,
+            "num_replicates must be at least 2 for a standard error, got 1",
+        ),
         ({"num_replicates": 2.5}, TypeError, "num_replicates must be an integer, got 2.5"),
         ({"atol": 0.0}, ValueError, "atol must be positive and finite, got 0.0"),
         ({"rtol": -1}, ValueError, "rtol must be positive and finite, got -1"),
         ({"rtol": np.nan}, ValueError, "rtol must be positive and finite, got nan"),
         ({"atol": "small"}, TypeError, "atol must be a number, got 'small'"),
-        ({"atol": 1e-3, "max_points": 0}, ValueError, "max_points must be an integer of at least 1, got 0"),
+        (
+            {"atol": 1e-3, "max_points": 0},
+            ValueError,
+            "max_points must be an integer of at least 1, got 0",
+        ),
         ({"rule": 1000}, TypeError, "rule must be a rule such as jaxgmm.Sobol(2**14)"),
         (
             {"rule": jaxgmm.GaussHermite(8)},
@@ -142,8 +180,16 @@ def test_it_is_a_pytree_under_jit_vmap_and_grad(key):
             "rule GaussHermite(order=8) draws nothing, so replicates would not differ",
         ),
         ({"key": None}, ValueError, "key is None, but replicates must differ"),
-        ({"divergence": "kl"}, TypeError, "divergence must be a function of (key, *mixtures, rule), got 'kl'"),
-        ({"divergence": jaxgmm.l2_distance}, TypeError, "(key, *mixtures, rule), got one of (p, q); what is exact"),
+        (
+            {"divergence": "kl"},
+            TypeError,
+            "divergence must be a function of (key, *mixtures, rule), got 'kl'",
+        ),
+        (
+            {"divergence": jaxgmm.l2_distance},
+            TypeError,
+            "(key, *mixtures, rule), got one of (p, q); what is exact",
+        ),
         (
             {"divergence": lambda key, p, q: p},
             TypeError,
@@ -158,7 +204,9 @@ def test_bad_arguments(arguments, error, message, key):
 
 
 def test_a_tolerance_needs_concrete_arguments(key):
-    with pytest.raises(TypeError, match=r"key must be concrete, outside jax\.jit, as atol and rtol double the n"):
+    with pytest.raises(
+        TypeError, match=r"key must be concrete, outside jax\.jit, as atol and rtol double the n"
+    ):
         jax.jit(lambda key: jaxgmm.estimate(jaxgmm.kl_divergence, key, P, Q, atol=1e-3))(key)
 
 

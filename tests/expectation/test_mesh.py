@@ -18,21 +18,28 @@ import jaxgmm
 
 rng = np.random.default_rng(0)
 def mixture(k, d):
-    return jaxgmm.GMM.from_moments(rng.dirichlet(np.full(k, 5)), rng.normal(size=(k, d)), rng.uniform(0.5, 2, (k, d)), "diag")
+    weights, means = rng.dirichlet(np.full(k, 5)), rng.normal(size=(k, d))
+    return jaxgmm.GMM.from_moments(weights, means, rng.uniform(0.5, 2, (k, d)), "diag")
 
 assert jax.device_count() == {total}
 p, q = mixture(5, 6), mixture(3, 6)
 key = jax.random.key(0)
 meshes = [jax.make_mesh(shape, axes) for shape, axes in {meshes}]
 def of(mesh, rule):
-    return jax.value_and_grad(lambda p, q: jaxgmm.kl_divergence(key, p, q, rule, mesh=mesh), argnums=(0, 1))(p, q)
+    kl = lambda p, q: jaxgmm.kl_divergence(key, p, q, rule, mesh=mesh)
+    return jax.value_and_grad(kl, argnums=(0, 1))(p, q)
 for rule in (jaxgmm.Sobol(2**13), jaxgmm.MonteCarlo(20_000)):
     for mesh in meshes:
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12), of(None, rule), of(mesh, rule))
+        close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+        jax.tree.map(close, of(None, rule), of(mesh, rule))
 fn = lambda x: dict(mean=x, norm=(x * x).sum(1))
 moments = jax.jit(lambda mesh: jaxgmm.expectation(key, p, fn, mesh=mesh), static_argnums=0)
-jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10), moments(None), moments(meshes[-1]))
-alone, together = (jaxgmm.estimate(jaxgmm.js_divergence, key, p, q, num_replicates=2, mesh=mesh) for mesh in (None, meshes[-1]))
+close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10)
+jax.tree.map(close, moments(None), moments(meshes[-1]))
+alone, together = (
+    jaxgmm.estimate(jaxgmm.js_divergence, key, p, q, num_replicates=2, mesh=mesh)
+    for mesh in (None, meshes[-1])
+)
 np.testing.assert_allclose(alone.value, together.value, rtol=1e-10)
 print("agreed")
 """
@@ -40,7 +47,10 @@ print("agreed")
 
 def start(program: str, *arguments: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(program), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", textwrap.dedent(program), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -61,7 +71,8 @@ def free_address() -> str:
 
 @pytest.mark.long
 def test_two_processes_agree_with_one():
-    join = f"jax.distributed.initialize({free_address()!r}, num_processes=2, process_id=int(sys.argv[1]))"
+    rank = "int(sys.argv[1])"
+    join = f"jax.distributed.initialize({free_address()!r}, num_processes=2, process_id={rank})"
     program = PROGRAM.format(devices=1, total=2, start=join, meshes=[((2,), ("points",))])
     processes = [start(program, str(rank)) for rank in range(2)]
     outputs = [process.communicate(timeout=250) for process in processes]
@@ -73,13 +84,21 @@ def test_two_processes_agree_with_one():
 @pytest.mark.long
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_process_that_dies_ends_the_others(victim):
-    """In the middle of an expectation of some minutes, within a minute: by an error, and not by an answer."""
+    """In the middle of an expectation of some minutes, within a minute: by an error, and not by an
+    answer.
+    """
     program = f"""
     import sys, jax, jaxgmm
-    jax.distributed.initialize({free_address()!r}, num_processes=2, process_id=int(sys.argv[1]), heartbeat_timeout_seconds=20)
-    p, q = (jaxgmm.GMM.from_moments([0.3, 0.7], [[-1.0], [place]], [[1.0], [2.0]], "diag") for place in (0.0, 1.0))
+    rank = int(sys.argv[1])
+    jax.distributed.initialize(
+        {free_address()!r}, num_processes=2, process_id=rank, heartbeat_timeout_seconds=20
+    )
+    means = ([[-1.0], [place]] for place in (0.0, 1.0))
+    p, q = (jaxgmm.GMM.from_moments([0.3, 0.7], m, [[1.0], [2.0]], "diag") for m in means)
     mesh = jax.make_mesh((2,), ("points",))
-    of = lambda n: jaxgmm.js_divergence(jax.random.key(0), p, q, jaxgmm.MonteCarlo(n), mesh=mesh).block_until_ready()
+    def of(n):
+        rule = jaxgmm.MonteCarlo(n)
+        jaxgmm.js_divergence(jax.random.key(0), p, q, rule, mesh=mesh).block_until_ready()
     of(1000)
     print("ready", flush=True)
     of(2**31 - 1)

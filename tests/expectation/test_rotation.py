@@ -1,4 +1,6 @@
-"""Turned normals: that they stay normals, point where the integrand moves, and are worth their cost."""
+"""Turned normals: that they stay normals, point where the integrand moves, and are worth their
+cost.
+"""
 
 import jax
 import numpy as np
@@ -17,9 +19,13 @@ def test_they_are_orthogonal(d, dtype):
     rng = np.random.default_rng(0)
     gradients = rng.normal(size=(5, d, 3)) * 10.0 ** rng.integers(-8, 8, (5, 1, 1))
     gradients[4] = 0
-    turn = np.asarray(pivoted_reflections((gradients @ gradients.swapaxes(1, 2)).astype(dtype)), np.float64)
+    turn = np.asarray(
+        pivoted_reflections((gradients @ gradients.swapaxes(1, 2)).astype(dtype)), np.float64
+    )
     rounding = 30 * np.finfo(dtype).eps
-    np.testing.assert_allclose(turn @ turn.swapaxes(1, 2), np.broadcast_to(np.eye(d), (5, d, d)), atol=rounding)
+    np.testing.assert_allclose(
+        turn @ turn.swapaxes(1, 2), np.broadcast_to(np.eye(d), (5, d, d)), atol=rounding
+    )
 
 
 def test_they_are_the_factors_of_a_pivoted_qr():
@@ -40,10 +46,16 @@ def test_the_first_points_along_the_only_direction_that_matters():
 
 def test_they_leave_the_value_and_cut_the_error(key, monkeypatch):
     p, q = (gmm(random_mixture(seed, 4, 16, spread=1.5)) for seed in (1, 2))
-    turned = jaxgmm.estimate(jaxgmm.kl_divergence, key, p, q, rule=jaxgmm.Sobol(2**15), num_replicates=64)
+    turned = jaxgmm.estimate(
+        jaxgmm.kl_divergence, key, p, q, rule=jaxgmm.Sobol(2**15), num_replicates=64
+    )
     monkeypatch.setattr(variance_reduction, "_rotation_is_worth_it", lambda *_: False)
     jax.clear_caches()
-    plain = jaxgmm.estimate(jaxgmm.kl_divergence, jax.random.key(1), p, q, rule=jaxgmm.Sobol(2**15), num_replicates=64)
+    plain = jaxgmm.estimate(
+        jaxgmm.kl_divergence, jax.random.key(1), p, q, rule=jaxgmm.Sobol(2**15), num_replicates=64
+    )
     jax.clear_caches()
-    assert abs(turned.value - plain.value) < 5 * np.hypot(turned.standard_error, plain.standard_error)
+    assert abs(turned.value - plain.value) < 5 * np.hypot(
+        turned.standard_error, plain.standard_error
+    )
     assert turned.standard_error < plain.standard_error / 1.25  # each is known to a tenth

@@ -6,7 +6,9 @@ import pytest
 
 @pytest.fixture
 def as_optax_needs_it(request):
-    """Optax mixes dtypes and ranks in its optimisers; `test_optax_still_mixes_dtypes_strictly` tells when it no longer does."""
+    """Optax mixes dtypes and ranks in its optimisers; `test_optax_still_mixes_dtypes_strictly`
+    tells when it no longer does.
+    """
     if "strictly" in request.node.name:
         yield
     else:

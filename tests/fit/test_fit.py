@@ -24,7 +24,9 @@ def assert_equal(a, b):
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
-@pytest.mark.parametrize("optimizer", [ADAM, pytest.param(optax.lbfgs(), marks=pytest.mark.long)], ids=["adam", "lbfgs"])
+@pytest.mark.parametrize(
+    "optimizer", [ADAM, pytest.param(optax.lbfgs(), marks=pytest.mark.long)], ids=["adam", "lbfgs"]
+)
 @pytest.mark.parametrize("cut", [100, 137])
 def test_two_halves_are_the_whole_bit_for_bit(optimizer, cut, key):
     fit = functools.partial(jaxgmm.fit, fixed_key=optimizer is not ADAM, tol=0.0, window=170)
@@ -38,7 +40,9 @@ def test_two_halves_are_the_whole_bit_for_bit(optimizer, cut, key):
 def test_under_jit_it_is_the_same(key):
     eager = jaxgmm.fit(key, FORWARD, two(), ADAM, 50)
     jitted = jax.jit(lambda key, q: jaxgmm.fit(key, FORWARD, q, ADAM, 50))(key, two())
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), eager, jitted)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), eager, jitted
+    )
 
 
 def test_a_loss_that_captures_a_traced_value(key):
@@ -64,12 +68,22 @@ def test_keys_are_fresh_or_fixed(key):
 
 @pytest.mark.smoke
 def test_it_stops_at_a_plateau(key):
-    result = jaxgmm.fit(key, lambda key, x: jnp.square(x).sum(), jnp.ones(3), optax.sgd(0.1), 1000, tol=1e-3, window=20)
+    result = jaxgmm.fit(
+        key,
+        lambda key, x: jnp.square(x).sum(),
+        jnp.ones(3),
+        optax.sgd(0.1),
+        1000,
+        tol=1e-3,
+        window=20,
+    )
     assert result.converged
     means = np.asarray(result.losses).reshape(-1, 20).mean(1)
     assert means[-2] - means[-1] <= 1e-3
     assert np.all(means[:-2] - means[1:-1] > 1e-3)
-    assert not jaxgmm.fit(key, lambda key, x: jnp.square(x).sum(), jnp.ones(3), optax.sgd(0.1), 100).converged
+    assert not jaxgmm.fit(
+        key, lambda key, x: jnp.square(x).sum(), jnp.ones(3), optax.sgd(0.1), 100
+    ).converged
 
 
 @pytest.mark.usefixtures("nan_is_meant")
@@ -82,7 +96,9 @@ def test_divergence_keeps_the_last_good_parameters(bad, at, key):
         outside = x[0] < 0.5 - at
         if bad == "loss":
             return jnp.where(outside, jnp.nan, x[0])
-        return x[0] - 1 + jnp.sqrt(jnp.where(outside, x[0] - jax.lax.stop_gradient(x[0]), 1.0))  # of infinite derivative
+        return (
+            x[0] - 1 + jnp.sqrt(jnp.where(outside, x[0] - jax.lax.stop_gradient(x[0]), 1.0))
+        )  # of infinite derivative
 
     with pytest.warns(RuntimeWarning, match=f"fit diverged: after {at} steps"):
         result = jaxgmm.fit(key, loss, jnp.zeros(1), optax.sgd(1.0), 250)
@@ -95,7 +111,9 @@ def test_divergence_keeps_the_last_good_parameters(bad, at, key):
 @pytest.mark.usefixtures("nan_is_meant")
 def test_a_diverged_start_loses_to_the_others(key):
     loss = lambda key, x: jnp.where(x < -5, jnp.nan, x)  # noqa: E731
-    results = jax.vmap(lambda x: jaxgmm.fit(key, loss, x, optax.sgd(1.0), 10))(jnp.array([0.0, 20.0]))
+    results = jax.vmap(lambda x: jaxgmm.fit(key, loss, x, optax.sgd(1.0), 10))(
+        jnp.array([0.0, 20.0])
+    )
     assert results.diverged.tolist() == [True, False]
     assert results.losses[0, -1] == jnp.inf
     assert results.losses[:, -1].argmin() == 1
@@ -117,8 +135,16 @@ def test_nothing_is_compiled_again(key):
 def test_steps_stay_on_the_device(key):
     jaxgmm.fit(key, FORWARD, two(), ADAM, 100)
     arguments = key, two()
-    compiled = jax.jit(lambda key, q: jaxgmm.fit(key, FORWARD, q, ADAM, 100)).lower(*arguments).compile().as_text()
-    assert not any(word in compiled for word in ("infeed", "outfeed", "xla_python_cpu_callback", "xla_ffi_python"))
+    compiled = (
+        jax.jit(lambda key, q: jaxgmm.fit(key, FORWARD, q, ADAM, 100))
+        .lower(*arguments)
+        .compile()
+        .as_text()
+    )
+    assert not any(
+        word in compiled
+        for word in ("infeed", "outfeed", "xla_python_cpu_callback", "xla_ffi_python")
+    )
 
 
 def test_progress_is_called_with_the_result_so_far(key):
@@ -163,17 +189,45 @@ def nothing(key, q):
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"loss": lambda key, q: q.logits}, TypeError, r"loss must return a floating scalar, got .*shape=\(2,\)"),
-        ({"loss": lambda key, q: (jnp.zeros(()), 1.0)}, TypeError, "loss must return a floating scalar, got"),
-        ({"loss": lambda key, q: jnp.zeros((), int)}, TypeError, "loss must return a floating scalar, got"),
+        (
+            {"loss": lambda key, q: q.logits},
+            TypeError,
+            r"loss must return a floating scalar, got .*shape=\(2,\)",
+        ),
+        (
+            {"loss": lambda key, q: (jnp.zeros(()), 1.0)},
+            TypeError,
+            "loss must return a floating scalar, got",
+        ),
+        (
+            {"loss": lambda key, q: jnp.zeros((), int)},
+            TypeError,
+            "loss must return a floating scalar, got",
+        ),
         ({"loss": "kl"}, TypeError, "loss must be a function of"),
-        ({"loss": lambda key, q: q.logits.sum() * jnp.nan}, FloatingPointError, "not finite at the start"),
+        (
+            {"loss": lambda key, q: q.logits.sum() * jnp.nan},
+            FloatingPointError,
+            "not finite at the start",
+        ),
         ({"params": {}}, ValueError, "params has no array leaves"),
-        ({"params": {"a": np.arange(3)}}, TypeError, "params must be made of floating arrays, but has a leaf array"),
-        ({"params": {"a": "b"}}, TypeError, "params must be made of floating arrays, but has a leaf 'b'"),
+        (
+            {"params": {"a": np.arange(3)}},
+            TypeError,
+            "params must be made of floating arrays, but has a leaf array",
+        ),
+        (
+            {"params": {"a": "b"}},
+            TypeError,
+            "params must be made of floating arrays, but has a leaf 'b'",
+        ),
         ({"num_steps": -1}, ValueError, "num_steps must be an integer of at least 0, got -1"),
         ({"num_steps": 1.5}, TypeError, "num_steps must be an integer, got 1.5"),
-        ({"optimizer": 1e-2}, TypeError, "optimizer must be an optax optimiser such as .*, got 0.01"),
+        (
+            {"optimizer": 1e-2},
+            TypeError,
+            "optimizer must be an optax optimiser such as .*, got 0.01",
+        ),
         ({"optimizer": optax.adam}, TypeError, "optimizer must be an optax optimiser such as"),
         ({"key": None}, ValueError, "key is None"),
         ({"key": 0}, TypeError, "key must be a JAX random key, got 0"),
@@ -184,7 +238,13 @@ def nothing(key, q):
     ],
 )
 def test_bad_arguments(change, error, message):
-    arguments = {"key": jax.random.key(0), "loss": nothing, "params": two(), "optimizer": ADAM, "num_steps": 5}
+    arguments = {
+        "key": jax.random.key(0),
+        "loss": nothing,
+        "params": two(),
+        "optimizer": ADAM,
+        "num_steps": 5,
+    }
     with pytest.raises(error, match=message):
         jaxgmm.fit(**(arguments | change))
 
@@ -194,10 +254,22 @@ def test_bad_arguments(change, error, message):
     [
         (lambda: jaxgmm.forward_kl_loss(3), TypeError, "p must be a jaxgmm.GMM, got int"),
         (lambda: jaxgmm.js_loss(two(), 100), TypeError, "rule must be a rule"),
-        (lambda: jaxgmm.likelihood_loss([1.0, 2.0]), ValueError, r"x must have shape \(n, D\).*got \(2,\); write x\[:, None\]"),
+        (
+            lambda: jaxgmm.likelihood_loss([1.0, 2.0]),
+            ValueError,
+            r"x must have shape \(n, D\).*got \(2,\); write x\[:, None\]",
+        ),
         (lambda: jaxgmm.likelihood_loss([[np.nan]]), ValueError, "x holds NaN or infinity"),
-        (lambda: jaxgmm.likelihood_loss([[1.0]], 0), ValueError, "batch_size must be an integer of at least 1, got 0"),
-        (lambda: jaxgmm.scale_floor(0.0), ValueError, "min_scale must be positive and finite, got 0.0"),
+        (
+            lambda: jaxgmm.likelihood_loss([[1.0]], 0),
+            ValueError,
+            "batch_size must be an integer of at least 1, got 0",
+        ),
+        (
+            lambda: jaxgmm.scale_floor(0.0),
+            ValueError,
+            "min_scale must be positive and finite, got 0.0",
+        ),
     ],
 )
 def test_bad_losses(call, error, message):

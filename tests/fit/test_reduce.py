@@ -1,4 +1,6 @@
-"""Mixture reduction: Runnalls' merging against a direct evaluation, and its refinement on real data against the usual way."""
+"""Mixture reduction: Runnalls' merging against a direct evaluation, and its refinement on real data
+against the usual way.
+"""
 
 import jax
 import numpy as np
@@ -14,7 +16,9 @@ from support.mixtures import gmm, random_mixture, typed
 
 
 def merge_directly(mixture, k):
-    """The greedy algorithm in the words of the paper, over all pairs of full covariances each time."""
+    """The greedy algorithm in the words of the paper, over all pairs of full covariances each
+    time.
+    """
     parts = list(zip(mixture.weights, mixture.means, mixture.covariances, strict=True))
     while len(parts) > k:
         best = None
@@ -42,7 +46,9 @@ def test_it_is_runnalls_algorithm():
     mixture = random_mixture(0, 12, 3)
     q = jaxgmm.reduce(gmm(mixture), 4)
     expected = sorted_by_weight(*merge_directly(mixture, 4))
-    for mine, theirs in zip(sorted_by_weight(q.weights, q.means, q.covariances), expected, strict=True):
+    for mine, theirs in zip(
+        sorted_by_weight(q.weights, q.means, q.covariances), expected, strict=True
+    ):
         np.testing.assert_allclose(mine, theirs, rtol=1e-10, atol=1e-12)
 
 
@@ -61,7 +67,9 @@ def test_moments_of_the_whole_are_kept(covariance_type, k):
 
     def whole(g):
         factors = np.asarray(g.scale_tril)
-        return dense.moments(np.asarray(g.weights), np.asarray(g.means), factors @ factors.transpose(0, 2, 1))
+        return dense.moments(
+            np.asarray(g.weights), np.asarray(g.means), factors @ factors.transpose(0, 2, 1)
+        )
 
     (mean, covariance), (exact_mean, exact_covariance) = whole(q), whole(p)
     np.testing.assert_allclose(mean, exact_mean, rtol=1e-12)
@@ -78,7 +86,9 @@ def test_copies_are_merged_first_and_for_nothing(key):
     """A mixture that was split into equal parts comes back as it was."""
     mixture = random_mixture(2, 4, 2)
     thrice = jaxgmm.GMM.from_moments(
-        np.tile(mixture.weights / 3, 3), np.tile(mixture.means, (3, 1)), np.tile(mixture.covariances, (3, 1, 1))
+        np.tile(mixture.weights / 3, 3),
+        np.tile(mixture.means, (3, 1)),
+        np.tile(mixture.covariances, (3, 1, 1)),
     )
     assert abs(jaxgmm.kl_divergence(key, gmm(mixture), jaxgmm.reduce(thrice, 4))) < 1e-12
 
@@ -100,10 +110,26 @@ def test_dtype_is_kept():
     ("call", "error", "message"),
     [
         (lambda p: jaxgmm.reduce(3, 2), TypeError, "gmm must be a jaxgmm.GMM, got int"),
-        (lambda p: jaxgmm.reduce(p, 0), ValueError, "num_components must be an integer of at least 1, got 0"),
-        (lambda p: jaxgmm.reduce(p, 2, refine=jaxgmm.cross_entropy_loss), ValueError, "key is None, but refine draws"),
-        (lambda p: jaxgmm.reduce(p, 2, refine=3, key=jax.random.key(0)), TypeError, "refine must make a loss"),
-        (lambda p: jax.jit(lambda p: jaxgmm.reduce(p, 2))(p), TypeError, "gmm is traced, and reduce runs in NumPy"),
+        (
+            lambda p: jaxgmm.reduce(p, 0),
+            ValueError,
+            "num_components must be an integer of at least 1, got 0",
+        ),
+        (
+            lambda p: jaxgmm.reduce(p, 2, refine=jaxgmm.cross_entropy_loss),
+            ValueError,
+            "key is None, but refine draws",
+        ),
+        (
+            lambda p: jaxgmm.reduce(p, 2, refine=3, key=jax.random.key(0)),
+            TypeError,
+            "refine must make a loss",
+        ),
+        (
+            lambda p: jax.jit(lambda p: jaxgmm.reduce(p, 2))(p),
+            TypeError,
+            "gmm is traced, and reduce runs in NumPy",
+        ),
     ],
 )
 def test_bad_arguments(call, error, message):
@@ -112,18 +138,35 @@ def test_bad_arguments(call, error, message):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("covariance_type", "d", "k", "fewer"), [("full", 16, 64, 10), ("diag", 32, 200, 20)])
+@pytest.mark.parametrize(
+    ("covariance_type", "d", "k", "fewer"), [("full", 16, 64, 10), ("diag", 32, 200, 20)]
+)
 def test_refined_reduction_beats_merging_and_sampling_on_the_digits(covariance_type, d, k, fewer):
-    """Below merging alone and below EM on a sample, by more than 3 standard errors; the benchmarks show the times."""
+    """Below merging alone and below EM on a sample, by more than 3 standard errors; the benchmarks
+    show the times.
+    """
     x = PCA(d, random_state=0).fit_transform(load_digits().data)
-    fitted = GaussianMixture(k, covariance_type=covariance_type, reg_covar=1e-2, random_state=0).fit(x / x.std(0))
+    fitted = GaussianMixture(
+        k, covariance_type=covariance_type, reg_covar=1e-2, random_state=0
+    ).fit(x / x.std(0))
     p = jaxgmm.from_sklearn(fitted, np.float32)
-    usual = GaussianMixture(fewer, covariance_type=covariance_type, random_state=0).fit(fitted.sample(100_000)[0])
+    usual = GaussianMixture(fewer, covariance_type=covariance_type, random_state=0).fit(
+        fitted.sample(100_000)[0]
+    )
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         refined = jaxgmm.reduce(p, fewer, refine=jaxgmm.cross_entropy_loss, key=jax.random.key(0))
     refined_kl, *others = (
-        jaxgmm.estimate(jaxgmm.kl_divergence, jax.random.key(1), p, q, rule=jaxgmm.Sobol(2**14), num_replicates=8)
+        jaxgmm.estimate(
+            jaxgmm.kl_divergence,
+            jax.random.key(1),
+            p,
+            q,
+            rule=jaxgmm.Sobol(2**14),
+            num_replicates=8,
+        )
         for q in (refined, jaxgmm.reduce(p, fewer), jaxgmm.from_sklearn(usual, np.float32))
     )
     for other in others:
-        assert other.value - refined_kl.value > 3 * np.hypot(other.standard_error, refined_kl.standard_error)
+        assert other.value - refined_kl.value > 3 * np.hypot(
+            other.standard_error, refined_kl.standard_error
+        )

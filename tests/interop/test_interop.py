@@ -20,8 +20,16 @@ from support.mixtures import PAIRS, gmm
 
 def fitted(x: np.ndarray, covariance_type: str, k: int = 3, model=GaussianMixture):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a mixture that has not converged is a mixture all the same
-        return model(n_components=k, covariance_type=covariance_type, reg_covar=1e-3, random_state=0, max_iter=50).fit(x)
+        warnings.simplefilter(
+            "ignore", ConvergenceWarning
+        )  # a mixture that has not converged is a mixture all the same
+        return model(
+            n_components=k,
+            covariance_type=covariance_type,
+            reg_covar=1e-3,
+            random_state=0,
+            max_iter=50,
+        ).fit(x)
 
 
 def oracle(mixture) -> dense.Mixture:
@@ -50,18 +58,26 @@ def test_to_sklearn(covariance_type):
     back = jaxgmm.to_sklearn(p)
     np.testing.assert_allclose(back.score_samples(x), jaxgmm.log_prob(p, x), rtol=1e-9)
     np.testing.assert_allclose(back.predict_proba(x), jaxgmm.responsibilities(p, x), atol=1e-9)
-    np.testing.assert_allclose(back.precisions_, fitted(x, covariance_type).precisions_, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(
+        back.precisions_, fitted(x, covariance_type).precisions_, rtol=1e-6, atol=1e-6
+    )
     assert np.isfinite([back.bic(x), back.score(x)]).all()
     back.random_state = 0
     samples, _ = back.sample(20_000)
     spread = np.sqrt(np.diag(np.cov(samples.T)) / 20_000)
     assert (np.abs(samples.mean(0) - p.weights @ p.means) < 5 * spread).all()
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9), jaxgmm.from_sklearn(back), p)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9),
+        jaxgmm.from_sklearn(back),
+        p,
+    )
 
 
 @pytest.mark.smoke
 def test_float32_weights_still_sum_to_one_for_sklearn():
-    p = jaxgmm.GMM.from_moments(np.full(7, 1 / 7), np.arange(7.0)[:, None], np.ones(7), "spherical", dtype=np.float32)
+    p = jaxgmm.GMM.from_moments(
+        np.full(7, 1 / 7), np.arange(7.0)[:, None], np.ones(7), "spherical", dtype=np.float32
+    )
     mixture = jaxgmm.to_sklearn(p)
     assert mixture.weights_.dtype == np.float64
     assert mixture.sample(10)[0].shape == (10, 1)
@@ -70,8 +86,16 @@ def test_float32_weights_still_sum_to_one_for_sklearn():
 @pytest.mark.parametrize(
     ("bad", "error", "message"),
     [
-        (GaussianMixture(2), ValueError, "mixture is not fitted: GaussianMixture has no weights_, means_, covariances_; call"),
-        (BayesianGaussianMixture(n_components=2), ValueError, "mixture is not fitted: BayesianGaussianMixture"),
+        (
+            GaussianMixture(2),
+            ValueError,
+            "mixture is not fitted: GaussianMixture has no weights_, means_, covariances_; call",
+        ),
+        (
+            BayesianGaussianMixture(n_components=2),
+            ValueError,
+            "mixture is not fitted: BayesianGaussianMixture",
+        ),
         (KMeans(2), TypeError, "mixture must be a fitted scikit-learn GaussianMixture, got KMeans"),
         (None, TypeError, "mixture must be a fitted scikit-learn GaussianMixture, got NoneType"),
     ],
@@ -96,7 +120,9 @@ DATA = {
 
 
 def halves(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """The data in units of a standard deviation, at most 16 dimensions, split by class as a user would compare two groups."""
+    """The data in units of a standard deviation, at most 16 dimensions, split by class as a user
+    would compare two groups.
+    """
     data = DATA[name]()
     x = StandardScaler().fit_transform(data.data)
     if x.shape[1] > 16:
@@ -106,11 +132,14 @@ def halves(name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    "covariance_type", ["full", "diag", *(pytest.param(t, marks=pytest.mark.long) for t in ("tied", "spherical"))]
+    "covariance_type",
+    ["full", "diag", *(pytest.param(t, marks=pytest.mark.long) for t in ("tied", "spherical"))],
 )
 @pytest.mark.parametrize("name", DATA)
 def test_real_data_against_the_classical_recipe(name, covariance_type, key):
-    """X = P.sample(n), mean(log p(X) - log q(X)), with SciPy's densities, for KL both ways and for JS."""
+    """X = P.sample(n), mean(log p(X) - log q(X)), with SciPy's densities, for KL both ways and for
+    JS.
+    """
     fits = [fitted(x, covariance_type) for x in halves(name)]
     mixtures, oracles = [jaxgmm.from_sklearn(f) for f in fits], [oracle(f) for f in fits]
     rng = np.random.default_rng(0)
@@ -122,7 +151,12 @@ def test_real_data_against_the_classical_recipe(name, covariance_type, key):
     recipes = {
         "there": (jaxgmm.kl_divergence, mixtures, log_ratios[:1], 1.0),
         "back": (jaxgmm.kl_divergence, mixtures[::-1], log_ratios[1:], 1.0),
-        "js": (jaxgmm.js_divergence, mixtures, [np.log(2) - np.logaddexp(0, -r) for r in log_ratios], 0.5),
+        "js": (
+            jaxgmm.js_divergence,
+            mixtures,
+            [np.log(2) - np.logaddexp(0, -r) for r in log_ratios],
+            0.5,
+        ),
     }
     for divergence, pair, terms, factor in recipes.values():
         recipe = factor * sum(term.mean() for term in terms)

@@ -1,4 +1,6 @@
-"""Mixtures of NumPyro, distrax and TensorFlow Probability, there and back, against their own densities and SciPy's."""
+"""Mixtures of NumPyro, distrax and TensorFlow Probability, there and back, against their own
+densities and SciPy's.
+"""
 
 import functools
 import types
@@ -11,38 +13,103 @@ import pytest
 import jaxgmm
 from oracles import dense
 from support.covariance_types import TYPES
-from support.libraries import SILENCED, WRITERS, X, as_gmm, lenient, library, mixture_of, oracle, own_log_prob, parameters
+from support.libraries import (
+    SILENCED,
+    WRITERS,
+    X,
+    as_gmm,
+    lenient,
+    library,
+    mixture_of,
+    oracle,
+    own_log_prob,
+    parameters,
+)
 from support.mixtures import PAIRS
 
 pytestmark = SILENCED
 
 
-# Components as a user of each library may write them: (library, covariance type, components from the library and parameters).
+# Components as a user of each library may write them: (library, covariance type, components from
+# the library and parameters).
 WRITTEN = {
-    "numpyro factor": ("numpyro", "full", lambda d, m: d.MultivariateNormal(m.loc, scale_tril=m.lower)),
-    "numpyro covariance": ("numpyro", "full", lambda d, m: d.MultivariateNormal(m.loc, m.covariance)),
-    "numpyro precision": ("numpyro", "full", lambda d, m: d.MultivariateNormal(m.loc, None, np.linalg.inv(m.covariance))),
-    "numpyro one factor": ("numpyro", "tied", lambda d, m: d.MultivariateNormal(m.loc, scale_tril=m.lower[0])),
+    "numpyro factor": (
+        "numpyro",
+        "full",
+        lambda d, m: d.MultivariateNormal(m.loc, scale_tril=m.lower),
+    ),
+    "numpyro covariance": (
+        "numpyro",
+        "full",
+        lambda d, m: d.MultivariateNormal(m.loc, m.covariance),
+    ),
+    "numpyro precision": (
+        "numpyro",
+        "full",
+        lambda d, m: d.MultivariateNormal(m.loc, None, np.linalg.inv(m.covariance)),
+    ),
+    "numpyro one factor": (
+        "numpyro",
+        "tied",
+        lambda d, m: d.MultivariateNormal(m.loc, scale_tril=m.lower[0]),
+    ),
     "numpyro to_event": ("numpyro", "diag", lambda d, m: d.Normal(m.loc, m.sd).to_event(1)),
-    "numpyro one number": ("numpyro", "spherical", lambda d, m: d.Normal(m.loc, m.sd[:, :1]).to_event(1)),
+    "numpyro one number": (
+        "numpyro",
+        "spherical",
+        lambda d, m: d.Normal(m.loc, m.sd[:, :1]).to_event(1),
+    ),
     "numpyro wrapped": ("numpyro", "diag", lambda d, m: d.Independent(d.Normal(m.loc, m.sd), 1)),
     "distrax factor": ("distrax", "full", lambda d, m: d.MultivariateNormalTri(m.loc, m.lower)),
-    "distrax upper factor": ("distrax", "full", lambda d, m: d.MultivariateNormalTri(m.loc, m.upper, is_lower=False)),
-    "distrax covariance": ("distrax", "full", lambda d, m: d.MultivariateNormalFullCovariance(m.loc, m.covariance)),
-    "distrax one factor": ("distrax", "tied", lambda d, m: d.MultivariateNormalTri(m.loc, m.lower[0])),
+    "distrax upper factor": (
+        "distrax",
+        "full",
+        lambda d, m: d.MultivariateNormalTri(m.loc, m.upper, is_lower=False),
+    ),
+    "distrax covariance": (
+        "distrax",
+        "full",
+        lambda d, m: d.MultivariateNormalFullCovariance(m.loc, m.covariance),
+    ),
+    "distrax one factor": (
+        "distrax",
+        "tied",
+        lambda d, m: d.MultivariateNormalTri(m.loc, m.lower[0]),
+    ),
     "distrax diagonal": ("distrax", "diag", lambda d, m: d.MultivariateNormalDiag(m.loc, m.sd)),
     "distrax wrapped": ("distrax", "diag", lambda d, m: d.Independent(d.Normal(m.loc, m.sd), 1)),
     "tfp factor": ("tfp", "full", lambda d, m: d.MultivariateNormalTriL(m.loc, m.lower)),
-    "tfp factor of other sign": ("tfp", "full", lambda d, m: d.MultivariateNormalTriL(m.loc, -m.lower)),
-    "tfp covariance": ("tfp", "full", lambda d, m: d.MultivariateNormalFullCovariance(m.loc, m.covariance)),
+    "tfp factor of other sign": (
+        "tfp",
+        "full",
+        lambda d, m: d.MultivariateNormalTriL(m.loc, -m.lower),
+    ),
+    "tfp covariance": (
+        "tfp",
+        "full",
+        lambda d, m: d.MultivariateNormalFullCovariance(m.loc, m.covariance),
+    ),
     "tfp one factor": ("tfp", "tied", lambda d, m: d.MultivariateNormalTriL(m.loc, m.lower[0])),
-    "tfp diagonal of other sign": ("tfp", "diag", lambda d, m: d.MultivariateNormalDiag(m.loc, -m.sd)),
-    "tfp wrapped": ("tfp", "spherical", lambda d, m: d.Independent(d.Normal(m.loc, m.sd[:, :1]), 1)),
+    "tfp diagonal of other sign": (
+        "tfp",
+        "diag",
+        lambda d, m: d.MultivariateNormalDiag(m.loc, -m.sd),
+    ),
+    "tfp wrapped": (
+        "tfp",
+        "spherical",
+        lambda d, m: d.Independent(d.Normal(m.loc, m.sd[:, :1]), 1),
+    ),
 }
 
 
 # Of a precision matrix in float32 NumPyro makes a factor in float64, where that is enabled.
-EACH_OF_EACH_DTYPE = [(w, t) for w in WRITTEN for t in (np.float64, np.float32) if (w, t) != ("numpyro precision", np.float32)]
+EACH_OF_EACH_DTYPE = [
+    (w, t)
+    for w in WRITTEN
+    for t in (np.float64, np.float32)
+    if (w, t) != ("numpyro precision", np.float32)
+]
 
 
 @pytest.mark.long
@@ -51,28 +118,36 @@ def test_from_distribution(written, dtype):
     """SciPy's density, of the covariance type and the dtype of what was written."""
     name, covariance_type, build = WRITTEN[written]
     m = parameters(covariance_type)
-    given = types.SimpleNamespace(**{key: jnp.asarray(value, dtype) for key, value in vars(m).items()})
+    given = types.SimpleNamespace(
+        **{key: jnp.asarray(value, dtype) for key, value in vars(m).items()}
+    )
     with lenient():
         components = build(library(name), given)
     p = jaxgmm.from_distribution(mixture_of(name, components, probs=given.weights))
     assert p.covariance_type == covariance_type
     assert {leaf.dtype for leaf in jax.tree.leaves(p)} == {np.dtype(dtype)}
     tolerance = {np.float64: 1e-11, np.float32: 2e-4}[dtype]
-    np.testing.assert_allclose(jaxgmm.log_prob(p, X.astype(dtype)), oracle(covariance_type).log_prob(X), rtol=tolerance)
+    np.testing.assert_allclose(
+        jaxgmm.log_prob(p, X.astype(dtype)), oracle(covariance_type).log_prob(X), rtol=tolerance
+    )
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("covariance_type", TYPES)
 @pytest.mark.parametrize("name", WRITERS)
 def test_there_and_back(name, covariance_type):
-    """The library's own density of what is written is SciPy's, and what is read back has the same."""
+    """The library's own density of what is written is SciPy's, and what is read back has the
+    same.
+    """
     m = oracle(covariance_type)
     p = as_gmm(covariance_type)
     distribution = WRITERS[name](p)
     np.testing.assert_allclose(own_log_prob(distribution, X), m.log_prob(X), rtol=1e-11)
     back = jaxgmm.from_distribution(distribution)
     np.testing.assert_allclose(jaxgmm.log_prob(back, X), m.log_prob(X), rtol=1e-11)
-    assert back.covariance_type == ("diag" if (name, covariance_type) == ("distrax", "spherical") else covariance_type)
+    assert back.covariance_type == (
+        "diag" if (name, covariance_type) == ("distrax", "spherical") else covariance_type
+    )
 
 
 @pytest.mark.long
@@ -82,25 +157,33 @@ def test_float32_there_and_back(name):
     distribution = WRITERS[name](p)
     back = jaxgmm.from_distribution(distribution)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6), back, p)
-    assert {leaf.dtype for leaf in jax.tree.leaves(back)} == {own_log_prob(distribution, X.astype(np.float32)).dtype}
+    assert {leaf.dtype for leaf in jax.tree.leaves(back)} == {
+        own_log_prob(distribution, X.astype(np.float32)).dtype
+    }
     assert jaxgmm.from_distribution(distribution, dtype=np.float64).loc.dtype == np.float64
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_dead_component(name):
-    """Written as a logit, and as a probability of 0: the density is that of the others, and every gradient is finite."""
+    """Written as a logit, and as a probability of 0: the density is that of the others, and every
+    gradient is finite.
+    """
     m = oracle("full")
     alive = m.weights * [0, 1, 1] / m.weights[1:].sum()
     p = jaxgmm.GMM.from_moments(alive, m.means, m.covariances)
     truth = dense.Mixture(alive[1:], m.means[1:], m.covariances[1:]).log_prob(X)
     distribution = WRITERS[name](p)
     np.testing.assert_allclose(own_log_prob(distribution, X), truth, rtol=1e-11)
-    np.testing.assert_allclose(jaxgmm.log_prob(jaxgmm.from_distribution(distribution), X), truth, rtol=1e-11)
+    np.testing.assert_allclose(
+        jaxgmm.log_prob(jaxgmm.from_distribution(distribution), X), truth, rtol=1e-11
+    )
 
     def total(probs):
         components = WRITTEN[f"{name} factor"][2](library(name), parameters("full"))
-        return jaxgmm.log_prob(jaxgmm.from_distribution(mixture_of(name, components, probs=probs)), X).sum()
+        return jaxgmm.log_prob(
+            jaxgmm.from_distribution(mixture_of(name, components, probs=probs)), X
+        ).sum()
 
     value, gradient = jax.value_and_grad(total)(jnp.array(alive))
     np.testing.assert_allclose(value, truth.sum(), rtol=1e-11)
@@ -118,7 +201,9 @@ def test_numpyro_refuses_logits_of_minus_infinity():
 @pytest.mark.parametrize("weights", ["probs", "logits"])
 @pytest.mark.parametrize("name", WRITERS)
 def test_gradients_through_a_traced_distribution(name, weights):
-    """Under jit, in the library's own parameters, they are the gradients of the library's own density."""
+    """Under jit, in the library's own parameters, they are the gradients of the library's own
+    density.
+    """
     build, m = WRITTEN[f"{name} factor"][2], parameters("full")
 
     def total(log_prob, given, loc, lower):
@@ -128,20 +213,29 @@ def test_gradients_through_a_traced_distribution(name, weights):
     arguments = m.weights if weights == "probs" else np.log(m.weights) + 0.3, m.loc, m.lower
     by_us, by_them = (
         jax.jit(jax.grad(functools.partial(total, log_prob), argnums=(0, 1, 2)))(*arguments)
-        for log_prob in (lambda d: jaxgmm.log_prob(jaxgmm.from_distribution(d), X), lambda d: own_log_prob(d, X))
+        for log_prob in (
+            lambda d: jaxgmm.log_prob(jaxgmm.from_distribution(d), X),
+            lambda d: own_log_prob(d, X),
+        )
     )
     for mine, theirs in zip(by_us, by_them, strict=True):
         np.testing.assert_allclose(np.tril(mine), np.tril(theirs), rtol=1e-9, atol=1e-9)
 
 
 def test_distributions_as_arguments():
-    """A NumPyro distribution is a pytree, and one that is mapped over is read by the shapes of its parameters."""
+    """A NumPyro distribution is a pytree, and one that is mapped over is read by the shapes of its
+    parameters.
+    """
     dist, m = library("numpyro"), parameters("diag")
     shifts = np.arange(3.0)
     means = m.loc + shifts[:, None, None]
     probs, sd = np.broadcast_to(m.weights, (3, 3)), np.broadcast_to(m.sd, (3, 3, 2))
-    batch = dist.MixtureSameFamily(dist.Categorical(probs=probs), dist.Normal(means, sd).to_event(1))
-    log_probs = jax.jit(jax.vmap(lambda one: jaxgmm.log_prob(jaxgmm.from_distribution(one), X)))(batch)
+    batch = dist.MixtureSameFamily(
+        dist.Categorical(probs=probs), dist.Normal(means, sd).to_event(1)
+    )
+    log_probs = jax.jit(jax.vmap(lambda one: jaxgmm.log_prob(jaxgmm.from_distribution(one), X)))(
+        batch
+    )
     truth = [dense.Mixture(m.weights, m.loc + shift, m.covariance).log_prob(X) for shift in shifts]
     np.testing.assert_allclose(log_probs, truth, rtol=1e-11)
 
@@ -149,14 +243,44 @@ def test_distributions_as_arguments():
 ONE, COVARIANCE = np.array([0.5, -1.0]), np.array([[2.0, 0.6], [0.6, 1.0]])
 ROOT = np.array([[1.0], [2.0]])
 SINGLE = {
-    "numpyro MultivariateNormal": ("numpyro", lambda d: d.MultivariateNormal(ONE, COVARIANCE), ONE, COVARIANCE),
-    "numpyro loc of one number": ("numpyro", lambda d: d.MultivariateNormal(0.5, COVARIANCE), [0.5, 0.5], COVARIANCE),
-    "numpyro to_event": ("numpyro", lambda d: d.Normal(0.5, np.array([1.0, 2.0])).to_event(1), [0.5, 0.5], np.diag([1, 4])),
-    "numpyro expanded": ("numpyro", lambda d: d.Normal(0.5, 2.0).expand([2]).to_event(1), [0.5, 0.5], 4 * np.eye(2)),
-    "distrax Tri": ("distrax", lambda d: d.MultivariateNormalTri(ONE, np.linalg.cholesky(COVARIANCE)), ONE, COVARIANCE),
+    "numpyro MultivariateNormal": (
+        "numpyro",
+        lambda d: d.MultivariateNormal(ONE, COVARIANCE),
+        ONE,
+        COVARIANCE,
+    ),
+    "numpyro loc of one number": (
+        "numpyro",
+        lambda d: d.MultivariateNormal(0.5, COVARIANCE),
+        [0.5, 0.5],
+        COVARIANCE,
+    ),
+    "numpyro to_event": (
+        "numpyro",
+        lambda d: d.Normal(0.5, np.array([1.0, 2.0])).to_event(1),
+        [0.5, 0.5],
+        np.diag([1, 4]),
+    ),
+    "numpyro expanded": (
+        "numpyro",
+        lambda d: d.Normal(0.5, 2.0).expand([2]).to_event(1),
+        [0.5, 0.5],
+        4 * np.eye(2),
+    ),
+    "distrax Tri": (
+        "distrax",
+        lambda d: d.MultivariateNormalTri(ONE, np.linalg.cholesky(COVARIANCE)),
+        ONE,
+        COVARIANCE,
+    ),
     "distrax Tri of loc alone": ("distrax", lambda d: d.MultivariateNormalTri(ONE), ONE, np.eye(2)),
     "tfp Diag of loc alone": ("tfp", lambda d: d.MultivariateNormalDiag(ONE), ONE, np.eye(2)),
-    "tfp Diag of scale alone": ("tfp", lambda d: d.MultivariateNormalDiag(scale_diag=[1.0, 2.0]), [0, 0], np.diag([1, 4])),
+    "tfp Diag of scale alone": (
+        "tfp",
+        lambda d: d.MultivariateNormalDiag(scale_diag=[1.0, 2.0]),
+        [0, 0],
+        np.diag([1, 4]),
+    ),
     "tfp low rank": (
         "tfp",
         lambda d: d.MultivariateNormalDiagPlusLowRank(ONE, np.ones(2), scale_perturb_factor=ROOT),
@@ -173,7 +297,9 @@ def test_a_single_gaussian_is_one_component(single):
     p = jaxgmm.from_distribution(build(library(name)), dtype=np.float64)
     assert p.loc.shape == (1, 2)
     truth = dense.mixture([1.0], [mean], [covariance]).log_prob(X)
-    np.testing.assert_allclose(jaxgmm.log_prob(p, X), truth, rtol=1e-6 if "of scale alone" in single else 1e-11)
+    np.testing.assert_allclose(
+        jaxgmm.log_prob(p, X), truth, rtol=1e-6 if "of scale alone" in single else 1e-11
+    )
 
 
 @pytest.mark.long
@@ -191,7 +317,9 @@ def test_mixtures_of_distributions_given_one_by_one():
     """The general mixtures, whose components are of several kinds and may be mixtures."""
     m = parameters("full")
     dist, tfd = library("numpyro"), library("tfp")
-    truth = dense.Mixture(m.weights, m.loc, np.stack([m.covariance[0], np.diag(m.sd[1] ** 2), m.covariance[2]])).log_prob(X)
+    truth = dense.Mixture(
+        m.weights, m.loc, np.stack([m.covariance[0], np.diag(m.sd[1] ** 2), m.covariance[2]])
+    ).log_prob(X)
     given = dist.MixtureGeneral(
         dist.Categorical(probs=m.weights),
         [
@@ -200,11 +328,15 @@ def test_mixtures_of_distributions_given_one_by_one():
             dist.MultivariateNormal(m.loc[2], m.covariance[2]),
         ],
     )
-    np.testing.assert_allclose(jaxgmm.log_prob(jaxgmm.from_distribution(given), X), truth, rtol=1e-11)
+    np.testing.assert_allclose(
+        jaxgmm.log_prob(jaxgmm.from_distribution(given), X), truth, rtol=1e-11
+    )
     parts = [
         tfd.MultivariateNormalTriL(m.loc[0], m.lower[0]),
         tfd.MultivariateNormalDiag(m.loc[1], m.sd[1]),
         tfd.MultivariateNormalTriL(m.loc[2], m.lower[2]),
     ]
     given = tfd.Mixture(tfd.Categorical(probs=m.weights), parts)
-    np.testing.assert_allclose(jaxgmm.log_prob(jaxgmm.from_distribution(given), X), truth, rtol=1e-11)
+    np.testing.assert_allclose(
+        jaxgmm.log_prob(jaxgmm.from_distribution(given), X), truth, rtol=1e-11
+    )

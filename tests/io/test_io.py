@@ -1,4 +1,6 @@
-"""Files: every bit comes back, whatever happens while one is written, and nothing bad that is read does harm."""
+"""Files: every bit comes back, whatever happens while one is written, and nothing bad that is read
+does harm.
+"""
 
 import dataclasses
 import os
@@ -26,12 +28,25 @@ P, Q = (gmm(mixture) for mixture in PAIRS["plane"])
 def mixture_of_type(covariance_type: str, k: int, d: int, dtype) -> GMM:
     """Any bits will do, those of a component without weight among them."""
     rng = np.random.default_rng(k)
-    rows, columns = (1 if covariance_type == "tied" else k), (1 if covariance_type == "spherical" else d)
-    shapes = {"logits": (k,), "loc": (k, d), "log_diag": (rows, columns), "off_diag": (rows, d * (d - 1) // 2)}
+    rows, columns = (
+        (1 if covariance_type == "tied" else k),
+        (1 if covariance_type == "spherical" else d),
+    )
+    shapes = {
+        "logits": (k,),
+        "loc": (k, d),
+        "log_diag": (rows, columns),
+        "off_diag": (rows, d * (d - 1) // 2),
+    }
     leaves = {name: rng.normal(size=shape) for name, shape in shapes.items()}
     leaves["logits"][1:2] = -np.inf
     leaves = {name: jnp.asarray(leaf.astype(dtype)) for name, leaf in leaves.items()}
-    return GMM(**{**leaves, "off_diag": leaves["off_diag"] if covariance_type in ("full", "tied") else None})
+    return GMM(
+        **{
+            **leaves,
+            "off_diag": leaves["off_diag"] if covariance_type in ("full", "tied") else None,
+        }
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, ml_dtypes.bfloat16])
@@ -50,7 +65,9 @@ def test_moments_for_readers_that_have_numpy_alone(covariance_type, tmp_path):
     jaxgmm.save(tmp_path / "p.npz", p)
     file = np.load(tmp_path / "p.npz", allow_pickle=False)
     off_diag = None if p.off_diag is None else np.broadcast_to(p.off_diag, (3, 1))
-    expected = dense.from_unconstrained(np.asarray(p.logits), np.asarray(p.loc), np.broadcast_to(p.log_diag, (3, 2)), off_diag)
+    expected = dense.from_unconstrained(
+        np.asarray(p.logits), np.asarray(p.loc), np.broadcast_to(p.log_diag, (3, 2)), off_diag
+    )
     np.testing.assert_allclose(file["weights"], expected.weights, atol=1e-15)
     np.testing.assert_allclose(file["means"], expected.means, atol=1e-15)
     shaped = {
@@ -61,7 +78,11 @@ def test_moments_for_readers_that_have_numpy_alone(covariance_type, tmp_path):
     }[covariance_type]
     assert file["covariances"].shape == shaped.shape
     np.testing.assert_allclose(file["covariances"], shaped, rtol=1e-14)
-    assert (file["format"], file["version"], file["covariance_type"]) == ("jaxgmm", 1, covariance_type)
+    assert (file["format"], file["version"], file["covariance_type"]) == (
+        "jaxgmm",
+        1,
+        covariance_type,
+    )
 
 
 def test_a_stack_of_mixtures(tmp_path):
@@ -84,20 +105,35 @@ def test_any_pytree(tmp_path):
         jaxgmm.save(tmp_path / "bare", bare)
         assert_same(jaxgmm.load(tmp_path / "bare", like=bare), bare)
     jaxgmm.save(tmp_path / "shapes", [jnp.ones(3)])
-    assert_same(jaxgmm.load(tmp_path / "shapes", like=[jax.ShapeDtypeStruct((3,), np.float64)]), [jnp.ones(3)])
+    assert_same(
+        jaxgmm.load(tmp_path / "shapes", like=[jax.ShapeDtypeStruct((3,), np.float64)]),
+        [jnp.ones(3)],
+    )
 
 
 @pytest.mark.parametrize(
     ("like", "message"),
     [
-        (P, "like has leaves.logits: float64, leaves.loc: float64, leaves.log_diag: float64 and 1 more, where the file has leav"),
+        (
+            P,
+            "like has leaves.logits: float64, leaves.loc: float64, "
+            "leaves.log_diag: float64 and 1 more, "
+            "where the file has leav",
+        ),
         ([jnp.ones(2), jnp.ones(3)], "like has leaves[1]: float64, where the file has nothing"),
         ([], "like has nothing, where the file has leaves[0]: float64"),
-        ([jnp.ones(2, np.float32)], "like has leaves[0]: float32, where the file has leaves[0]: float64"),
+        (
+            [jnp.ones(2, np.float32)],
+            "like has leaves[0]: float32, where the file has leaves[0]: float64",
+        ),
         ([jnp.ones(3)], "leaves[0] has shape (2,) in the file, and (3,) in like"),
         ([jnp.ones((2, 1))], "leaves[0] has shape (2,) in the file, and (2, 1) in like"),
         ([1.0], "leaves[0] has shape (2,) in the file, and () in like"),
-        (None, "it holds no mixture, but another pytree: pass like=, a pytree of the same structure, such as"),
+        (
+            None,
+            "it holds no mixture, but another pytree: pass like=, "
+            "a pytree of the same structure, such as",
+        ),
     ],
 )
 def test_a_file_that_is_not_like_that(like, message, tmp_path):
@@ -108,7 +144,12 @@ def test_a_file_that_is_not_like_that(like, message, tmp_path):
 
 
 def test_what_cannot_be_saved(tmp_path):
-    with pytest.raises(TypeError, match=re.escape("leaves['a'] is not an array of numbers, which is all that a file holds: 'b'")):
+    with pytest.raises(
+        TypeError,
+        match=re.escape(
+            "leaves['a'] is not an array of numbers, which is all that a file holds: 'b'"
+        ),
+    ):
         jaxgmm.save(tmp_path / "x", {"a": "b"})
     with pytest.raises(TypeError, match="leaves is not an array of numbers"):
         jaxgmm.save(tmp_path / "x", np.array([None]))
@@ -136,7 +177,9 @@ def test_the_same_bytes(tmp_path):
     for name in ("a", "b"):
         jaxgmm.save(tmp_path / name, P)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    assert {member.date_time for member in zipfile.ZipFile(tmp_path / "a").infolist()} == {(1980, 1, 1, 0, 0, 0)}
+    assert {member.date_time for member in zipfile.ZipFile(tmp_path / "a").infolist()} == {
+        (1980, 1, 1, 0, 0, 0)
+    }
 
 
 def test_permissions_and_links(tmp_path):
@@ -176,7 +219,9 @@ class Crash(BaseException):
     """Stands for what is no Exception, such as an interrupt."""
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), Crash(), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), Crash(), KeyboardInterrupt()]
+)
 @pytest.mark.parametrize("broken", ["fsync", "replace"])
 def test_a_crash_leaves_the_old_file(broken, error, tmp_path, monkeypatch):
     path = tmp_path / "p.npz"
@@ -196,7 +241,9 @@ def test_a_crash_leaves_the_old_file(broken, error, tmp_path, monkeypatch):
 
 
 def test_a_full_disk(tmp_path):
-    """At a limit on the length of files, the system refuses to write on, as at the end of a disk, wherever that is."""
+    """At a limit on the length of files, the system refuses to write on, as at the end of a disk,
+    wherever that is.
+    """
     resource = pytest.importorskip("resource")
     path = tmp_path / "p.npz"
     jaxgmm.save(path, P)

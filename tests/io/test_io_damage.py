@@ -82,7 +82,9 @@ GOOD = members_of(P)
 
 def header(shape: tuple[int, ...], descr: str = "<f8") -> bytes:
     buffer = io.BytesIO()
-    np.lib.format.write_array_header_1_0(buffer, {"shape": shape, "fortran_order": False, "descr": descr})
+    np.lib.format.write_array_header_1_0(
+        buffer, {"shape": shape, "fortran_order": False, "descr": descr}
+    )
     return buffer.getvalue()
 
 
@@ -105,35 +107,74 @@ BAD = {
     "pickle": (pickle.dumps(Trap()), "it is not a file of jaxgmm"),
     "array": (dumped(np.ones(3)), "it is not a file of jaxgmm"),
     "objects": (dumped(np.array([Trap()])), "it is not a file of jaxgmm"),
-    "other archive": (archive({"x": np.ones(3)}), "it is not a file of jaxgmm, but an archive of x.npy"),
-    "other format": (archive({"format": "tinygmm", "version": 1}), "it is not a file of jaxgmm, but an archive of format.npy"),
-    "newer": (archive({**GOOD, "version": 2}), "it is written by a newer jaxgmm (format 2): upgrade jaxgmm"),
-    "newest": (archive({"format": "jaxgmm", "version": 99}), "it is written by a newer jaxgmm (format 99): upgrade jaxgmm"),
+    "other archive": (
+        archive({"x": np.ones(3)}),
+        "it is not a file of jaxgmm, but an archive of x.npy",
+    ),
+    "other format": (
+        archive({"format": "tinygmm", "version": 1}),
+        "it is not a file of jaxgmm, but an archive of format.npy",
+    ),
+    "newer": (
+        archive({**GOOD, "version": 2}),
+        "it is written by a newer jaxgmm (format 2): upgrade jaxgmm",
+    ),
+    "newest": (
+        archive({"format": "jaxgmm", "version": 99}),
+        "it is written by a newer jaxgmm (format 99): upgrade jaxgmm",
+    ),
     "no structure": (archive({"format": "jaxgmm", "version": 1}), "it is damaged"),
-    "a leaf less": (archive({k: v for k, v in GOOD.items() if k != "leaves.off_diag"}), "it is damaged"),
+    "a leaf less": (
+        archive({k: v for k, v in GOOD.items() if k != "leaves.off_diag"}),
+        "it is damaged",
+    ),
     "objects inside": (archive({**GOOD, "leaves.loc": np.array([[Trap()]])}), "leaves.loc has "),
     "objects as structure": (archive({**GOOD, "structure": np.array([Trap()])}), "structure has "),
     "numbers as structure": (archive({**GOOD, "structure": np.ones(4)}), "it is damaged"),
-    "another dtype": (archive({**GOOD, "leaves.loc": GOOD["leaves.loc"].astype("<f4")}), "leaves.loc should be float64, but is"),
+    "another dtype": (
+        archive({**GOOD, "leaves.loc": GOOD["leaves.loc"].astype("<f4")}),
+        "leaves.loc should be float64, but is",
+    ),
     "integers": (
-        archive({**GOOD, "leaves.loc": np.ones((2, 2), int), "structure": [*GOOD["structure"][:1], "leaves.loc: int64"]}),
+        archive(
+            {
+                **GOOD,
+                "leaves.loc": np.ones((2, 2), int),
+                "structure": [*GOOD["structure"][:1], "leaves.loc: int64"],
+            }
+        ),
         "it holds no mixture",
     ),
-    "NaN": (archive({**GOOD, "leaves.loc": GOOD["leaves.loc"] * np.nan}), "gmm.loc holds NaN or infinity"),
+    "NaN": (
+        archive({**GOOD, "leaves.loc": GOOD["leaves.loc"] * np.nan}),
+        "gmm.loc holds NaN or infinity",
+    ),
     "shapes": (archive({**GOOD, "leaves.loc": np.ones((3, 2))}), "gmm.logits must have shape (3,)"),
     "no axis": (archive({**GOOD, "leaves.loc": np.ones(())}), "gmm is one mixture"),
-    "compressed": (archive(GOOD, zipfile.ZIP_DEFLATED), "format is compressed or longer than the file"),
-    "bomb": (archive({**GOOD, "leaves.loc": np.zeros((10**7, 2))}, zipfile.ZIP_DEFLATED), "format is compressed"),
+    "compressed": (
+        archive(GOOD, zipfile.ZIP_DEFLATED),
+        "format is compressed or longer than the file",
+    ),
+    "bomb": (
+        archive({**GOOD, "leaves.loc": np.zeros((10**7, 2))}, zipfile.ZIP_DEFLATED),
+        "format is compressed",
+    ),
     "a bomb inside": (
         archive(GOOD)[:-22] + archive({"leaves.loc": np.zeros(10**7)}, zipfile.ZIP_DEFLATED),
         "it is not a file of jaxgmm, but an archive of leaves.loc",
     ),
-    "boast": (archive({**GOOD, "leaves.loc": header((10**12, 2)) + bytes(32)}), "leaves.loc has 32 bytes, which are no array of"),
+    "boast": (
+        archive({**GOOD, "leaves.loc": header((10**12, 2)) + bytes(32)}),
+        "leaves.loc has 32 bytes, which are no array of",
+    ),
     "addresses": (
         archive({**GOOD, "leaves.loc": header((2, 2), "|O") + b"\x01" * 32}),
         "leaves.loc has 32 bytes, which are no array of (2, 2) object",
     ),
-    "negative": (archive({**GOOD, "leaves.loc": header((-2, -2)) + bytes(32)}), "negative dimensions"),
+    "negative": (
+        archive({**GOOD, "leaves.loc": header((-2, -2)) + bytes(32)}),
+        "negative dimensions",
+    ),
     "short": (archive({**GOOD, "leaves.loc": b"\x93NUM"}), ""),
     "not NumPy's": (archive({**GOOD, "leaves.loc": bytes(200)}), ""),
 }
@@ -141,14 +182,21 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_files(name, tmp_path, monkeypatch):
-    """Each is an error that says why; none is run, and none takes memory that the file does not have."""
+    """Each is an error that says why; none is run, and none takes memory that the file does not
+    have.
+    """
     monkeypatch.chdir(tmp_path)
     content, message = BAD[name]
     path = tmp_path / "bad.npz"
     path.write_bytes(content)
-    for like in (None,) if name == "NaN" else (None, P):  # which is legal in a run that diverged, say
+    for like in (
+        (None,) if name == "NaN" else (None, P)
+    ):  # which is legal in a run that diverged, say
         tracemalloc.start()
-        with pytest.raises(ValueError, match=re.escape(f"{path} cannot be loaded: {message}") if like is None else "cannot be"):
+        with pytest.raises(
+            ValueError,
+            match=re.escape(f"{path} cannot be loaded: {message}") if like is None else "cannot be",
+        ):
             jaxgmm.load(path, like=like)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()

@@ -42,11 +42,17 @@ for mixture in itertools.cycle(mixtures):
         assert_same(loaded, P if np.array_equal(loaded.logits, P.logits) else Q)
 
 
-def killed_when(program: str, arguments: list[str], folder: pathlib.Path, path: pathlib.Path, pause: float) -> int:
-    """The exit status of a program that is killed that long after the file is first written anew, if it still runs."""
+def killed_when(
+    program: str, arguments: list[str], folder: pathlib.Path, path: pathlib.Path, pause: float
+) -> int:
+    """The exit status of a program that is killed that long after the file is first written anew,
+    if it still runs.
+    """
     before = path.stat().st_mtime_ns if path.exists() else None
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen([sys.executable, "-W", "error", "-c", program, *arguments], cwd=folder, env=environment)
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", program, *arguments], cwd=folder, env=environment
+    )
     while process.poll() is None and (path.stat().st_mtime_ns if path.exists() else None) == before:
         time.sleep(0.01)
     time.sleep(pause)
@@ -72,32 +78,52 @@ jaxgmm.fit(key, loss, start, optimizer, left, progress=lambda result: jaxgmm.sav
 
 @pytest.mark.long
 def test_a_run_that_is_killed_goes_on(tmp_path):
-    """Killed again and again, and gone on with each time, it ends as the unbroken run does, bit for bit."""
+    """Killed again and again, and gone on with each time, it ends as the unbroken run does, bit for
+    bit.
+    """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     steps = "12000"
-    subprocess.run([sys.executable, "-c", RUN, "whole.npz", steps], cwd=tmp_path, env=environment, check=True)
+    subprocess.run(
+        [sys.executable, "-c", RUN, "whole.npz", steps], cwd=tmp_path, env=environment, check=True
+    )
     statuses = [
-        killed_when(RUN, ["broken.npz", steps], tmp_path, tmp_path / "broken.npz", random.uniform(0, 0.2)) for _ in range(3)
+        killed_when(
+            RUN, ["broken.npz", steps], tmp_path, tmp_path / "broken.npz", random.uniform(0, 0.2)
+        )
+        for _ in range(3)
     ]
     assert statuses == [-signal.SIGKILL] * 3
     with np.load(tmp_path / "broken.npz") as file:
         assert 0 < len(file["leaves.losses"]) < int(steps)
-    subprocess.run([sys.executable, "-c", RUN, "broken.npz", steps], cwd=tmp_path, env=environment, check=True)
+    subprocess.run(
+        [sys.executable, "-c", RUN, "broken.npz", steps], cwd=tmp_path, env=environment, check=True
+    )
     assert (tmp_path / "broken.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
 
 
 def test_a_fit_goes_on_from_a_file(tmp_path, key):
-    """The idiom of the README, within one process: stopped in between, it equals the unbroken run bit for bit."""
+    """The idiom of the README, within one process: stopped in between, it equals the unbroken run
+    bit for bit.
+    """
     path, optimizer = tmp_path / "run.npz", optax.sgd(1e-3, momentum=0.9)
     whole = jaxgmm.fit(key, noisy_square, jnp.ones(3), optimizer, 250)
     start = jaxgmm.fit(key, noisy_square, jnp.ones(3), optimizer, num_steps=0)
     assert start.losses.shape == (0,)
-    jaxgmm.fit(key, noisy_square, jnp.ones(3), optimizer, 200, progress=lambda result: jaxgmm.save(path, result))
+    jaxgmm.fit(
+        key,
+        noisy_square,
+        jnp.ones(3),
+        optimizer,
+        200,
+        progress=lambda result: jaxgmm.save(path, result),
+    )
     saved = jaxgmm.load(path, like=start)
     assert saved.losses.shape == (200,)
     assert_same(jaxgmm.fit(key, noisy_square, saved, optimizer, 50), whole)
     other = jaxgmm.fit(key, noisy_square, jnp.ones(3), optax.sgd(1e-3), num_steps=0)
-    with pytest.raises(ValueError, match=re.escape("where the file has leaves.state.optimizer[0].trace: float64, ")):
+    with pytest.raises(
+        ValueError, match=re.escape("where the file has leaves.state.optimizer[0].trace: float64, ")
+    ):
         jaxgmm.load(path, like=other)
 
 

@@ -1,4 +1,6 @@
-"""Derivatives of mixing, marginals, conditionals, affine maps, sums, products and stacks; dead components."""
+"""Derivatives of mixing, marginals, conditionals, affine maps, sums, products and stacks; dead
+components.
+"""
 
 import dataclasses
 
@@ -27,9 +29,14 @@ ALGEBRA = {
 @jax.jit
 @jax.value_and_grad
 def projection(sides, cotangents):
-    """A number made of all of their finite leaves, and its gradient: as one program, which compiles faster."""
+    """A number made of all of their finite leaves, and its gradient: as one program, which compiles
+    faster.
+    """
     leaves = jax.tree.leaves({name: fn(*sides) for name, fn in ALGEBRA.items()})
-    return sum(jnp.vdot(jnp.where(jnp.isfinite(leaf), leaf, 0), c) for leaf, c in zip(leaves, cotangents, strict=True))
+    return sum(
+        jnp.vdot(jnp.where(jnp.isfinite(leaf), leaf, 0), c)
+        for leaf, c in zip(leaves, cotangents, strict=True)
+    )
 
 
 def cotangents_of(sides):
@@ -46,10 +53,14 @@ def assert_gradient(value_and_grad, start, *rest) -> None:
         directions = [np.random.default_rng(seed).normal(size=np.shape(leaf)) for leaf in leaves]
 
         def along(t: np.ndarray, directions=directions) -> float:
-            moved = [np.asarray(leaf) + t[0] * d for leaf, d in zip(leaves, directions, strict=True)]
+            moved = [
+                np.asarray(leaf) + t[0] * d for leaf, d in zip(leaves, directions, strict=True)
+            ]
             return float(value_and_grad(jax.tree.unflatten(tree, moved), *rest)[0])
 
-        slope = sum(np.vdot(g, d) for g, d in zip(jax.tree.leaves(gradient), directions, strict=True))
+        slope = sum(
+            np.vdot(g, d) for g, d in zip(jax.tree.leaves(gradient), directions, strict=True)
+        )
         np.testing.assert_allclose(slope, differences.gradient(along, np.zeros(1))[0], rtol=1e-7)
 
 
@@ -60,7 +71,9 @@ def test_gradients(types):
 
 
 def test_components_without_weight():
-    """A component without weight in place of the half of another changes no density, and no gradient is lost."""
+    """A component without weight in place of the half of another changes no density, and no
+    gradient is lost.
+    """
     (_, p), (_, q) = typed(0, 3, 3, "full"), typed(1, 3, 3, "full")
     halves = jax.tree.map(lambda leaf: np.asarray(leaf)[[0, 0, 2]], q)
     halves.logits[:2] -= np.log(2)
@@ -73,7 +86,10 @@ def test_components_without_weight():
         else:
             np.testing.assert_allclose(value, other, rtol=1e-11)
     for sides in ((p, dead), (dead, q), (dead, dead)):
-        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(projection(sides, cotangents_of(sides))))
+        assert all(
+            np.isfinite(leaf).all()
+            for leaf in jax.tree.leaves(projection(sides, cotangents_of(sides)))
+        )
 
 
 @jax.jit
@@ -85,8 +101,14 @@ def as_list(results):
     """The mixtures and numbers among results, stacks as their elements."""
     leaves = jax.tree.leaves(results, is_leaf=lambda leaf: isinstance(leaf, jaxgmm.GMM))
     stacks = [leaf for leaf in leaves if isinstance(leaf, jaxgmm.GMM) and leaf.loc.ndim == 3]
-    elements = [jax.tree.map(lambda leaf, i=i: np.asarray(leaf)[i], s) for s in stacks for i in range(len(s.loc))]
-    return elements + [leaf for leaf in leaves if not (isinstance(leaf, jaxgmm.GMM) and leaf.loc.ndim == 3)]
+    elements = [
+        jax.tree.map(lambda leaf, i=i: np.asarray(leaf)[i], s)
+        for s in stacks
+        for i in range(len(s.loc))
+    ]
+    return elements + [
+        leaf for leaf in leaves if not (isinstance(leaf, jaxgmm.GMM) and leaf.loc.ndim == 3)
+    ]
 
 
 def test_derivatives_in_weights_values_and_maps():
@@ -94,7 +116,11 @@ def test_derivatives_in_weights_values_and_maps():
 
     def total(arguments):
         weights, values, matrix, shift = map(jnp.asarray, arguments)
-        mixtures = jaxgmm.mixture_of([p, q], weights), jaxgmm.condition(p, (1,), values), jaxgmm.affine(p, matrix, shift)
+        mixtures = (
+            jaxgmm.mixture_of([p, q], weights),
+            jaxgmm.condition(p, (1,), values),
+            jaxgmm.affine(p, matrix, shift),
+        )
         return sum(jaxgmm.log_prob(m, X[:, : m.num_dims]).sum() for m in mixtures)
 
     value_and_grad = jax.jit(jax.value_and_grad(total))

@@ -12,11 +12,17 @@ DIAGONAL = ("diag", "spherical")
 
 
 def factors_of(rng: np.random.Generator, covariance_type: str, k: int, d: int, spread: float = 0.3):
-    """log_diag and off_diag of the shapes of that covariance type, and the factors (K, D, D) they stand for."""
+    """log_diag and off_diag of the shapes of that covariance type, and the factors (K, D, D) they
+    stand for.
+    """
     rows = 1 if covariance_type == "tied" else k
     columns = 1 if covariance_type == "spherical" else d
     log_diag = spread * rng.normal(size=(rows, columns))
-    off_diag = None if covariance_type in DIAGONAL else rng.normal(size=(rows, d * (d - 1) // 2)) / np.sqrt(d)
+    off_diag = (
+        None
+        if covariance_type in DIAGONAL
+        else rng.normal(size=(rows, d * (d - 1) // 2)) / np.sqrt(d)
+    )
     factors = np.zeros((k, d, d))
     lower = np.tril_indices(d, -1)
     for component in range(k):
@@ -30,7 +36,9 @@ def build(covariance_type: str, k: int, d: int, dtype=np.float64, offset: float 
     rng = np.random.default_rng(7)
     log_diag, off_diag, factors = factors_of(rng, covariance_type, k, d)
     logits, loc = rng.normal(size=k), offset + 2 * rng.normal(size=(k, d))
-    leaves = [None if a is None else jnp.asarray(a, dtype) for a in (logits, loc, log_diag, off_diag)]
+    leaves = [
+        None if a is None else jnp.asarray(a, dtype) for a in (logits, loc, log_diag, off_diag)
+    ]
     return jaxgmm.GMM(*leaves), factors
 
 
@@ -38,11 +46,15 @@ def build(covariance_type: str, k: int, d: int, dtype=np.float64, offset: float 
 @pytest.mark.parametrize("d", [1, 3, 128])
 def test_log_prob_is_scipys(covariance_type, d):
     p, factors = build(covariance_type, 4, d)
-    oracle = dense.Mixture(np.asarray(p.weights), np.asarray(p.loc), factors @ factors.transpose(0, 2, 1))
+    oracle = dense.Mixture(
+        np.asarray(p.weights), np.asarray(p.loc), factors @ factors.transpose(0, 2, 1)
+    )
     x = 3 * np.random.default_rng(1).normal(size=(20, d))
     expected = oracle.log_prob(x)
     np.testing.assert_allclose(jaxgmm.log_prob(p, x), expected, rtol=1e-10, atol=1e-10)
-    np.testing.assert_allclose(jaxgmm.log_density(p)(jnp.asarray(x)), expected, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(
+        jaxgmm.log_density(p)(jnp.asarray(x)), expected, rtol=1e-10, atol=1e-10
+    )
 
 
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
@@ -53,10 +65,14 @@ def test_float32(covariance_type, offset, d):
     leaves = jax.tree.map(lambda a: np.asarray(a, np.float64), p)
     _, _, factors = factors_of(np.random.default_rng(7), covariance_type, 4, d)
     exact_factors = np.where(
-        np.eye(d, dtype=bool), np.exp(np.broadcast_to(leaves.log_diag, (4, d)))[:, :, None], factors.astype(np.float32)
+        np.eye(d, dtype=bool),
+        np.exp(np.broadcast_to(leaves.log_diag, (4, d)))[:, :, None],
+        factors.astype(np.float32),
     )
     oracle = dense.Mixture(
-        np.asarray(jax.nn.softmax(jnp.asarray(leaves.logits))), leaves.loc, exact_factors @ exact_factors.transpose(0, 2, 1)
+        np.asarray(jax.nn.softmax(jnp.asarray(leaves.logits))),
+        leaves.loc,
+        exact_factors @ exact_factors.transpose(0, 2, 1),
     )
     x = np.float32(offset + 3 * np.random.default_rng(1).normal(size=(20, d)))
     density = jaxgmm.log_prob(p, x)
@@ -81,7 +97,8 @@ def test_condition_number_of_1e8():
     orthogonal, _ = np.linalg.qr(rng.normal(size=(d, d)))
     covariance = orthogonal @ np.diag(np.logspace(0, -8, d)) @ orthogonal.T
     p = jaxgmm.GMM.from_moments([0.4, 0.6], rng.normal(size=(2, d)), [covariance, np.eye(d)])
-    # The oracle takes the factors as they were stored: the loss of digits in a Cholesky factorisation is not in question.
+    # The oracle takes the factors as they were stored: the loss of digits in a Cholesky
+    # factorisation is not in question.
     for x in rng.multivariate_normal(p.loc[0], covariance, size=3):
         exact = digits.log_prob(p.logits, p.loc, np.asarray(p.scale_tril), x)
         np.testing.assert_allclose(jaxgmm.log_prob(p, x), exact, rtol=1e-9)
@@ -97,7 +114,9 @@ def test_component_without_weight(covariance_type):
         alive.logits[rows],
         alive.loc[rows],
         alive.log_diag if covariance_type == "tied" else alive.log_diag[rows],
-        alive.off_diag if covariance_type == "tied" or alive.off_diag is None else alive.off_diag[rows],
+        alive.off_diag
+        if covariance_type == "tied" or alive.off_diag is None
+        else alive.off_diag[rows],
     )
     np.testing.assert_allclose(jaxgmm.log_prob(dead, x), jaxgmm.log_prob(others, x), rtol=1e-12)
     gradient = jax.grad(lambda p: jaxgmm.log_prob(p, x).sum())(dead)
@@ -117,11 +136,18 @@ def test_components_and_responsibilities():
     oracle = random_mixture(0, 4, 3)
     p = gmm(oracle)
     x = np.random.default_rng(2).normal(size=(2, 5, 3))
-    parts = [dense.Mixture(np.ones(1), oracle.means[[k]], oracle.covariances[[k]]).log_prob(x.reshape(-1, 3)) for k in range(4)]
+    parts = [
+        dense.Mixture(np.ones(1), oracle.means[[k]], oracle.covariances[[k]]).log_prob(
+            x.reshape(-1, 3)
+        )
+        for k in range(4)
+    ]
     parts = np.stack(parts, -1).reshape(2, 5, 4)
     np.testing.assert_allclose(jaxgmm.component_log_prob(p, x), parts, rtol=1e-11)
     joint = oracle.weights * np.exp(parts)
-    np.testing.assert_allclose(jaxgmm.responsibilities(p, x), joint / joint.sum(-1, keepdims=True), rtol=1e-10)
+    np.testing.assert_allclose(
+        jaxgmm.responsibilities(p, x), joint / joint.sum(-1, keepdims=True), rtol=1e-10
+    )
     assert jaxgmm.log_prob(p, x).shape == (2, 5)
     assert jaxgmm.log_prob(p, x[0, 0]).shape == ()
 
@@ -129,8 +155,12 @@ def test_components_and_responsibilities():
 @pytest.mark.smoke
 def test_integer_points_are_points():
     p = gmm(random_mixture(0, 4, 3))
-    np.testing.assert_array_equal(jaxgmm.log_prob(p, [[1, 2, 3]]), jaxgmm.log_prob(p, [[1.0, 2.0, 3.0]]))
-    np.testing.assert_array_equal(jaxgmm.log_prob(p, jnp.array([1, 2, 3])), jaxgmm.log_prob(p, jnp.array([1.0, 2.0, 3.0])))
+    np.testing.assert_array_equal(
+        jaxgmm.log_prob(p, [[1, 2, 3]]), jaxgmm.log_prob(p, [[1.0, 2.0, 3.0]])
+    )
+    np.testing.assert_array_equal(
+        jaxgmm.log_prob(p, jnp.array([1, 2, 3])), jaxgmm.log_prob(p, jnp.array([1.0, 2.0, 3.0]))
+    )
 
 
 @pytest.mark.parametrize(

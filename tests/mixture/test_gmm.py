@@ -29,13 +29,18 @@ def test_moments_come_back(covariance_type):
     np.testing.assert_allclose(p.means, MEANS, rtol=1e-14)
     np.testing.assert_allclose(p.covariances, COVARIANCES[covariance_type], rtol=1e-14)
     np.testing.assert_allclose(
-        p.scale_tril, np.linalg.cholesky(dense.covariances(COVARIANCES[covariance_type], covariance_type, 3, 2)), atol=1e-14
+        p.scale_tril,
+        np.linalg.cholesky(dense.covariances(COVARIANCES[covariance_type], covariance_type, 3, 2)),
+        atol=1e-14,
     )
 
 
 @pytest.mark.smoke
 def test_leaf_shapes():
-    shapes = {t: jax.tree.map(jnp.shape, jaxgmm.GMM.from_moments(WEIGHTS, MEANS, c, t)) for t, c in COVARIANCES.items()}
+    shapes = {
+        t: jax.tree.map(jnp.shape, jaxgmm.GMM.from_moments(WEIGHTS, MEANS, c, t))
+        for t, c in COVARIANCES.items()
+    }
     assert [(s.logits, s.loc, s.log_diag, s.off_diag) for s in shapes.values()] == [
         ((3,), (3, 2), (3, 2), (3, 1)),
         ((3,), (3, 2), (1, 2), (1, 1)),
@@ -83,30 +88,74 @@ NAN[0, 0, 0] = np.nan
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (moments(covariances=ASYMMETRIC), ValueError, "covariances[1] is not symmetric; pass (C + C.T) / 2"),
-        (moments(covariances=INDEFINITE), ValueError, "covariances[2] is not positive definite: its smallest eigenvalue is -1"),
+        (
+            moments(covariances=ASYMMETRIC),
+            ValueError,
+            "covariances[1] is not symmetric; pass (C + C.T) / 2",
+        ),
+        (
+            moments(covariances=INDEFINITE),
+            ValueError,
+            "covariances[2] is not positive definite: its smallest eigenvalue is -1",
+        ),
         (moments(covariances=NAN), ValueError, "covariances holds NaN or infinity"),
         (moments(means=np.full((3, 2), np.inf)), ValueError, "means holds NaN or infinity"),
         (moments(weights=[0.5, np.nan, 0.5]), ValueError, "weights holds NaN or infinity"),
-        (moments(weights=[-0.1, 0.6, 0.5]), ValueError, "weights must not be negative, but weights[0] is -0.1"),
-        (moments(weights=[0.2, 0.5, 0.4]), ValueError, "the sum is 1.1; pass weights / weights.sum()"),
-        (moments(weights=[0.2, 0.5, 0.3 + 2e-6]), ValueError, "the sum is 1.000002; pass weights / weights.sum()"),
-        (moments(weights=[0.5, 0.5]), ValueError, "weights has 2 components, but means of shape (3, 2) has 3"),
-        (moments(weights=1.0), ValueError, "weights must have shape (K,) with K at least 1, got ()"),
-        (moments(weights=[]), ValueError, "weights must have shape (K,) with K at least 1, got (0,)"),
+        (
+            moments(weights=[-0.1, 0.6, 0.5]),
+            ValueError,
+            "weights must not be negative, but weights[0] is -0.1",
+        ),
+        (
+            moments(weights=[0.2, 0.5, 0.4]),
+            ValueError,
+            "the sum is 1.1; pass weights / weights.sum()",
+        ),
+        (
+            moments(weights=[0.2, 0.5, 0.3 + 2e-6]),
+            ValueError,
+            "the sum is 1.000002; pass weights / weights.sum()",
+        ),
+        (
+            moments(weights=[0.5, 0.5]),
+            ValueError,
+            "weights has 2 components, but means of shape (3, 2) has 3",
+        ),
+        (
+            moments(weights=1.0),
+            ValueError,
+            "weights must have shape (K,) with K at least 1, got ()",
+        ),
+        (
+            moments(weights=[]),
+            ValueError,
+            "weights must have shape (K,) with K at least 1, got (0,)",
+        ),
         (
             moments(means=[1.0, 2.0, 3.0]),
             ValueError,
             "means must have shape (K, D) with D at least 1, got (3,); write means[:, None]",
         ),
-        (moments(covariances=np.eye(2)), ValueError, "covariances must have shape (3, 2, 2) for covariance_type 'full'"),
-        (moments(covariance_type="round"), ValueError, "covariance_type must be one of full, tied, diag, spherical, got 'round'"),
+        (
+            moments(covariances=np.eye(2)),
+            ValueError,
+            "covariances must have shape (3, 2, 2) for covariance_type 'full'",
+        ),
+        (
+            moments(covariance_type="round"),
+            ValueError,
+            "covariance_type must be one of full, tied, diag, spherical, got 'round'",
+        ),
         (
             moments(covariances=[1.0, 0.0, 2.0], covariance_type="spherical"),
             ValueError,
             "covariances[1] is 0.0: every variance must",
         ),
-        (moments(covariances=-np.ones((3, 2)), covariance_type="diag"), ValueError, "every variance must be positive"),
+        (
+            moments(covariances=-np.ones((3, 2)), covariance_type="diag"),
+            ValueError,
+            "every variance must be positive",
+        ),
         (moments(weights=["a", "b", "c"]), TypeError, "weights must be an array of real numbers"),
         (moments(means=np.full((3, 2), 1j)), TypeError, "means must be an array of real numbers"),
         (moments(means=[[1.0, 2.0], [1.0]]), TypeError, "means must be an array of real numbers"),
@@ -126,7 +175,9 @@ def test_weights_may_be_off_by_the_rounding_of_float32():
 @pytest.mark.smoke
 def test_traced_moments():
     with pytest.raises(TypeError, match=r"means is traced, and GMM\.from_moments runs in NumPy"):
-        jax.jit(lambda means: jaxgmm.GMM.from_moments(WEIGHTS, means, COVARIANCES["full"]))(jnp.array(MEANS))
+        jax.jit(lambda means: jaxgmm.GMM.from_moments(WEIGHTS, means, COVARIANCES["full"]))(
+            jnp.array(MEANS)
+        )
 
 
 GOOD = jaxgmm.GMM.from_moments(WEIGHTS, MEANS, COVARIANCES["full"], dtype=np.float32)
@@ -137,7 +188,11 @@ STACK = jax.tree.map(lambda *leaves: jnp.stack(leaves), GOOD, GOOD)
 @pytest.mark.parametrize(
     ("bad", "error", "message"),
     [
-        (random_mixture(0, 2, 2), TypeError, "p must be a jaxgmm.GMM, got Mixture; build one with GMM.from_moments"),
+        (
+            random_mixture(0, 2, 2),
+            TypeError,
+            "p must be a jaxgmm.GMM, got Mixture; build one with GMM.from_moments",
+        ),
         (OTHER, ValueError, "mixtures of different dimension: p has 1 and q has 2"),
         (STACK, ValueError, "p is a stack of 2 mixtures (loc has shape (2, 3, 2)); use jax.vmap"),
         (
@@ -145,12 +200,36 @@ STACK = jax.tree.map(lambda *leaves: jnp.stack(leaves), GOOD, GOOD)
             ValueError,
             "p.logits must have shape (3,) beside loc of shape (3, 2), got (2,)",
         ),
-        (dataclasses.replace(GOOD, off_diag=jnp.zeros((3, 2))), ValueError, "p.off_diag must have shape (3, 1) or (1, 1)"),
-        (dataclasses.replace(GOOD, log_diag=jnp.zeros((2, 2))), ValueError, "p.log_diag must have shape (3, 2) or (1, 2)"),
-        (dataclasses.replace(GOOD, loc=jnp.zeros((3, 0))), ValueError, "p.loc must have shape (K, D) with K and D at least 1"),
-        (dataclasses.replace(GOOD, loc=jnp.zeros((3, 2), int)), TypeError, "p.loc must be floating, got int64"),
-        (dataclasses.replace(GOOD, loc=np.full_like(GOOD.loc, np.nan)), ValueError, "p.loc holds NaN or infinity"),
-        (dataclasses.replace(GOOD, logits=GOOD.logits * jnp.float32(np.inf)), ValueError, "p.logits holds NaN or infinity"),
+        (
+            dataclasses.replace(GOOD, off_diag=jnp.zeros((3, 2))),
+            ValueError,
+            "p.off_diag must have shape (3, 1) or (1, 1)",
+        ),
+        (
+            dataclasses.replace(GOOD, log_diag=jnp.zeros((2, 2))),
+            ValueError,
+            "p.log_diag must have shape (3, 2) or (1, 2)",
+        ),
+        (
+            dataclasses.replace(GOOD, loc=jnp.zeros((3, 0))),
+            ValueError,
+            "p.loc must have shape (K, D) with K and D at least 1",
+        ),
+        (
+            dataclasses.replace(GOOD, loc=jnp.zeros((3, 2), int)),
+            TypeError,
+            "p.loc must be floating, got int64",
+        ),
+        (
+            dataclasses.replace(GOOD, loc=np.full_like(GOOD.loc, np.nan)),
+            ValueError,
+            "p.loc holds NaN or infinity",
+        ),
+        (
+            dataclasses.replace(GOOD, logits=GOOD.logits * jnp.float32(np.inf)),
+            ValueError,
+            "p.logits holds NaN or infinity",
+        ),
     ],
 )
 def test_bad_mixtures(bad, error, message, key):

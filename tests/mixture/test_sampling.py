@@ -25,7 +25,9 @@ LINE, PLANE = PAIRS["overlapping"][0], PAIRS["plane"][0]
 
 def plane(covariance_type: str, dtype=np.float64) -> jaxgmm.GMM:
     covariances = of_type(PLANE.covariances, covariance_type)
-    return jaxgmm.GMM.from_moments(PLANE.weights, PLANE.means, covariances, covariance_type, dtype=dtype)
+    return jaxgmm.GMM.from_moments(
+        PLANE.weights, PLANE.means, covariances, covariance_type, dtype=dtype
+    )
 
 
 def flat(p: jaxgmm.GMM) -> jax.Array:
@@ -37,7 +39,10 @@ def unflat(vector, like: jaxgmm.GMM):
     """The mixture with those parameters, of the shapes of another."""
     leaves, tree = jax.tree.flatten(like)
     ends = itertools.accumulate(leaf.size for leaf in leaves)
-    return tree.unflatten(vector[end - leaf.size : end].reshape(leaf.shape) for end, leaf in zip(ends, leaves, strict=True))
+    return tree.unflatten(
+        vector[end - leaf.size : end].reshape(leaf.shape)
+        for end, leaf in zip(ends, leaves, strict=True)
+    )
 
 
 @pytest.mark.parametrize("mixture", [PAIRS["unequal"][0], PLANE, random_mixture(0, 5, 4)])
@@ -53,7 +58,9 @@ def test_moments(mixture, key):
 
 @pytest.mark.parametrize("mixture", [PAIRS["unequal"][0], PLANE, random_mixture(0, 5, 4)])
 def test_marginals(mixture, key):
-    """Each coordinate, and the sum of all, by Kolmogorov and Smirnov; a scale that is 5 per cent wrong is seen."""
+    """Each coordinate, and the sum of all, by Kolmogorov and Smirnov; a scale that is 5 per cent
+    wrong is seen.
+    """
     d = mixture.means.shape[1]
     x = np.asarray(jaxgmm.sample(key, gmm(mixture), 2**17))
     for direction in [*np.eye(d), np.ones(d)]:
@@ -79,15 +86,22 @@ def mean_of_smooth(key, p, rule):
 
 def exact_mean(p: jaxgmm.GMM) -> float:
     mixture = read(p)
-    return quadrature.integral(lambda x: np.exp(mixture.log_prob(x)) * smooth(x), mixture, refine=0.5)
+    return quadrature.integral(
+        lambda x: np.exp(mixture.log_prob(x)) * smooth(x), mixture, refine=0.5
+    )
 
 
-@pytest.mark.parametrize("p", [gmm(LINE), *map(plane, ("full", "tied", "diag", "spherical"))], ids=lambda p: p.covariance_type)
+@pytest.mark.parametrize(
+    "p",
+    [gmm(LINE), *map(plane, ("full", "tied", "diag", "spherical"))],
+    ids=lambda p: p.covariance_type,
+)
 def test_gradients_in_every_parameter(p, key):
     result = estimate(jax.grad(mean_of_smooth, argnums=1), key, p, rule=jaxgmm.MonteCarlo(2**12))
     exact = unflat(differences.gradient(lambda v: exact_mean(unflat(v, p)), np.asarray(flat(p))), p)
     assert_within(result, exact, catches=0.05)
-    # What follows the draws without an eye to their distribution has a gradient of 0 in the weights.
+    # What follows the draws without an eye to their distribution has a gradient of 0 in the
+    # weights.
     assert np.abs(exact.logits).max() > 10 * result.standard_error.logits.max()
 
 
@@ -105,7 +119,11 @@ def walk(p: jaxgmm.GMM, coordinate: Callable[[int, Callable[[float], float]], fl
     """A point (D,), each coordinate chosen by its distribution function given those before it."""
     mixture = read(p)
     factors = np.linalg.cholesky(mixture.covariances)
-    log_weights, z, x = np.log(mixture.weights), np.zeros(mixture.means.shape), np.zeros(mixture.means.shape[1])
+    log_weights, z, x = (
+        np.log(mixture.weights),
+        np.zeros(mixture.means.shape),
+        np.zeros(mixture.means.shape[1]),
+    )
     for i in range(len(x)):
         loc, scale = mixture.means[:, i] + (factors[:, i, :i] * z[:, :i]).sum(1), factors[:, i, i]
         weights = np.exp(log_weights - logsumexp(log_weights))
@@ -124,12 +142,19 @@ def quantiles_kept(x: np.ndarray, p: jaxgmm.GMM) -> Callable[[jaxgmm.GMM], np.nd
         return x[i]
 
     walk(p, note)
-    return lambda p: walk(p, lambda i, cdf: scipy.optimize.brentq(lambda t: cdf(t) - u[i], -50, 50, xtol=1e-14, rtol=1e-14))
+    return lambda p: walk(
+        p,
+        lambda i, cdf: scipy.optimize.brentq(
+            lambda t: cdf(t) - u[i], -50, 50, xtol=1e-14, rtol=1e-14
+        ),
+    )
 
 
 @pytest.mark.parametrize("covariance_type", ["full", "diag"])
 def test_points_keep_their_quantiles(covariance_type, key):
-    """First and second derivatives of single points, in random directions, against those of SciPy's roots."""
+    """First and second derivatives of single points, in random directions, against those of SciPy's
+    roots.
+    """
     p = plane(covariance_type)
     start = np.asarray(flat(p))
     directions = np.random.default_rng(0).normal(size=(2, len(start)))
@@ -137,18 +162,26 @@ def test_points_keep_their_quantiles(covariance_type, key):
     def points(ab):
         return jaxgmm.sample(key, unflat(start + ab @ directions, p), 3)
 
-    x, first, second = jax.jit(lambda ab: (points(ab), jax.jacrev(points)(ab), jax.hessian(points)(ab)))(np.zeros(2))
+    x, first, second = jax.jit(
+        lambda ab: (points(ab), jax.jacrev(points)(ab), jax.hessian(points)(ab))
+    )(np.zeros(2))
     for row in range(3):
         kept = quantiles_kept(np.asarray(x[row]), p)
         for i in range(2):
-            moved = functools.partial(lambda ab, kept, i: kept(unflat(start + ab @ directions, p))[i], kept=kept, i=i)
-            np.testing.assert_allclose(first[row, i], differences.gradient(moved, np.zeros(2)), rtol=1e-6)
+            moved = functools.partial(
+                lambda ab, kept, i: kept(unflat(start + ab @ directions, p))[i], kept=kept, i=i
+            )
+            np.testing.assert_allclose(
+                first[row, i], differences.gradient(moved, np.zeros(2)), rtol=1e-6
+            )
             exact = differences.hessian(moved, np.zeros(2))
             np.testing.assert_allclose(second[row, i], exact, rtol=1e-5, atol=1e-6)
 
 
 def test_forwards_is_backwards(key):
-    """In the first and in the second derivative, and there through a loop as well, where JAX forgets rules for derivatives."""
+    """In the first and in the second derivative, and there through a loop as well, where JAX
+    forgets rules for derivatives.
+    """
     p = plane("diag")
     start = flat(p)
 
@@ -162,7 +195,9 @@ def test_forwards_is_backwards(key):
         (jax.jacfwd(value), jax.jacrev(value)),
         (jax.jacfwd(jax.jacfwd(value)), jax.jacrev(jax.jacrev(in_a_loop))),
     ]:
-        np.testing.assert_allclose(jax.jit(forwards)(start), jax.jit(backwards)(start), rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(
+            jax.jit(forwards)(start), jax.jit(backwards)(start), rtol=1e-10, atol=1e-12
+        )
 
 
 @jax.jit
@@ -176,15 +211,24 @@ def derivatives(p: jaxgmm.GMM, key) -> list:
 
 
 def test_finite_at_the_extremes(key):
-    """In float32: components 40 and 10,000 standard deviations apart, coincident ones, one without weight, scales of 1e-12 and
-    1e12, and covariances that are singular to rounding."""
+    """In float32: components 40 and 10,000 standard deviations apart, coincident ones, one without
+    weight, scales of 1e-12 and 1e12, and covariances that are singular to rounding.
+    """
     p, deep, dtype = plane("full", np.float32), gmm(random_mixture(0, 3, 4), np.float32), np.float32
-    unit = dataclasses.replace(p, log_diag=jnp.zeros_like(p.log_diag), off_diag=jnp.zeros_like(p.off_diag))
+    unit = dataclasses.replace(
+        p, log_diag=jnp.zeros_like(p.log_diag), off_diag=jnp.zeros_like(p.off_diag)
+    )
     extremes = [
-        *(dataclasses.replace(unit, loc=jnp.asarray([[0, 0], [a, a]], dtype)) for a in (0.0, 40.0, 1e4)),
+        *(
+            dataclasses.replace(unit, loc=jnp.asarray([[0, 0], [a, a]], dtype))
+            for a in (0.0, 40.0, 1e4)
+        ),
         dataclasses.replace(p, logits=jnp.asarray([0, -np.inf], dtype)),
         *(dataclasses.replace(unit, log_diag=jnp.full((2, 2), a, dtype)) for a in (-27.0, 27.0)),
-        *(dataclasses.replace(p, log_diag=jnp.asarray(a, dtype)) for a in ([[-13, -13], [0, 0]], [[0, -27], [0, -27]])),
+        *(
+            dataclasses.replace(p, log_diag=jnp.asarray(a, dtype))
+            for a in ([[-13, -13], [0, 0]], [[0, -27], [0, -27]])
+        ),
         *(dataclasses.replace(deep, log_diag=deep.log_diag.at[:, 3].set(a)) for a in (-20, -30)),
     ]
     for extreme in extremes:
@@ -197,15 +241,24 @@ def test_tails_in_float32():
     """Six standard deviations out, on either side, where one tail is 1 less a billionth."""
 
     def weight_gradients(dtype):
-        x, log_weights, loc = (jnp.asarray(a, dtype) for a in ([-6.0, 6.5], [[-0.3] * 2, [-1.4] * 2], [[0.0] * 2, [0.5] * 2]))
-        total = jax.grad(lambda w: _keeping_quantiles_on_the_line(x, w, loc, jnp.zeros(2, dtype)).sum())
+        x, log_weights, loc = (
+            jnp.asarray(a, dtype)
+            for a in ([-6.0, 6.5], [[-0.3] * 2, [-1.4] * 2], [[0.0] * 2, [0.5] * 2])
+        )
+        total = jax.grad(
+            lambda w: _keeping_quantiles_on_the_line(x, w, loc, jnp.zeros(2, dtype)).sum()
+        )
         return jax.jit(total)(log_weights)
 
-    np.testing.assert_allclose(weight_gradients(np.float32), weight_gradients(np.float64), rtol=1e-4)
+    np.testing.assert_allclose(
+        weight_gradients(np.float32), weight_gradients(np.float64), rtol=1e-4
+    )
 
 
 def test_one_component_is_a_location_and_a_scale(key):
-    """Moved along the parameters themselves; the diagonal of L then moves at the rate log_diag exp(log_diag)."""
+    """Moved along the parameters themselves; the diagonal of L then moves at the rate log_diag
+    exp(log_diag).
+    """
     p = gmm(random_mixture(0, 1, 2))
     x, dx = jax.jit(lambda p: jax.jvp(lambda p: jaxgmm.sample(key, p, 50), (p,), (p,)))(p)
     mean, factor, log_diag = (np.asarray(a)[0] for a in (p.loc, p.scale_tril, p.log_diag))
@@ -219,7 +272,9 @@ def test_components_without_weight_are_never_drawn(key):
     assert jaxgmm.sample(key, p, 2**14).max() < 50
 
 
-@pytest.mark.parametrize("num_samples", [1, 7, 5000])  # one batch, and several of which the last is not full
+@pytest.mark.parametrize(
+    "num_samples", [1, 7, 5000]
+)  # one batch, and several of which the last is not full
 def test_shapes(num_samples, key):
     for d in (1, 2):
         x = jaxgmm.sample(key, gmm(random_mixture(0, 3, d)), num_samples)
@@ -238,7 +293,13 @@ def test_float32_far_from_the_origin(key):
 
 def test_arguments():
     p, key = gmm(LINE), jax.random.key(0)
-    for wrong, error in [(10.0, TypeError), ("10", TypeError), (0, ValueError), (-1, ValueError), (True, ValueError)]:
+    for wrong, error in [
+        (10.0, TypeError),
+        ("10", TypeError),
+        (0, ValueError),
+        (-1, ValueError),
+        (True, ValueError),
+    ]:
         with pytest.raises(error, match="num_samples must be an integer"):
             jaxgmm.sample(key, p, wrong)
     with pytest.raises(ValueError, match=r"key is None: pass jax\.random\.key\(0\), say"):

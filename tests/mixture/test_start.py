@@ -9,7 +9,10 @@ from jaxgmm import GMM
 from support.covariance_types import TYPES
 
 SHAPES = {"full": (4, 3, 3), "tied": (3, 3), "diag": (4, 3), "spherical": (4,)}
-X = np.random.default_rng(0).normal(size=(200, 3)) @ np.array([[2, 0, 0], [1, 1, 0], [0, 0.5, 0.3]]) + 5
+X = (
+    np.random.default_rng(0).normal(size=(200, 3)) @ np.array([[2, 0, 0], [1, 1, 0], [0, 0.5, 0.3]])
+    + 5
+)
 
 
 @pytest.mark.parametrize("covariance_type", TYPES)
@@ -34,27 +37,39 @@ def test_from_data(covariance_type, key):
 
 
 def test_centres_are_drawn_by_squared_distance(key):
-    """The pair of centres of three points: the first is any of them, the second as its squared distance from the first."""
+    """The pair of centres of three points: the first is any of them, the second as its squared
+    distance from the first.
+    """
     x = np.array([[0.0], [1.0], [3.0]])
-    means = jax.vmap(lambda key: GMM.from_data(key, x, 2, "diag").means)(jax.random.split(key, 6000))
+    means = jax.vmap(lambda key: GMM.from_data(key, x, 2, "diag").means)(
+        jax.random.split(key, 6000)
+    )
     counts = {}
     for first, second in np.asarray(means)[:, :, 0]:
         counts[first, second] = counts.get((first, second), 0) + 1
     expected = {}
     for first in x[:, 0]:
         squares = np.square(x[:, 0] - first)
-        expected |= {(first, s): 2000 * square / squares.sum() for s, square in zip(x[:, 0], squares, strict=True) if square}
+        expected |= {
+            (first, s): 2000 * square / squares.sum()
+            for s, square in zip(x[:, 0], squares, strict=True)
+            if square
+        }
     assert counts.keys() == expected.keys()
     assert chisquare([counts[pair] for pair in expected], list(expected.values())).pvalue > 1e-6
 
     three = jax.vmap(lambda key: GMM.from_data(key, x, 3, "diag").means)(jax.random.split(key, 500))
-    np.testing.assert_array_equal(np.sort(three, axis=1), np.broadcast_to(x, three.shape))  # as none lies at a distance of 0
+    np.testing.assert_array_equal(
+        np.sort(three, axis=1), np.broadcast_to(x, three.shape)
+    )  # as none lies at a distance of 0
 
 
 def test_fewer_different_points_than_components(key):
     start = GMM.from_data(key, np.ones((5, 2)), 3)
     np.testing.assert_array_equal(start.means, np.ones((3, 2)))
-    np.testing.assert_allclose(start.covariances, np.broadcast_to(1e-6 * np.eye(2), (3, 2, 2)), rtol=1e-10, atol=1e-20)
+    np.testing.assert_allclose(
+        start.covariances, np.broadcast_to(1e-6 * np.eye(2), (3, 2, 2)), rtol=1e-10, atol=1e-20
+    )
 
 
 @pytest.mark.parametrize("covariance_type", TYPES)
@@ -64,11 +79,17 @@ def test_random(covariance_type, key):
     assert jax.tree.map(lambda leaf: leaf[0], many).covariances.shape == SHAPES[covariance_type]
     np.testing.assert_allclose(np.std(many.loc), 3.0, rtol=5 / np.sqrt(2 * many.loc.size))
     np.testing.assert_allclose(np.std(many.logits), 0.5, rtol=5 / np.sqrt(2 * many.logits.size))
-    variances = np.exp(2 * np.asarray(many.log_diag)) if covariance_type in ("diag", "spherical") else None
+    variances = (
+        np.exp(2 * np.asarray(many.log_diag)) if covariance_type in ("diag", "spherical") else None
+    )
     if variances is not None:
-        np.testing.assert_allclose(variances.mean(), 1.0, atol=5 * variances.std() / np.sqrt(variances.size))
+        np.testing.assert_allclose(
+            variances.mean(), 1.0, atol=5 * variances.std() / np.sqrt(variances.size)
+        )
     else:
-        traces = np.array([np.trace(np.asarray(c).reshape(-1, 3, 3)[0]) / 3 for c in map_covariances(many)])
+        traces = np.array(
+            [np.trace(np.asarray(c).reshape(-1, 3, 3)[0]) / 3 for c in map_covariances(many)]
+        )
         np.testing.assert_allclose(traces.mean(), 1.0, atol=5 * traces.std() / np.sqrt(len(traces)))
 
 
@@ -85,22 +106,50 @@ def test_dtypes(key):
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda key: GMM.from_data(key, X[:, 0], 2), ValueError, r"x must have shape \(n, D\).*; write x\[:, None\]"),
+        (
+            lambda key: GMM.from_data(key, X[:, 0], 2),
+            ValueError,
+            r"x must have shape \(n, D\).*; write x\[:, None\]",
+        ),
         (
             lambda key: GMM.from_data(key, X[:0], 2),
             ValueError,
             r"x must have shape .* at least 1, got \(0, 3\)",
         ),
-        (lambda key: GMM.from_data(key, [["a"]], 2), TypeError, "x must be an array of real numbers"),
+        (
+            lambda key: GMM.from_data(key, [["a"]], 2),
+            TypeError,
+            "x must be an array of real numbers",
+        ),
         (lambda key: GMM.from_data(key, X * np.nan, 2), ValueError, "x holds NaN or infinity"),
-        (lambda key: GMM.from_data(key, X, 0), ValueError, "num_components must be an integer of at least 1, got 0"),
-        (lambda key: GMM.from_data(key, X, 2, "round"), ValueError, "covariance_type must be one of .*, got 'round'"),
-        (lambda key: GMM.from_data(key, X, 2, reg_covar=0.0), ValueError, "reg_covar must be positive and finite, got 0.0"),
+        (
+            lambda key: GMM.from_data(key, X, 0),
+            ValueError,
+            "num_components must be an integer of at least 1, got 0",
+        ),
+        (
+            lambda key: GMM.from_data(key, X, 2, "round"),
+            ValueError,
+            "covariance_type must be one of .*, got 'round'",
+        ),
+        (
+            lambda key: GMM.from_data(key, X, 2, reg_covar=0.0),
+            ValueError,
+            "reg_covar must be positive and finite, got 0.0",
+        ),
         (lambda key: GMM.from_data(None, X, 2), ValueError, "key is None"),
         (lambda key: GMM.from_data(3, X, 2), TypeError, "key must be a JAX random key, got 3"),
         (lambda key: GMM.random(None, 2, 2), ValueError, "key is None"),
-        (lambda key: GMM.random(key, 2, 0), ValueError, "num_dims must be an integer of at least 1, got 0"),
-        (lambda key: GMM.random(key, 2, 2, spread=-1.0), ValueError, "spread must be positive and finite, got -1.0"),
+        (
+            lambda key: GMM.random(key, 2, 0),
+            ValueError,
+            "num_dims must be an integer of at least 1, got 0",
+        ),
+        (
+            lambda key: GMM.random(key, 2, 2, spread=-1.0),
+            ValueError,
+            "spread must be positive and finite, got -1.0",
+        ),
         (lambda key: GMM.random(key, 2, 2, dtype=int), TypeError, "dtype must be a floating dtype"),
     ],
 )

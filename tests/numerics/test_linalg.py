@@ -42,7 +42,13 @@ def test_inverse_in_float32():
 
 
 def test_derivatives_of_the_inverse():
-    check_grads(lambda lower: inv_tril(jnp.tril(lower)), (triangles(2, 5),), order=2, modes=["fwd", "rev"], rtol=1e-6)
+    check_grads(
+        lambda lower: inv_tril(jnp.tril(lower)),
+        (triangles(2, 5),),
+        order=2,
+        modes=["fwd", "rev"],
+        rtol=1e-6,
+    )
 
 
 @pytest.mark.smoke
@@ -61,7 +67,9 @@ def test_triangle_of_a_sum(d):
 
 
 def test_triangle_of_what_is_ill_conditioned():
-    """The error grows with the condition number of the root, not with its square, which that of the sum is."""
+    """The error grows with the condition number of the root, not with its square, which that of the
+    sum is.
+    """
     rng = np.random.default_rng(0)
     lower = np.tril(rng.normal(size=(5, 5)), -1) + np.diag([1, 0.1, 1, 1e-5, 1])
     condition = np.linalg.cond(lower)
@@ -86,8 +94,17 @@ def test_log_det_and_mahalanobis():
     log_det, squares = log_det_and_mahalanobis(roots, offsets)
     total = np.asarray(roots @ roots.mT)
     np.testing.assert_allclose(log_det, 0.5 * np.linalg.slogdet(total)[1], rtol=1e-12)
-    np.testing.assert_allclose(squares, np.einsum("rnd,rde,rne->rn", offsets, np.linalg.inv(total), offsets), rtol=1e-12)
-    check_grads(jax.jit(log_det_and_mahalanobis), (roots, offsets), order=2, modes=["rev"], rtol=1e-6, eps=1e-5)
+    np.testing.assert_allclose(
+        squares, np.einsum("rnd,rde,rne->rn", offsets, np.linalg.inv(total), offsets), rtol=1e-12
+    )
+    check_grads(
+        jax.jit(log_det_and_mahalanobis),
+        (roots, offsets),
+        order=2,
+        modes=["rev"],
+        rtol=1e-6,
+        eps=1e-5,
+    )
 
 
 @pytest.mark.parametrize("condition", [1e2, 1e8])
@@ -103,14 +120,20 @@ def test_orthogonal_factor(condition):
 
 
 def test_orthogonal_factor_of_what_has_rank_one_to_rounding():
-    """Whose largest singular value is its norm, where a step of Newton and Schulz may turn a sign."""
+    """Whose largest singular value is its norm, where a step of Newton and Schulz may turn a
+    sign.
+    """
     matrices = jnp.asarray(np.diag([1.0, 1e-13, 1e-13]))[None]
-    np.testing.assert_allclose(orthogonal_factor(matrices, jnp.array([1e-30]))[0], np.eye(3), atol=1e-13)
+    np.testing.assert_allclose(
+        orthogonal_factor(matrices, jnp.array([1e-30]))[0], np.eye(3), atol=1e-13
+    )
 
 
 @pytest.mark.parametrize("d", [3, 32])
 def test_procrustes(d):
-    """Against the nuclear norm from singular values; between equal triangles, and nearly so, no digits cancel."""
+    """Against the nuclear norm from singular values; between equal triangles, and nearly so, no
+    digits cancel.
+    """
     a, b = triangles(3, d), triangles(3, d)[::-1]
     nuclear = np.linalg.svd(a.mT @ b, compute_uv=False).sum(-1)
     exact = np.square(a).sum((1, 2)) + np.square(b).sum((1, 2)) - 2 * nuclear

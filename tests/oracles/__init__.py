@@ -1,1 +1,3 @@
-"""What the truth is, by NumPy, SciPy, mpmath and quadrature, with none of the package's code: one module for one thing."""
+"""What the truth is, by NumPy, SciPy, mpmath and quadrature, with none of the package's code: one
+module for one thing.
+"""

@@ -18,14 +18,18 @@ class Mixture:
 
     def log_prob(self, x: np.ndarray) -> np.ndarray:
         """log p(x) at points (n, D), by SciPy."""
-        normals = [multivariate_normal(m, c) for m, c in zip(self.means, self.covariances, strict=True)]
+        normals = [
+            multivariate_normal(m, c) for m, c in zip(self.means, self.covariances, strict=True)
+        ]
         log_densities = np.stack([np.reshape(normal.logpdf(x), len(x)) for normal in normals])
         return logsumexp(log_densities, b=self.weights[:, None], axis=0)
 
     def sample(self, rng: np.random.Generator, n: int) -> np.ndarray:
         index = rng.choice(len(self.weights), size=n, p=self.weights)
         factors = np.linalg.cholesky(self.covariances)
-        return self.means[index] + np.einsum("nij,nj->ni", factors[index], rng.normal(size=(n, self.means.shape[1])))
+        return self.means[index] + np.einsum(
+            "nij,nj->ni", factors[index], rng.normal(size=(n, self.means.shape[1]))
+        )
 
 
 def mixture(weights, means, covariances) -> Mixture:
@@ -37,7 +41,9 @@ def mixture(weights, means, covariances) -> Mixture:
 
 
 def from_unconstrained(logits, loc, log_diag, off_diag) -> Mixture:
-    """A mixture from softmax logits and log-Cholesky factors, as the package defines them, written out entry by entry."""
+    """A mixture from softmax logits and log-Cholesky factors, as the package defines them, written
+    out entry by entry.
+    """
     weights = np.exp(logits - logsumexp(logits))
     k, d = loc.shape
     factors = np.zeros((k, d, d))
@@ -65,7 +71,10 @@ def covariances(given, covariance_type: str, k: int, d: int) -> np.ndarray:
 def concatenated(mixtures, weights) -> Mixture:
     """The mixture of mixtures with these weights."""
     scaled = [w * m.weights for w, m in zip(weights, mixtures, strict=True)]
-    return Mixture(np.concatenate(scaled), *(np.concatenate([getattr(m, f) for m in mixtures]) for f in ("means", "covariances")))
+    return Mixture(
+        np.concatenate(scaled),
+        *(np.concatenate([getattr(m, f) for m in mixtures]) for f in ("means", "covariances")),
+    )
 
 
 def midpoint(p: Mixture, q: Mixture) -> Mixture:
@@ -76,7 +85,9 @@ def moments(weights, means, covariances) -> tuple[np.ndarray, np.ndarray]:
     """The mean and the covariance of a whole mixture."""
     mean = weights @ means
     apart = means - mean
-    return mean, np.einsum("k,kij->ij", weights, covariances) + np.einsum("k,ki,kj->ij", weights, apart, apart)
+    return mean, np.einsum("k,kij->ij", weights, covariances) + np.einsum(
+        "k,ki,kj->ij", weights, apart, apart
+    )
 
 
 def moment_matched(p: Mixture) -> Mixture:

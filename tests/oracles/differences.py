@@ -24,6 +24,10 @@ def hessian(fn: Callable[[np.ndarray], float], x: np.ndarray, step: float = 5e-3
     unit = np.eye(size) * step
     for i in range(size):
         for j in range(i + 1):
-            terms = (a * b * fn(x + m * unit[i] + n * unit[j]) for m, a in weights.items() for n, b in weights.items())
+            terms = (
+                a * b * fn(x + m * unit[i] + n * unit[j])
+                for m, a in weights.items()
+                for n, b in weights.items()
+            )
             second[i, j] = second[j, i] = sum(terms) / step**2
     return second

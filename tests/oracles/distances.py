@@ -22,12 +22,18 @@ def cauchy_schwarz(p: Mixture, q: Mixture) -> float:
 
 
 def squared_mmd(p: Mixture, q: Mixture, h: float) -> float:
-    """By the mean of the kernel under x - y ~ N(d, S): det(I + S / h^2)^(-1/2) exp(-1/2 d^T (S + h^2 I)^-1 d)."""
+    """By the mean of the kernel under x - y ~ N(d, S): det(I + S / h^2)^(-1/2) exp(-1/2 d^T (S +
+    h^2 I)^-1 d).
+    """
 
     def kernel(a: Mixture, b: Mixture) -> float:
         s, d = a.covariances[0] + b.covariances[0], a.means[0] - b.means[0]
         wide = s + h**2 * np.eye(len(d))
-        return float(np.linalg.det(wide / h**2) ** -0.5 * np.exp(-0.5 * d @ np.linalg.inv(wide) @ d))
+        return float(
+            np.linalg.det(wide / h**2) ** -0.5 * np.exp(-0.5 * d @ np.linalg.inv(wide) @ d)
+        )
 
-    pp, qq, pq = (a.weights @ gaussians.table(kernel, a, b) @ b.weights for a, b in ((p, p), (q, q), (p, q)))
+    pp, qq, pq = (
+        a.weights @ gaussians.table(kernel, a, b) @ b.weights for a, b in ((p, p), (q, q), (p, q))
+    )
     return pp + qq - 2 * pq

@@ -4,7 +4,9 @@ import numpy as np
 
 
 def on_panels(breaks: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray]:
-    """The nodes and weights (..., n) of all the panels between neighbours among the breaks (..., m)."""
+    """The nodes and weights (..., n) of all the panels between neighbours among the breaks (...,
+    m).
+    """
     nodes, weights = np.polynomial.legendre.leggauss(order)
     half = np.diff(breaks)[..., None] / 2
     x = breaks[..., :-1, None] + half * (1 + nodes)

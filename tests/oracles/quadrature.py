@@ -8,8 +8,12 @@ from oracles.dense import Mixture, midpoint
 from oracles.panels import on_panels
 
 
-def integral(fn: Callable[[np.ndarray], np.ndarray], *mixtures: Mixture, refine: float = 1.0) -> float:
-    """The integral of fn over the line, by Gauss-Legendre panels around every component, or over the plane, on a grid."""
+def integral(
+    fn: Callable[[np.ndarray], np.ndarray], *mixtures: Mixture, refine: float = 1.0
+) -> float:
+    """The integral of fn over the line, by Gauss-Legendre panels around every component, or over
+    the plane, on a grid.
+    """
     x, w = (panels if mixtures[0].means.shape[1] == 1 else _grid)(mixtures, refine)
     return float(w @ fn(x))
 
@@ -29,7 +33,10 @@ def _grid(mixtures: tuple[Mixture, ...], refine: float) -> tuple[np.ndarray, np.
     means = np.concatenate([m.means for m in mixtures])
     reach = 9 * np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
     step = np.sqrt(np.linalg.eigvalsh(covariances).min()) / (4 * refine)
-    axes = [np.arange(low, high, step) for low, high in zip((means - reach).min(0), (means + reach).max(0), strict=True)]
+    axes = [
+        np.arange(low, high, step)
+        for low, high in zip((means - reach).min(0), (means + reach).max(0), strict=True)
+    ]
     points = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2)
     return points, np.full(len(points), step**2)
 

@@ -1,4 +1,5 @@
-"""Quadrature on the line that resolves every component, however narrow, and has derivatives of its own.
+"""Quadrature on the line that resolves every component, however narrow, and has derivatives of its
+own.
 
 A mixture is any object with logits, loc, log_diag and off_diag as the package defines them.
 """
@@ -27,7 +28,9 @@ def log_density(mixture, x, origin):
     log_scale = mixture.log_diag[:, 0, None]
     z = (x[None] - (mixture.loc[:, 0] - origin)[:, None]) * jnp.exp(-log_scale)
     log_weights = mixture.logits - jax.nn.logsumexp(mixture.logits)
-    return jax.nn.logsumexp(log_weights[:, None] - log_scale - 0.5 * z**2 - 0.5 * math.log(2 * math.pi), axis=0)
+    return jax.nn.logsumexp(
+        log_weights[:, None] - log_scale - 0.5 * z**2 - 0.5 * math.log(2 * math.pi), axis=0
+    )
 
 
 def log_ratio(p, q, x, origin):
@@ -37,8 +40,8 @@ def log_ratio(p, q, x, origin):
 def panels(p, q, order: int = 16) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Gauss-Legendre nodes and weights, and the origin they are relative to, which is a mean of p.
 
-    The panels grow away from each component, and end where p = q. They are as many for all mixtures of the same numbers of
-    components.
+    The panels grow away from each component, and end where p = q. They are as many for all mixtures
+    of the same numbers of components.
     """
     origin = p.loc[0, 0]
     centres = np.concatenate([p.loc[:, 0], q.loc[:, 0]]) - origin
@@ -59,12 +62,16 @@ def _crossings(p, q, x: np.ndarray, origin) -> np.ndarray:
     low, high, above = x[places], x[places + 1], above[places]
     for _ in range(50):
         middle = (low + high) / 2
-        as_low = (np.asarray(_log_ratio(p, q, np.resize(middle, MAX_CROSSINGS), origin))[: len(low)] > 0) == above
+        as_low = (
+            np.asarray(_log_ratio(p, q, np.resize(middle, MAX_CROSSINGS), origin))[: len(low)] > 0
+        ) == above
         low, high = np.where(as_low, middle, low), np.where(as_low, high, middle)
     return low
 
 
-def _kl(p, q, log_p, log_q):  # q - p, whose integral is 0, makes it the integral of what is not negative
+def _kl(
+    p, q, log_p, log_q
+):  # q - p, whose integral is 0, makes it the integral of what is not negative
     return p * (log_p - log_q) - p + q
 
 
@@ -79,7 +86,9 @@ INTEGRANDS = {
     "entropy": lambda p, q, log_p, log_q: -p * log_p,
     "cross_entropy": lambda p, q, log_p, log_q: -p * log_q,
     "total_variation": lambda p, q, log_p, log_q: 0.5 * jnp.abs(p - q),
-    "squared_hellinger": lambda p, q, log_p, log_q: 0.5 * (jnp.exp(0.5 * log_p) - jnp.exp(0.5 * log_q)) ** 2,
+    "squared_hellinger": lambda p, q, log_p, log_q: (
+        0.5 * (jnp.exp(0.5 * log_p) - jnp.exp(0.5 * log_q)) ** 2
+    ),
     "mass": lambda p, q, log_p, log_q: p,
 }
 
@@ -98,11 +107,15 @@ def _all_integrals(p, q, x, w, origin):
 def integrals(p, q, order: int = 16) -> dict[str, float]:
     """All of them, for mixtures of any dtype on the line."""
     p, q = in_numpy(p, q)
-    return {name: float(value) for name, value in _all_integrals(p, q, *panels(p, q, order)).items()}
+    return {
+        name: float(value) for name, value in _all_integrals(p, q, *panels(p, q, order)).items()
+    }
 
 
 def moved(p, q, steps):
-    """The pair after steps (6, K): of its logits, of its means in standard deviations, and of its log-scales, p first."""
+    """The pair after steps (6, K): of its logits, of its means in standard deviations, and of its
+    log-scales, p first.
+    """
 
     def one(m, steps):
         loc = m.loc + (steps[1] * jnp.exp(m.log_diag[:, 0]))[:, None]

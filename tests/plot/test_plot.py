@@ -39,7 +39,9 @@ PICTURES = {
     "ellipses": lambda **kw: plot.ellipses(gmm(PLANE[0]), **kw),
     "log_ratio": lambda **kw: plot.log_ratio(*map(gmm, PLANE), **kw),
     "losses": lambda **kw: plot.losses(fit_result([3.0, 2.0, 1.0]), **kw),
-    "convergence": lambda **kw: plot.convergence(noise, jax.random.key(0), *map(gmm, LINE), sizes=(16, 64), **kw),
+    "convergence": lambda **kw: plot.convergence(
+        noise, jax.random.key(0), *map(gmm, LINE), sizes=(16, 64), **kw
+    ),
     "pairwise": lambda **kw: plot.pairwise(np.eye(2), **kw),
 }
 
@@ -59,7 +61,9 @@ def no_figure_is_shown_or_leaked(monkeypatch):
 
 @pytest.mark.smoke
 def test_every_picture_is_tried():
-    assert set(PICTURES) == {name for name, value in vars(plot).items() if inspect.isfunction(value)}
+    assert set(PICTURES) == {
+        name for name, value in vars(plot).items() if inspect.isfunction(value)
+    }
 
 
 @pytest.mark.parametrize("name", PICTURES)
@@ -97,14 +101,21 @@ def test_without_matplotlib(name, monkeypatch):
 
 def test_matplotlib_is_imported_on_demand():
     program = "import sys, jaxgmm; jaxgmm.plot.contours; print('matplotlib' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "False\n"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        ).stdout
+        == "False\n"
+    )
 
 
 @pytest.mark.parametrize("name", ["densities", "integrand", "contours", "ellipses", "log_ratio"])
 def test_dimensions_are_checked(name):
     three = jaxgmm.GMM.from_moments([1.0], [[0.0, 0.0, 0.0]], [1.0], "spherical")
     arguments = (three,) if name == "ellipses" else (three, three)
-    with pytest.raises(ValueError, match=r"has 3 dimensions, and this picture has \d: draw jaxgmm.marginal\("):
+    with pytest.raises(
+        ValueError, match=r"has 3 dimensions, and this picture has \d: draw jaxgmm.marginal\("
+    ):
         getattr(plot, name)(*arguments)
 
 
@@ -128,7 +139,9 @@ def test_a_narrow_component_is_not_missed(ax):
     mixture = dense.mixture([0.9, 0.1], [0, 300], [1.0, 1e-6])
     (line,) = plot.densities(gmm(mixture), ax=ax).lines
     np.testing.assert_allclose(trapezoid(line.get_ydata(), line.get_xdata()), 1, atol=1e-3)
-    np.testing.assert_allclose(line.get_ydata().max(), 0.1 / math.sqrt(2 * math.pi * 1e-6), rtol=1e-6)
+    np.testing.assert_allclose(
+        line.get_ydata().max(), 0.1 / math.sqrt(2 * math.pi * 1e-6), rtol=1e-6
+    )
 
 
 def test_components_without_weight_are_left_out(ax):
@@ -152,7 +165,9 @@ def test_integrand(divergence, truth, ax):
     np.testing.assert_allclose(y, exact, atol=1e-14)
     np.testing.assert_allclose(trapezoid(y, x), truth(p, q), atol=1e-3)
     assert "nats" in ax.get_ylabel()
-    assert len(ax.collections) == (2 if divergence == "kl" else 1)  # the integrand of JS is nowhere negative
+    assert len(ax.collections) == (
+        2 if divergence == "kl" else 1
+    )  # the integrand of JS is nowhere negative
 
 
 def test_divergence_is_checked():
@@ -161,11 +176,15 @@ def test_divergence_is_checked():
 
 
 def test_regions_of_one_normal(ax):
-    """Of two coordinates, the region that holds m is where the density is above 1 - m of its peak."""
+    """Of two coordinates, the region that holds m is where the density is above 1 - m of its
+    peak.
+    """
     covariance = np.array([[2.0, 0.7], [0.7, 0.5]])
     plot.contours(gmm(dense.mixture([1.0], [[3, -1]], [covariance])), ax=ax)
     peak = 1 / (2 * np.pi * np.sqrt(np.linalg.det(covariance)))
-    np.testing.assert_allclose(ax.collections[1].levels, peak * np.array([0.05, 0.2, 0.5]), rtol=0.05)
+    np.testing.assert_allclose(
+        ax.collections[1].levels, peak * np.array([0.05, 0.2, 0.5]), rtol=0.05
+    )
 
 
 def test_contours(ax):
@@ -174,10 +193,14 @@ def test_contours(ax):
     _, lines_of_p, lines_of_q = ax.collections
     for lines, mixture in [(lines_of_p, PLANE[0]), (lines_of_q, PLANE[1])]:
         densities = np.exp(mixture.log_prob(mixture.sample(np.random.default_rng(0), 20_000)))
-        for level, path, mass in zip(lines.levels, lines.get_paths(), (0.95, 0.8, 0.5), strict=True):
+        for level, path, mass in zip(
+            lines.levels, lines.get_paths(), (0.95, 0.8, 0.5), strict=True
+        ):
             np.testing.assert_allclose(np.exp(mixture.log_prob(path.vertices)), level, rtol=0.03)
             error = math.sqrt(mass * (1 - mass) / 20_000)
-            assert abs(np.mean(densities >= level) - mass) < 5 * error + 0.004  # what lies beyond the grid
+            assert (
+                abs(np.mean(densities >= level) - mass) < 5 * error + 0.004
+            )  # what lies beyond the grid
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["$p$", "$q$"]
 
 
@@ -189,8 +212,12 @@ def test_ellipses(ax):
     for (k, r), ellipse in zip(expected, ax.patches, strict=True):
         values, vectors = np.linalg.eigh(mixture.covariances[k])
         np.testing.assert_allclose(ellipse.center, mixture.means[k])
-        np.testing.assert_allclose(sorted((ellipse.width, ellipse.height)), 2 * r * np.sqrt(values), rtol=1e-12)
-        along = np.array([math.cos(math.radians(ellipse.angle)), math.sin(math.radians(ellipse.angle))])
+        np.testing.assert_allclose(
+            sorted((ellipse.width, ellipse.height)), 2 * r * np.sqrt(values), rtol=1e-12
+        )
+        along = np.array(
+            [math.cos(math.radians(ellipse.angle)), math.sin(math.radians(ellipse.angle))]
+        )
         longest = vectors[:, 1] if ellipse.width > ellipse.height else vectors[:, 0]
         np.testing.assert_allclose(abs(along @ longest), 1, rtol=1e-12)
         assert ellipse.get_linestyle() == ":"
@@ -198,13 +225,17 @@ def test_ellipses(ax):
 
 
 def test_log_ratio(ax):
-    """Its lines are level sets of SciPy's log-ratio; colours are symmetric about 0, and end where the mass does."""
+    """Its lines are level sets of SciPy's log-ratio; colours are symmetric about 0, and end where
+    the mass does.
+    """
     p, q = PLANE
     PICTURES["log_ratio"](ax=ax)
     field, lines = ax.collections
     np.testing.assert_allclose(field.levels, -field.levels[::-1], atol=1e-12)
     for level, path in zip(lines.levels, lines.get_paths(), strict=True):
-        np.testing.assert_allclose(p.log_prob(path.vertices) - q.log_prob(path.vertices), level, atol=0.05)
+        np.testing.assert_allclose(
+            p.log_prob(path.vertices) - q.log_prob(path.vertices), level, atol=0.05
+        )
     x = np.concatenate([mixture.sample(np.random.default_rng(1), 5_000) for mixture in (p, q)])
     inside = np.mean(np.abs(p.log_prob(x) - q.log_prob(x)) <= field.levels.max())
     assert 0.985 < inside < 1
@@ -221,7 +252,12 @@ def test_losses(ax):
     losses = np.random.default_rng(0).normal(size=200)
     raw, mean = plot.losses(fit_result(losses), ax=ax).lines
     np.testing.assert_array_equal(raw.get_ydata(), losses)
-    np.testing.assert_allclose(mean.get_ydata(), [losses[i - 3 : i + 1].mean() for i in mean.get_xdata()], rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(
+        mean.get_ydata(),
+        [losses[i - 3 : i + 1].mean() for i in mean.get_xdata()],
+        rtol=1e-10,
+        atol=1e-12,
+    )
     assert mean.get_xdata()[-1] == 199
 
 
@@ -244,20 +280,35 @@ def test_convergence(ax):
     """Of noise with standard deviation 1 / sqrt(n), the error of one run is just that."""
     rules = {"a": jaxgmm.MonteCarlo, "b": lambda n: jaxgmm.MonteCarlo(4 * n)}
     p, q = map(gmm, LINE)
-    drawn = plot.convergence(noise, jax.random.key(1), p, q, rules, (16, 4096), ax, num_replicates=256)
+    drawn = plot.convergence(
+        noise, jax.random.key(1), p, q, rules, (16, 4096), ax, num_replicates=256
+    )
     a, b, half, one = drawn.lines
     for line, divisor in [(a, 1), (b, 2)]:
         np.testing.assert_array_equal(line.get_xdata(), [16, 4096])
-        np.testing.assert_allclose(line.get_ydata() * np.sqrt([16, 4096]) * divisor, 1, atol=5 / math.sqrt(2 * 255))
+        np.testing.assert_allclose(
+            line.get_ydata() * np.sqrt([16, 4096]) * divisor, 1, atol=5 / math.sqrt(2 * 255)
+        )
     for guide, slope in [(half, -0.5), (one, -1)]:
         np.testing.assert_allclose(np.diff(np.log(guide.get_ydata())) / math.log(256), slope)
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b", "$n^{-1/2}$", "$n^{-1}$"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        "a",
+        "b",
+        "$n^{-1/2}$",
+        "$n^{-1}$",
+    ]
 
 
 @pytest.mark.long
 def test_convergence_of_one_mixture(ax):
-    plot.convergence(lambda key, p, rule: noise(key, p, p, rule), jax.random.key(1), gmm(LINE[0]), sizes=(16, 64), ax=ax)
+    plot.convergence(
+        lambda key, p, rule: noise(key, p, p, rule),
+        jax.random.key(1),
+        gmm(LINE[0]),
+        sizes=(16, 64),
+        ax=ax,
+    )
     assert len(ax.lines) == 4
 
 
@@ -266,7 +317,9 @@ def test_convergence_is_checked():
     with pytest.raises(TypeError, match="rules must map names"):
         plot.convergence(noise, jax.random.key(0), p, q, [jaxgmm.Sobol])
     with pytest.raises(ValueError, match="draws nothing"):
-        plot.convergence(noise, jax.random.key(0), p, q, {"Gauss-Hermite": jaxgmm.GaussHermite}, (8,))
+        plot.convergence(
+            noise, jax.random.key(0), p, q, {"Gauss-Hermite": jaxgmm.GaussHermite}, (8,)
+        )
 
 
 def test_pairwise(ax):
@@ -287,7 +340,9 @@ def test_values_are_readable_on_their_colours(ax):
     image = ax.images[0]
     for text in ax.texts:
         column, row = text.get_position()
-        luminance = np.array([0.299, 0.587, 0.114]) @ image.to_rgba(image.get_array())[row, column, :3]
+        luminance = (
+            np.array([0.299, 0.587, 0.114]) @ image.to_rgba(image.get_array())[row, column, :3]
+        )
         assert abs(luminance - (text.get_color() == "white")) > 0.3
 
 

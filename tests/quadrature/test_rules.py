@@ -18,22 +18,33 @@ EVEN = np.full(4, 0.25)
 UNEQUAL = np.array([0.91] + [0.01] * 9)
 
 
-def nodes_of(rule, key, weights, d: int, length: int, dtype=np.float64) -> list[tuple[np.ndarray, np.ndarray]]:
+def nodes_of(
+    rule, key, weights, d: int, length: int, dtype=np.float64
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """The nodes (D, n_k) and weights (n_k,) of each component, from all batches."""
     num_batches, batch = rule.batches(key, jnp.asarray(weights, dtype), d, length)
-    parts = jax.tree.map(lambda *leaves: np.concatenate(leaves), *[batch(jnp.uint32(i)) for i in range(num_batches)])
+    parts = jax.tree.map(
+        lambda *leaves: np.concatenate(leaves), *[batch(jnp.uint32(i)) for i in range(num_batches)]
+    )
     of = [parts.component == k for k in range(len(weights))]
-    return [(np.concatenate(parts.nodes[mine], -1), parts.node_weights[mine].ravel()) for mine in of]
+    return [
+        (np.concatenate(parts.nodes[mine], -1), parts.node_weights[mine].ravel()) for mine in of
+    ]
 
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize(
-    ("n", "k", "length"), [(1, 1, 64), (1, 5, 64), (1000, 3, 64), (1000, 3, 1), (1024, 1, 2048), (9000, 7, 99)]
+    ("n", "k", "length"),
+    [(1, 1, 64), (1, 5, 64), (1000, 3, 64), (1000, 3, 1), (1024, 1, 2048), (9000, 7, 99)],
 )
 @pytest.mark.parametrize("weights", ["even", "unequal", "one has all"])
 def test_weights_sum_to_one_and_n_is_met(rule, n, k, length, weights, key):
     rng = np.random.default_rng(k)
-    weights = {"even": np.full(k, 1 / k), "unequal": rng.dirichlet(np.full(k, 0.3)), "one has all": np.eye(k)[0]}[weights]
+    weights = {
+        "even": np.full(k, 1 / k),
+        "unequal": rng.dirichlet(np.full(k, 0.3)),
+        "one has all": np.eye(k)[0],
+    }[weights]
     nodes = nodes_of(rule(n), key, weights, 2, length)
     total = sum(len(node_weights) for _, node_weights in nodes)
     assert n <= total <= 2 * n + 2 * k
@@ -43,19 +54,32 @@ def test_weights_sum_to_one_and_n_is_met(rule, n, k, length, weights, key):
 
 
 def test_directions_are_those_of_scipy():
-    """Its file and its public generator agree, in every dimension; fails when the file moves, and jaxgmm then starts slower."""
+    """Its file and its public generator agree, in every dimension; fails when the file moves, and
+    jaxgmm then starts slower.
+    """
     table = pathlib.Path(scipy.__file__).parent / "stats" / "_sobol_direction_numbers.npz"
     for num_dims, num_bits in ((1, 20), (5, 20), (qmc.Sobol.MAXDIM, 8)):
         from_points = digital_nets.directions_from_points(num_dims, num_bits)
-        np.testing.assert_array_equal(digital_nets.directions_from_table(table, num_dims)[:num_bits], from_points)
+        np.testing.assert_array_equal(
+            digital_nets.directions_from_table(table, num_dims)[:num_bits], from_points
+        )
         np.testing.assert_array_equal(digital_nets.directions_of(num_dims, num_bits), from_points)
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_points_go_where_the_weights_are(rule, key):
-    """Independent points: within 1.5 of the least variance; weight gradients within 2 of the deviation of an even split."""
-    for weights in (UNEQUAL, EVEN, np.full(10, 0.1), np.random.default_rng(0).dirichlet(np.ones(30))):
-        shares = np.array([len(node_weights) for _, node_weights in nodes_of(rule(2**14), key, weights, 5, 256)])
+    """Independent points: within 1.5 of the least variance; weight gradients within 2 of the
+    deviation of an even split.
+    """
+    for weights in (
+        UNEQUAL,
+        EVEN,
+        np.full(10, 0.1),
+        np.random.default_rng(0).dirichlet(np.ones(30)),
+    ):
+        shares = np.array(
+            [len(node_weights) for _, node_weights in nodes_of(rule(2**14), key, weights, 5, 256)]
+        )
         shares = shares / shares.sum()
         assert (weights**2 / shares).sum() <= 1.5
         assert shares.min() * len(weights) >= 1 / 4
@@ -69,7 +93,9 @@ def test_equal_weights_of_a_power_of_two_share_evenly(key):
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_node_is_standard_normal_whatever_its_index(rule):
-    """Over 4,000 keys, by Kolmogorov and Smirnov: this sees a distribution function that is off by 0.04."""
+    """Over 4,000 keys, by Kolmogorov and Smirnov: this sees a distribution function that is off by
+    0.04.
+    """
     keys = jax.random.split(jax.random.key(3), 4000)
 
     @jax.jit
@@ -89,7 +115,9 @@ def test_a_node_is_standard_normal_whatever_its_index(rule):
 
 
 def test_sobol_points_are_a_net(key):
-    """Each of n intervals of length 1/n holds one point, in every dimension, and pairs of dimensions are nets as scipy's are."""
+    """Each of n intervals of length 1/n holds one point, in every dimension, and pairs of
+    dimensions are nets as scipy's are.
+    """
     uniform = norm.cdf([nodes for nodes, _ in nodes_of(jaxgmm.Sobol(1024), key, EVEN, 5, 64)])
     cells = np.sort(np.floor(uniform * 256).astype(int), -1)
     np.testing.assert_array_equal(cells, np.broadcast_to(np.arange(256), cells.shape))
@@ -101,14 +129,19 @@ def test_sobol_points_are_a_net(key):
 @pytest.mark.smoke
 def test_direction_numbers_are_those_of_joe_and_kuo():
     points = np.asarray(
-        digital_nets.net(jnp.asarray(digital_nets.directions_of(7, 6))[:, None, :], jnp.arange(64, dtype=np.uint32)[None])
+        digital_nets.net(
+            jnp.asarray(digital_nets.directions_of(7, 6))[:, None, :],
+            jnp.arange(64, dtype=np.uint32)[None],
+        )
     )[0].T
     expected = qmc.Sobol(7, scramble=False, bits=32).random(64)
     assert {tuple(row) for row in points / 2.0**32} == {tuple(row) for row in expected}
 
 
 def test_every_bit_is_scrambled():
-    """Over keys, each of the 32 bits of a fixed point is 0 half of the time, to within 5 standard errors."""
+    """Over keys, each of the 32 bits of a fixed point is 0 half of the time, to within 5 standard
+    errors.
+    """
     keys = jax.random.split(jax.random.key(4), 2000)
 
     def point(key):
@@ -122,12 +155,18 @@ def test_every_bit_is_scrambled():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_no_infinity_at_the_ends(dtype):
-    ends = digital_nets.normal_from_bits(jnp.array([0, 2**32 - 1, 2**31 - 1, 2**31], np.uint32), dtype)
+    ends = digital_nets.normal_from_bits(
+        jnp.array([0, 2**32 - 1, 2**31 - 1, 2**31], np.uint32), dtype
+    )
     assert ends.dtype == dtype
     np.testing.assert_allclose(ends[0], -ends[1], rtol=1e-6)
     kept = 23 if dtype == np.float32 else 32
     np.testing.assert_allclose(ends[1], norm.isf(2.0 ** -(kept + 1)), rtol=1e-5)
-    np.testing.assert_allclose(ends[2:], [-norm.isf(0.5 - 2.0 ** -(kept + 1)), norm.isf(0.5 - 2.0 ** -(kept + 1))], rtol=1e-5)
+    np.testing.assert_allclose(
+        ends[2:],
+        [-norm.isf(0.5 - 2.0 ** -(kept + 1)), norm.isf(0.5 - 2.0 ** -(kept + 1))],
+        rtol=1e-5,
+    )
 
 
 def test_same_key_same_points(key):
@@ -165,7 +204,10 @@ def test_every_dimension_of_the_tables(key):
 
 
 def test_limits_of_sobol(key):
-    with pytest.raises(ValueError, match=r"n must be at most 2\*\*32 for Sobol' points, got 1099511627776; use MonteCarlo"):
+    with pytest.raises(
+        ValueError,
+        match=r"n must be at most 2\*\*32 for Sobol' points, got 1099511627776; use MonteCarlo",
+    ):
         jaxgmm.Sobol(2**40)
     with pytest.raises(ValueError, match="at most 21201 dimensions, got 21202; use MonteCarlo"):
         jaxgmm.Sobol(4).batches(key, jnp.ones(1), 21202, 64)
@@ -184,7 +226,9 @@ def test_gauss_hermite_is_exact_for_polynomials():
     ((nodes, node_weights),) = nodes_of(jaxgmm.GaussHermite(6), None, [1.0], 2, 10)
     assert (node_weights > 0).sum() == 36
     for power, moment in [(0, 1), (1, 0), (2, 1), (4, 3), (6, 15), (8, 105), (10, 945), (11, 0)]:
-        np.testing.assert_allclose((nodes**power) @ node_weights, moment, atol=1e-10 * max(1, moment))
+        np.testing.assert_allclose(
+            (nodes**power) @ node_weights, moment, atol=1e-10 * max(1, moment)
+        )
     np.testing.assert_allclose((nodes[0] ** 4 * nodes[1] ** 6) @ node_weights, 45, rtol=1e-12)
 
 
@@ -195,7 +239,9 @@ def test_gauss_hermite_of_high_order():
 
 def test_gauss_hermite_says_what_to_use_instead():
     with pytest.raises(
-        ValueError, match=r"GaussHermite\(order=10\) has 10\*\*7 nodes for each component, more than .* use Sobol"
+        ValueError,
+        match=r"GaussHermite\(order=10\) has 10\*\*7 nodes for each component, "
+        r"more than .* use Sobol",
     ):
         jaxgmm.GaussHermite(10).batches(None, jnp.ones(1), 7, 64)
     with pytest.raises(ValueError, match="order must be an integer of at least 1, got 0"):

@@ -1,4 +1,6 @@
-"""Good arguments for every public function, found by their names, and what may be put in the place of each."""
+"""Good arguments for every public function, found by their names, and what may be put in the place
+of each.
+"""
 
 import dataclasses
 import functools
@@ -20,10 +22,18 @@ from jaxgmm import GMM
 from support.leaves import LEAVES
 from support.libraries import library
 
-P = GMM.from_moments([0.3, 0.7], [[-1.0, 0.5], [1.0, 2.0]], [[[1.0, 0.2], [0.2, 2.0]], [[3.0, 0.5], [0.5, 1.5]]])
-Q = GMM.from_moments([0.6, 0.4], [[0.5, -0.5], [2.0, 1.0]], [[[2.0, -0.3], [-0.3, 1.0]], [[1.5, 0.1], [0.1, 2.5]]])
+P = GMM.from_moments(
+    [0.3, 0.7], [[-1.0, 0.5], [1.0, 2.0]], [[[1.0, 0.2], [0.2, 2.0]], [[3.0, 0.5], [0.5, 1.5]]]
+)
+Q = GMM.from_moments(
+    [0.6, 0.4], [[0.5, -0.5], [2.0, 1.0]], [[[2.0, -0.3], [-0.3, 1.0]], [[1.5, 0.1], [0.1, 2.5]]]
+)
 LINE = GMM.from_moments([0.3, 0.7], [[-1.0], [1.0]], [1.0, 2.0], "spherical")
-KEY, RULE, X = jax.random.key(0), jaxgmm.MonteCarlo(16), np.array([[0.5, 1.0], [-1.0, 2.0], [0.25, -3.0]])
+KEY, RULE, X = (
+    jax.random.key(0),
+    jaxgmm.MonteCarlo(16),
+    np.array([[0.5, 1.0], [-1.0, 2.0], [0.25, -3.0]]),
+)
 
 # By the name of the argument, as an argument means the same everywhere.
 USUAL = {
@@ -94,9 +104,13 @@ USUAL = {
 OWN = {
     "estimate": lambda: {"divergence": jaxgmm.entropy},
     "reduce": lambda: {"num_components": 1},
-    "from_sklearn": lambda: {"mixture": GaussianMixture(2).fit(np.arange(20.0).reshape(10, 2) ** 1.5)},
+    "from_sklearn": lambda: {
+        "mixture": GaussianMixture(2).fit(np.arange(20.0).reshape(10, 2) ** 1.5)
+    },
     "from_gmmx": lambda: {"mixture": of_gmmx()},
-    "from_ott": lambda: {"mixture": library("ott").GaussianMixture.from_random(KEY, n_components=2, n_dimensions=2)},
+    "from_ott": lambda: {
+        "mixture": library("ott").GaussianMixture.from_random(KEY, n_components=2, n_dimensions=2)
+    },
     "from_distribution": lambda: {"distribution": jaxgmm.to_numpyro(P)},
     "plot.densities": lambda: {"p": LINE, "q": LINE},
     "plot.integrand": lambda: {"p": LINE, "q": LINE, "divergence": "js"},
@@ -105,52 +119,83 @@ OWN = {
 
 
 def of_gmmx() -> Any:
-    parameters = (leaf.astype(np.float32) for leaf in (P.means, P.covariances, P.weights))  # it knows no other
+    parameters = (
+        leaf.astype(np.float32) for leaf in (P.means, P.covariances, P.weights)
+    )  # it knows no other
     return library("gmmx").GaussianMixtureModelJax.from_squeezed(*parameters)
 
 
 NOT_BUILT_BY_HAND = ("GMM", "Estimate", "FitResult", "Rule")
-# What is handed on to the function that is called in the end; and what is there for a tolerance only, which has a row of its own.
-LEFT_OUT = {"estimate": ("atol", "rtol", "max_points", "options"), "plot.ellipses": ("patch",), "plot.convergence": ("options",)}
+# What is handed on to the function that is called in the end; and what is there for a tolerance
+# only, which has a row of its own.
+LEFT_OUT = {
+    "estimate": ("atol", "rtol", "max_points", "options"),
+    "plot.ellipses": ("patch",),
+    "plot.convergence": ("options",),
+}
 FURTHER = {
     "GMM.from_moments": GMM.from_moments,
     "GMM.from_data": GMM.from_data,
     "GMM.random": GMM.random,
     "Estimate.interval": jaxgmm.Estimate(0.5, 0.1, 4, 64, None).interval,
     "estimate to a tolerance": lambda num_replicates, atol, rtol, max_points: jaxgmm.estimate(
-        jaxgmm.entropy, KEY, P, rule=RULE, num_replicates=num_replicates, atol=atol, rtol=rtol, max_points=max_points
+        jaxgmm.entropy,
+        KEY,
+        P,
+        rule=RULE,
+        num_replicates=num_replicates,
+        atol=atol,
+        rtol=rtol,
+        max_points=max_points,
     ),
 }
 
 
 def public(module: types.ModuleType) -> dict[str, Any]:
-    return {name: value for name, value in vars(module).items() if name[0] != "_" and callable(value)}
+    return {
+        name: value for name, value in vars(module).items() if name[0] != "_" and callable(value)
+    }
 
 
-FUNCTIONS = {name: value for name, value in public(jaxgmm).items() if name not in NOT_BUILT_BY_HAND} | FURTHER
+FUNCTIONS = {
+    name: value for name, value in public(jaxgmm).items() if name not in NOT_BUILT_BY_HAND
+} | FURTHER
 FUNCTIONS |= {f"plot.{name}": value for name, value in public(jaxgmm.plot).items()}
 
 
 def names_of_arguments(function: str) -> list[str]:
-    return [name for name in inspect.signature(FUNCTIONS[function]).parameters if name not in LEFT_OUT.get(function, ())]
+    return [
+        name
+        for name in inspect.signature(FUNCTIONS[function]).parameters
+        if name not in LEFT_OUT.get(function, ())
+    ]
 
 
 @functools.cache
 def good(function: str) -> dict[str, Any]:
-    """Good arguments of a function; a KeyError where `USUAL` or `OWN` is to get one for a new argument."""
+    """Good arguments of a function; a KeyError where `USUAL` or `OWN` is to get one for a new
+    argument.
+    """
     own = OWN.get(function, dict)()
-    return {name: own[name] if name in own else USUAL[name] for name in names_of_arguments(function)}
+    return {
+        name: own[name] if name in own else USUAL[name] for name in names_of_arguments(function)
+    }
 
 
 def call(function: str, arguments: dict[str, Any]) -> Any:
     """What it returns; of `log_density`, what that returns."""
     if function.startswith("plot") and arguments["ax"] is None:
-        arguments = {**arguments, "ax": Figure().subplots()}  # which leaves matplotlib's own state alone
+        arguments = {
+            **arguments,
+            "ax": Figure().subplots(),
+        }  # which leaves matplotlib's own state alone
     if function == "log_density":
         return jaxgmm.log_density(**arguments)(jnp.asarray(X))
     if "mixtures" in arguments:
         leading = [arguments[name] for name in ("divergence", "key", "mixtures")]
-        return jaxgmm.estimate(*leading, rule=arguments["rule"], num_replicates=arguments["num_replicates"])
+        return jaxgmm.estimate(
+            *leading, rule=arguments["rule"], num_replicates=arguments["num_replicates"]
+        )
     return FUNCTIONS[function](**arguments)
 
 
@@ -203,14 +248,18 @@ OF_ARRAYS = {
 
 
 def replacements(value: Any) -> Iterator[tuple[str, Any]]:
-    """What to put in the place of a good value, by a name each: anything, and the value itself with one thing wrong."""
+    """What to put in the place of a good value, by a name each: anything, and the value itself with
+    one thing wrong.
+    """
     yield from ANYTHING.items()
     for name, change in OF_ARRAYS.items():
         if isinstance(value, np.ndarray):
             yield f"its {name}", change(value)
         if isinstance(value, GMM):
             yield from (
-                (f"{leaf} {name}", changed_leaf(value, leaf, change)) for leaf in LEAVES if getattr(value, leaf) is not None
+                (f"{leaf} {name}", changed_leaf(value, leaf, change))
+                for leaf in LEAVES
+                if getattr(value, leaf) is not None
             )
         if isinstance(value, list) and isinstance(value[0], GMM):
             yield f"loc {name}", [changed_leaf(value[0], "loc", change), *value[1:]]
@@ -222,6 +271,8 @@ def changed_leaf(gmm: GMM, leaf: str, change: Callable[[np.ndarray], np.ndarray]
 
 def to_trace(value: Any) -> Any:
     """The value as arrays, or a number where there is no such thing."""
-    if isinstance(value, GMM | np.ndarray | jax.Array) or (isinstance(value, list) and isinstance(value[0], GMM)):
+    if isinstance(value, GMM | np.ndarray | jax.Array) or (
+        isinstance(value, list) and isinstance(value[0], GMM)
+    ):
         return value
     return jnp.asarray(value if isinstance(value, bool | int | float) else 1.0)

@@ -4,5 +4,9 @@ import jax
 
 COMPILATIONS = []
 jax.monitoring.register_event_duration_secs_listener(
-    lambda event, duration, **_: COMPILATIONS.append(event) if event == "/jax/core/compile/backend_compile_duration" else None
+    lambda event, duration, **_: (
+        COMPILATIONS.append(event)
+        if event == "/jax/core/compile/backend_compile_duration"
+        else None
+    )
 )

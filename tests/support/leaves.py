@@ -25,4 +25,7 @@ def gradient_of(truth, leaves_p: dict, leaves_q: dict, side: int) -> dict:
         return truth(*(dense.from_unconstrained(**one) for one in leaves))
 
     moved = {name: leaf for name, leaf in (leaves_p, leaves_q)[side].items() if leaf is not None}
-    return {name: differences.gradient(functools.partial(value, name), leaf) for name, leaf in moved.items()}
+    return {
+        name: differences.gradient(functools.partial(value, name), leaf)
+        for name, leaf in moved.items()
+    }

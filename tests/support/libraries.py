@@ -25,7 +25,9 @@ X = 2 * np.random.default_rng(1).normal(size=(7, 2))
 
 # At import, of TensorFlow Probability and of OTT-JAX.
 SILENCED = [
-    pytest.mark.filterwarnings("ignore:jax.core.pytype_aval_mappings is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings(
+        "ignore:jax.core.pytype_aval_mappings is deprecated:DeprecationWarning"
+    ),
     pytest.mark.filterwarnings("ignore:JAXopt is no longer maintained:DeprecationWarning"),
 ]
 
@@ -55,7 +57,9 @@ def parameters(covariance_type: str) -> types.SimpleNamespace:
     lower = np.linalg.cholesky(m.covariances)
     upper = np.linalg.cholesky(m.covariances[:, ::-1, ::-1])[:, ::-1, ::-1]
     sd = np.sqrt(np.diagonal(m.covariances, axis1=1, axis2=2))
-    return types.SimpleNamespace(weights=m.weights, loc=m.means, covariance=m.covariances, lower=lower, upper=upper, sd=sd)
+    return types.SimpleNamespace(
+        weights=m.weights, loc=m.means, covariance=m.covariances, lower=lower, upper=upper, sd=sd
+    )
 
 
 def as_gmm(covariance_type: str, dtype=np.float64) -> jaxgmm.GMM:

@@ -26,12 +26,20 @@ PAIRS = {
         dense.mixture([0.03, 0.97], [-4, 0.5], [0.2, 1.5]),
     ),
     "plane": (
-        dense.mixture([0.3, 0.7], [[0, 0], [1.5, 1]], [[[1, 0.6], [0.6, 1]], [[0.5, -0.2], [-0.2, 0.8]]]),
-        dense.mixture([0.6, 0.4], [[0.5, -0.5], [1, 2]], [[[1.2, 0], [0, 0.7]], [[0.9, 0.5], [0.5, 1.5]]]),
+        dense.mixture(
+            [0.3, 0.7], [[0, 0], [1.5, 1]], [[[1, 0.6], [0.6, 1]], [[0.5, -0.2], [-0.2, 0.8]]]
+        ),
+        dense.mixture(
+            [0.6, 0.4], [[0.5, -0.5], [1, 2]], [[[1.2, 0], [0, 0.7]], [[0.9, 0.5], [0.5, 1.5]]]
+        ),
     ),
     "plane far": (
-        dense.mixture([0.9, 0.1], [[-6, 0], [-5, 3]], [[[1, 0.6], [0.6, 1]], [[0.5, -0.2], [-0.2, 0.8]]]),
-        dense.mixture([0.5, 0.5], [[6, -0.5], [4, 2]], [[[1.2, 0], [0, 0.7]], [[0.9, 0.5], [0.5, 1.5]]]),
+        dense.mixture(
+            [0.9, 0.1], [[-6, 0], [-5, 3]], [[[1, 0.6], [0.6, 1]], [[0.5, -0.2], [-0.2, 0.8]]]
+        ),
+        dense.mixture(
+            [0.5, 0.5], [[6, -0.5], [4, 2]], [[[1.2, 0], [0, 0.7]], [[0.9, 0.5], [0.5, 1.5]]]
+        ),
     ),
 }
 POINTS = np.random.default_rng(0).normal(size=(40, 2)).round(6)
@@ -47,7 +55,11 @@ def random_mixture(seed: int, k: int, d: int, spread: float = 2.0) -> dense.Mixt
     rng = np.random.default_rng(seed)
     weights = rng.dirichlet(np.full(k, 3.0))
     factors = rng.normal(size=(k, d, d)) / np.sqrt(d)
-    return dense.Mixture(weights, spread * rng.normal(size=(k, d)), 0.5 * np.eye(d) + 0.5 * factors @ factors.transpose(0, 2, 1))
+    return dense.Mixture(
+        weights,
+        spread * rng.normal(size=(k, d)),
+        0.5 * np.eye(d) + 0.5 * factors @ factors.transpose(0, 2, 1),
+    )
 
 
 def typed(
@@ -56,8 +68,12 @@ def typed(
     """A random mixture of that covariance type, as an oracle's and as the package's."""
     mixture = random_mixture(seed, k, d, spread)
     given = of_type(mixture.covariances, covariance_type)
-    oracle = dense.Mixture(mixture.weights, mixture.means, dense.covariances(given, covariance_type, k, d))
-    return oracle, jaxgmm.GMM.from_moments(mixture.weights, mixture.means, given, covariance_type, dtype)
+    oracle = dense.Mixture(
+        mixture.weights, mixture.means, dense.covariances(given, covariance_type, k, d)
+    )
+    return oracle, jaxgmm.GMM.from_moments(
+        mixture.weights, mixture.means, given, covariance_type, dtype
+    )
 
 
 def read(p: jaxgmm.GMM) -> dense.Mixture:
@@ -65,7 +81,9 @@ def read(p: jaxgmm.GMM) -> dense.Mixture:
     leaves = [np.asarray(leaf) for leaf in (p.logits, p.loc, p.log_diag)]
     k, d = p.loc.shape
     off_diag = None if p.off_diag is None else np.broadcast_to(p.off_diag, (k, d * (d - 1) // 2))
-    mixture = dense.from_unconstrained(leaves[0], leaves[1], np.broadcast_to(leaves[2], (k, d)), off_diag)
+    mixture = dense.from_unconstrained(
+        leaves[0], leaves[1], np.broadcast_to(leaves[2], (k, d)), off_diag
+    )
     alive = mixture.weights > 0
     return dense.Mixture(mixture.weights[alive], mixture.means[alive], mixture.covariances[alive])
 

@@ -6,7 +6,12 @@ import textwrap
 
 
 def run_in_a_process_of_its_own(program: str) -> str:
-    result = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=250)
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        timeout=250,
+    )
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -25,5 +30,6 @@ MIXTURES = """
     def mixture(seed, k, d):
         rng = np.random.default_rng(seed)
         factors = np.eye(d) + 0.3 * rng.normal(size=(k, d, d)) / np.sqrt(d)
-        return jaxgmm.GMM.from_moments(rng.dirichlet(np.full(k, 5)), 2 * rng.normal(size=(k, d)), factors @ factors.mT)
+        weights, means = rng.dirichlet(np.full(k, 5)), 2 * rng.normal(size=(k, d))
+        return jaxgmm.GMM.from_moments(weights, means, factors @ factors.mT)
 """

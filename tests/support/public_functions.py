@@ -26,7 +26,9 @@ FUNCTIONS = {
     "component_information": lambda key, p, q: jaxgmm.component_information(key, p, RULE),
     "monte carlo": lambda key, p, q: jaxgmm.kl_divergence(key, p, q, jaxgmm.MonteCarlo(256)),
     "expectation": lambda key, p, q: jaxgmm.expectation(key, p, jaxgmm.log_density(q), RULE),
-    "estimate": lambda key, p, q: jaxgmm.estimate(jaxgmm.kl_divergence, key, p, q, rule=RULE, num_replicates=4),
+    "estimate": lambda key, p, q: jaxgmm.estimate(
+        jaxgmm.kl_divergence, key, p, q, rule=RULE, num_replicates=4
+    ),
     "gaussian_kl": lambda key, p, q: jaxgmm.gaussian_kl(p, q),
     "gaussian_wasserstein_squared": lambda key, p, q: jaxgmm.gaussian_wasserstein_squared(p, q),
     "mmd": lambda key, p, q: jaxgmm.mmd(p, q, 1.5),
@@ -45,4 +47,6 @@ FUNCTIONS = {
 
 def pair(covariance_type: str, seed: int, dtype=np.float64) -> tuple[jaxgmm.GMM, jaxgmm.GMM]:
     """A full mixture of three components, and one of two of that covariance type."""
-    return gmm(random_mixture(seed, 3, 2), dtype), typed(seed + 50, 2, 2, covariance_type, 2.0, dtype)[1]
+    return gmm(random_mixture(seed, 3, 2), dtype), typed(
+        seed + 50, 2, 2, covariance_type, 2.0, dtype
+    )[1]

@@ -7,7 +7,11 @@ import jaxgmm
 from support.paths import ROOT
 
 README = (ROOT / "README.md").read_text()
-PUBLIC = {name: value for name, value in vars(jaxgmm).items() if name[0] != "_" and not isinstance(value, types.ModuleType)}
+PUBLIC = {
+    name: value
+    for name, value in vars(jaxgmm).items()
+    if name[0] != "_" and not isinstance(value, types.ModuleType)
+}
 PUBLIC |= {f"plot.{name}": value for name, value in vars(jaxgmm.plot).items() if name[0] != "_"}
 
 

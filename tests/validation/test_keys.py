@@ -1,4 +1,6 @@
-"""Keys that are missing, wrong or of the old style, and calls with too few arguments or too many."""
+"""Keys that are missing, wrong or of the old style, and calls with too few arguments or too
+many.
+"""
 
 import jax
 import pytest
@@ -18,7 +20,9 @@ def test_a_random_rule_needs_a_key(divergence):
     for rule in (jaxgmm.MonteCarlo(2**14), jaxgmm.Sobol(2**12)):
         with pytest.raises(ValueError, match=r"key is None, but .* draws at random"):
             divergence(None, *mixtures, rule)
-    with pytest.raises(TypeError, match=r"key must be a JAX random key, got 0; write jax.random.key\(0\)"):
+    with pytest.raises(
+        TypeError, match=r"key must be a JAX random key, got 0; write jax.random.key\(0\)"
+    ):
         divergence(0, *mixtures)
     with pytest.raises(ValueError, match="key must be one key, got an array of keys"):
         divergence(jax.random.split(jax.random.key(0), 3), *mixtures)
@@ -28,14 +32,20 @@ def test_a_random_rule_needs_a_key(divergence):
 def test_arguments_that_do_not_fit():
     """A key that was forgotten, or one too many: the error says what the function takes."""
     p, q = map(gmm, PAIRS["overlapping"])
-    with pytest.raises(TypeError, match=r"^kl_divergence\(key, p, q, rule, .*\): missing a required argument: 'q'$"):
+    with pytest.raises(
+        TypeError, match=r"^kl_divergence\(key, p, q, rule, .*\): missing a required argument: 'q'$"
+    ):
         jaxgmm.kl_divergence(p, q)
     with pytest.raises(TypeError, match=r"^l2_distance\(p, q\): too many positional arguments$"):
         jaxgmm.l2_distance(jax.random.key(0), p, q)
-    with pytest.raises(TypeError, match=r"^key must be a JAX random key, got GMM\(.{,40}\); write jax.random.key"):
+    with pytest.raises(
+        TypeError, match=r"^key must be a JAX random key, got GMM\(.{,40}\); write jax.random.key"
+    ):
         jaxgmm.kl_divergence(p, p, q)
 
 
 def test_old_style_keys_are_keys():
     p, q = map(gmm, PAIRS["overlapping"])
-    assert jaxgmm.kl_divergence(jax.random.PRNGKey(0), p, q) == jaxgmm.kl_divergence(jax.random.key(0), p, q)
+    assert jaxgmm.kl_divergence(jax.random.PRNGKey(0), p, q) == jaxgmm.kl_divergence(
+        jax.random.key(0), p, q
+    )
