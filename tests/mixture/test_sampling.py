@@ -13,7 +13,7 @@ from scipy.special import logsumexp, ndtr
 
 import jaxgmm
 from jaxgmm._mixture.sampling import _keeping_quantiles_on_the_line
-from oracles import dense, differences, quadrature
+from oracles import differences, quadrature
 from support.covariance_types import of_type
 from support.estimates import assert_within, estimate
 from support.mixtures import PAIRS, gmm, random_mixture, read
@@ -253,33 +253,6 @@ def test_tails_in_float32():
     np.testing.assert_allclose(
         weight_gradients(np.float32), weight_gradients(np.float64), rtol=1e-4
     )
-
-
-def test_one_component_is_a_location_and_a_scale(key):
-    """Moved along the parameters themselves; the diagonal of L then moves at the rate log_diag
-    exp(log_diag).
-    """
-    p = gmm(random_mixture(0, 1, 2))
-    x, dx = jax.jit(lambda p: jax.jvp(lambda p: jaxgmm.sample(key, p, 50), (p,), (p,)))(p)
-    mean, factor, log_diag = (np.asarray(a)[0] for a in (p.loc, p.scale_tril, p.log_diag))
-    eps = np.linalg.solve(factor, (np.asarray(x) - mean).T).T
-    velocity = np.tril(factor, -1) + np.diag(log_diag * np.exp(log_diag))
-    np.testing.assert_allclose(dx, mean + eps @ velocity.T, rtol=1e-9, atol=1e-10)
-
-
-def test_components_without_weight_are_never_drawn(key):
-    p = gmm(dense.mixture([0.5, 0.0, 0.5], [0, 100, 1], [1.0, 1.0, 1.0]))
-    assert jaxgmm.sample(key, p, 2**14).max() < 50
-
-
-@pytest.mark.parametrize(
-    "num_samples", [1, 7, 5000]
-)  # one batch, and several of which the last is not full
-def test_shapes(num_samples, key):
-    for d in (1, 2):
-        x = jaxgmm.sample(key, gmm(random_mixture(0, 3, d)), num_samples)
-        assert x.shape == (num_samples, d)
-        assert len(np.unique(x[:, 0])) == num_samples
 
 
 def test_float32_far_from_the_origin(key):

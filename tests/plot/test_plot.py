@@ -9,28 +9,14 @@ import jax
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib import pyplot
 from scipy.integrate import trapezoid
 
 import jaxgmm
 from jaxgmm import plot
 from oracles import dense, quadrature
-
-matplotlib.use("Agg")
-from matplotlib import pyplot
-
-from support.mixtures import PAIRS, gmm
-
-LINE, PLANE = PAIRS["overlapping"], PAIRS["plane"]
-
-
-def noise(key, p, q, rule):
-    """As a divergence whose standard error is known: 1 / sqrt(n)."""
-    return jax.random.normal(key) / math.sqrt(rule.n)
-
-
-def fit_result(losses) -> jaxgmm.FitResult:
-    return jaxgmm.FitResult(None, np.asarray(losses), np.array(False), np.array(False), None)  # type: ignore[arg-type]
-
+from support.mixtures import gmm
+from support.pictures import LINE, PLANE, fit_result, noise
 
 PICTURES = {
     "densities": lambda **kw: plot.densities(*map(gmm, LINE), **kw),
@@ -44,19 +30,6 @@ PICTURES = {
     ),
     "pairwise": lambda **kw: plot.pairwise(np.eye(2), **kw),
 }
-
-
-@pytest.fixture
-def ax():
-    """Of a figure that pyplot does not know."""
-    return matplotlib.figure.Figure().add_subplot()
-
-
-@pytest.fixture(autouse=True)
-def no_figure_is_shown_or_leaked(monkeypatch):
-    monkeypatch.setattr(pyplot, "show", lambda *args, **kwargs: pytest.fail("a picture was shown"))
-    yield
-    assert pyplot.get_fignums() == []
 
 
 @pytest.mark.smoke
@@ -245,111 +218,3 @@ def test_log_ratio(ax):
 def test_log_ratio_of_equal_mixtures(ax):
     p = gmm(PLANE[0])
     np.testing.assert_allclose(plot.log_ratio(p, p, ax=ax).collections[0].levels[[0, -1]], [-1, 1])
-
-
-def test_losses(ax):
-    """Each loss, and the running mean."""
-    losses = np.random.default_rng(0).normal(size=200)
-    raw, mean = plot.losses(fit_result(losses), ax=ax).lines
-    np.testing.assert_array_equal(raw.get_ydata(), losses)
-    np.testing.assert_allclose(
-        mean.get_ydata(),
-        [losses[i - 3 : i + 1].mean() for i in mean.get_xdata()],
-        rtol=1e-10,
-        atol=1e-12,
-    )
-    assert mean.get_xdata()[-1] == 199
-
-
-def test_losses_of_a_stack(ax):
-    """The mean is that of the start that ends lowest, and not of one that diverged."""
-    drawn = plot.losses(fit_result([[3.0, 2.0], [3.0, 1.0], [0.0, np.nan], [0.0, np.inf]]), ax=ax)
-    np.testing.assert_array_equal(drawn.lines[-1].get_ydata(), [3.0, 1.0])
-    assert len(ax.get_legend().get_texts()) == 2
-
-
-def test_losses_are_checked():
-    with pytest.raises(TypeError, match=r"what jaxgmm\.fit returns, got list"):
-        plot.losses([1.0])
-    with pytest.raises(ValueError, match="took no step"):
-        plot.losses(fit_result([]))
-
-
-@pytest.mark.long
-def test_convergence(ax):
-    """Of noise with standard deviation 1 / sqrt(n), the error of one run is just that."""
-    rules = {"a": jaxgmm.MonteCarlo, "b": lambda n: jaxgmm.MonteCarlo(4 * n)}
-    p, q = map(gmm, LINE)
-    drawn = plot.convergence(
-        noise, jax.random.key(1), p, q, rules, (16, 4096), ax, num_replicates=256
-    )
-    a, b, half, one = drawn.lines
-    for line, divisor in [(a, 1), (b, 2)]:
-        np.testing.assert_array_equal(line.get_xdata(), [16, 4096])
-        np.testing.assert_allclose(
-            line.get_ydata() * np.sqrt([16, 4096]) * divisor, 1, atol=5 / math.sqrt(2 * 255)
-        )
-    for guide, slope in [(half, -0.5), (one, -1)]:
-        np.testing.assert_allclose(np.diff(np.log(guide.get_ydata())) / math.log(256), slope)
-    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
-        "a",
-        "b",
-        "$n^{-1/2}$",
-        "$n^{-1}$",
-    ]
-
-
-@pytest.mark.long
-def test_convergence_of_one_mixture(ax):
-    plot.convergence(
-        lambda key, p, rule: noise(key, p, p, rule),
-        jax.random.key(1),
-        gmm(LINE[0]),
-        sizes=(16, 64),
-        ax=ax,
-    )
-    assert len(ax.lines) == 4
-
-
-def test_convergence_is_checked():
-    p, q = map(gmm, LINE)
-    with pytest.raises(TypeError, match="rules must map names"):
-        plot.convergence(noise, jax.random.key(0), p, q, [jaxgmm.Sobol])
-    with pytest.raises(ValueError, match="draws nothing"):
-        plot.convergence(
-            noise, jax.random.key(0), p, q, {"Gauss-Hermite": jaxgmm.GaussHermite}, (8,)
-        )
-
-
-def test_pairwise(ax):
-    """Every value stands at its own place, under its own names."""
-    matrix = np.array([[0.0, 0.123, 9.0], [1.0, 2.0, 3.0]])
-    plot.pairwise(matrix, ["a", "b"], ax, column_labels=["c", "d", "e"], unit="bits")
-    np.testing.assert_array_equal(ax.images[0].get_array(), matrix)
-    written = {text.get_position(): float(text.get_text()) for text in ax.texts}
-    assert written == {(j, i): float(f"{matrix[i, j]:.2g}") for i in range(2) for j in range(3)}
-    assert [text.get_text() for text in ax.get_yticklabels()] == ["a", "b"]
-    assert [text.get_text() for text in ax.get_xticklabels()] == ["c", "d", "e"]
-    assert ax.figure.axes[1].get_ylabel() == "bits"
-
-
-def test_values_are_readable_on_their_colours(ax):
-    """Black on light and white on dark: luminances that differ by more than 0.3."""
-    plot.pairwise(np.linspace(0, 1, 25).reshape(5, 5), ax=ax)
-    image = ax.images[0]
-    for text in ax.texts:
-        column, row = text.get_position()
-        luminance = (
-            np.array([0.299, 0.587, 0.114]) @ image.to_rgba(image.get_array())[row, column, :3]
-        )
-        assert abs(luminance - (text.get_color() == "white")) > 0.3
-
-
-def test_matrices_are_checked():
-    with pytest.raises(ValueError, match=r"matrix must have shape \(N, M\), got \(3,\)"):
-        plot.pairwise([1.0, 2.0, 3.0])
-    with pytest.raises(ValueError, match="labels must be 2"):
-        plot.pairwise(np.eye(2), ["a"])
-    with pytest.raises(ValueError, match="matrix holds NaN"):
-        plot.pairwise([[np.nan]])
