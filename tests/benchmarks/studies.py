@@ -19,7 +19,8 @@ from timing import medians
 from work import value_and_error
 
 import jaxgmm
-from jaxgmm import GMM, _expectation
+from jaxgmm import GMM
+from jaxgmm._expectation import variance_reduction
 
 
 def growth() -> None:
@@ -62,7 +63,7 @@ def batch_lengths(n: int, rounds: int) -> None:
     for name, build in PAIRS.items():
         p, q = build()
         cells = [times_with_batches_of(length, p, q, n, rounds) for length in lengths]
-        used = _expectation.batch_length(p)
+        used = variance_reduction.batch_length(p)
         marks = ["*" if length == used else " " for length in lengths]
         print(
             f"{name:22s}" + "".join(cell + mark for cell, mark in zip(cells, marks, strict=True)),
@@ -71,15 +72,15 @@ def batch_lengths(n: int, rounds: int) -> None:
 
 
 def times_with_batches_of(length: int, p: GMM, q: GMM, n: int, rounds: int) -> str:
-    chosen, key = _expectation.batch_length, jax.random.key(0)
-    _expectation.batch_length = lambda gmm: length
+    chosen, key = variance_reduction.batch_length, jax.random.key(0)
+    variance_reduction.batch_length = lambda gmm: length
     jax.clear_caches()
     value = jax.jit(lambda key, p, q: jaxgmm.kl_divergence(key, p, q, jaxgmm.Sobol(n)))
     gradient = jax.jit(jax.grad(value, argnums=(1, 2)))
     times = medians(
         {"value": lambda: value(key, p, q), "gradient": lambda: gradient(key, p, q)}, rounds
     )
-    _expectation.batch_length = chosen
+    variance_reduction.batch_length = chosen
     return f"{1e3 * times['value']:7.1f}{1e3 * times['gradient']:8.1f}"
 
 
@@ -91,7 +92,7 @@ def reductions(n: int, rounds: int) -> None:
     for name, build in PAIRS.items():
         p, q = build()
         errors, calls = {}, {}
-        for switch in ("", "_control_is_worth_it", "_turning_is_worth_it"):
+        for switch in ("", "_control_is_worth_it", "_rotation_is_worth_it"):
             errors[switch], calls[switch] = without(switch, p, q, n)
         times = medians(calls, 3 * rounds)
         cells = [
@@ -104,17 +105,22 @@ def reductions(n: int, rounds: int) -> None:
 
 def without(switch: str, p: GMM, q: GMM, n: int) -> tuple[float, Callable[[], jax.Array]]:
     """The standard error of KL, and the compiled function, with that switch of the engine off."""
-    chosen = getattr(_expectation, switch, None)
     if switch:
-        setattr(_expectation, switch, lambda *_: False)
+        chosen = getattr(variance_reduction, switch)
+        setattr(variance_reduction, switch, lambda *_: False)
     jax.clear_caches()
     kl = jax.jit(lambda key: jaxgmm.kl_divergence(key, p, q, jaxgmm.Sobol(n)))
     call = functools.partial(kl, jax.random.key(0))
     call().block_until_ready()  # which compiles it as it is now
     _, error = value_and_error(p, q, jaxgmm.Sobol(n), num_replicates=48)
     if switch:
-        setattr(_expectation, switch, chosen)
+        setattr(variance_reduction, switch, chosen)
     return error, call
+
+
+def losses(*arguments) -> jax.Array:
+    """Those of a fit."""
+    return jaxgmm.fit(*arguments).losses
 
 
 def fitting(rounds: int) -> None:
@@ -128,9 +134,9 @@ def fitting(rounds: int) -> None:
         loss, optimizer = jaxgmm.forward_kl_loss(p), optax.adam(1e-3)
         gradient = jax.jit(jax.value_and_grad(loss, argnums=1))
         calls = {
-            "fit": lambda: jaxgmm.fit(key, loss, q, optimizer, steps).losses,
-            "gradient": lambda: gradient(key, q),
-        }  # noqa: B023
+            "fit": functools.partial(losses, key, loss, q, optimizer, steps),
+            "gradient": functools.partial(gradient, key, q),
+        }
         times = medians(calls, rounds)
         print(
             f"{name:22s}{1e3 * times['fit'] / steps:10.2f}"

@@ -20,7 +20,8 @@ from scipy.stats import multivariate_normal
 from timing import medians
 
 import jaxgmm
-from jaxgmm import GMM, _expectation
+from jaxgmm import GMM
+from jaxgmm._mixture.placement import batch_length
 
 RTOL = 1e-3
 
@@ -59,7 +60,7 @@ def floor(p: GMM, q: GMM, n: int) -> Callable[[], jax.Array]:
     """The matrix products alone: placing n points, and whitening them by each component of both
     mixtures.
     """
-    block = _expectation.batch_length(p)
+    block = batch_length(p)
     num_rows = (p.num_components + q.num_components) * p.num_dims
     rows = jnp.ones(
         (num_rows if p.off_diag is not None else p.num_components + q.num_components, p.num_dims),

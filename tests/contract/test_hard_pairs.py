@@ -103,11 +103,8 @@ def test_a_divergence_of_1e_minus_8_is_resolved(key):
     assert abs(kl.value - truths["kl"]) < 5 * kl.standard_error < 0.1 * truths["kl"]
 
 
-@pytest.mark.parametrize("integral", DERIVED)
-def test_gradients_and_hessians(integral, key):
-    """In every parameter of both, the means in units of their standard deviations, against
-    derivatives of quadrature.
-    """
+def derivatives_of(integral: str):
+    """Its gradient and its Hessian in the steps of `resolved.moved`, compiled."""
 
     def value(steps, key, p, q, rule):
         return DERIVED[integral](key, *resolved.moved(p, q, steps), rule)
@@ -120,6 +117,15 @@ def test_gradients_and_hessians(integral, key):
     def hessian(key, p, q, rule):
         return jax.hessian(value)(jnp.zeros((6, 4), p.loc.dtype), key, p, q, rule)
 
+    return gradient, hessian
+
+
+@pytest.mark.parametrize("integral", DERIVED)
+def test_gradients_and_hessians(integral, key):
+    """In every parameter of both, the means in units of their standard deviations, against
+    derivatives of quadrature.
+    """
+    gradient, hessian = derivatives_of(integral)
     for name, (p, q) in PAIRS.items():
         scales = np.exp(np.concatenate([p.log_diag, q.log_diag]))
         # Points of a wide component that meet a narrow one move its density by 1 / scale: so
@@ -246,6 +252,9 @@ NOT_NEGATIVE = (
 )
 
 
+BOUNDED = {"kl_bounds": "kl", "js_bounds": "js", "entropy_bounds": "entropy"}
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_everything_else(dtype, key):
     """No value and no gradient is NaN or infinite; nothing is negative that must not be; truths lie
@@ -277,11 +286,7 @@ def test_everything_else(dtype, key):
         assert result["hellinger_distance"] <= 1
         assert result["total_variation"] <= 1
         slack = 20 * float(jnp.finfo(dtype).eps)
-        for bounds, integral in (
-            ("kl_bounds", "kl"),
-            ("js_bounds", "js"),
-            ("entropy_bounds", "entropy"),
-        ):
+        for bounds, integral in BOUNDED.items():
             (lower, upper), truth = result[bounds], truths[integral]
             within = slack * (1 + abs(truths["entropy"]) + abs(truths["cross_entropy"]))
             assert float(lower) - within <= truth <= float(upper) + within, f"{bounds} of {name}"

@@ -158,49 +158,56 @@ def test_memory_is_flat_in_the_number_of_pairs_and_points():
     assert many - few < 100 * 2**20
 
 
+# Each called with a key and two mixtures.
+REFUSED = [
+    (
+        lambda key, gmms: jaxgmm.pairwise("js", key, gmms),
+        TypeError,
+        "divergence must be a function of two mixtures",
+    ),
+    (
+        lambda key, gmms: jaxgmm.pairwise(jaxgmm.js_divergence, key, gmms[0]),
+        ValueError,
+        "gmms is one mixture",
+    ),
+    (lambda key, gmms: jaxgmm.pairwise(jaxgmm.js_divergence, key, []), ValueError, "gmms is empty"),
+    (
+        lambda key, gmms: jaxgmm.pairwise(jaxgmm.js_divergence, key, gmms, [3]),
+        TypeError,
+        r"others\[0\] must be a jaxgmm\.GMM, got int",
+    ),
+    (
+        lambda key, gmms: jaxgmm.pairwise(jaxgmm.js_divergence, None, gmms),
+        ValueError,
+        "key is None, but .* draws at random",
+    ),
+    (
+        lambda key, gmms: jaxgmm.pairwise(jaxgmm.js_divergence, key, gmms, batch_size=0),
+        ValueError,
+        "batch_size must be an integer",
+    ),
+    (
+        lambda key, gmms: jaxgmm.pairwise(
+            functools.partial(jaxgmm.js_divergence, rule=RULE), key, gmms
+        ),
+        ValueError,
+        "divergence has a key or a rule bound",
+    ),
+    (
+        lambda key, gmms: jaxgmm.pairwise(
+            jaxgmm.js_divergence, key, gmms, [typed(1, 3, 3, "full")[1]]
+        ),
+        ValueError,
+        r"gmms\[0\] has 2 and others\[0\] has 3; both must live in one space",
+    ),
+]
+
+
 def test_what_it_refuses(key):
     gmms = mixtures(2)
-    refused = [
-        (
-            lambda: jaxgmm.pairwise("js", key, gmms),
-            TypeError,
-            "divergence must be a function of two mixtures",
-        ),
-        (
-            lambda: jaxgmm.pairwise(jaxgmm.js_divergence, key, gmms[0]),
-            ValueError,
-            "gmms is one mixture",
-        ),
-        (lambda: jaxgmm.pairwise(jaxgmm.js_divergence, key, []), ValueError, "gmms is empty"),
-        (
-            lambda: jaxgmm.pairwise(jaxgmm.js_divergence, key, gmms, [3]),
-            TypeError,
-            r"others\[0\] must be a jaxgmm\.GMM, got int",
-        ),
-        (
-            lambda: jaxgmm.pairwise(jaxgmm.js_divergence, None, gmms),
-            ValueError,
-            "key is None, but .* draws at random",
-        ),
-        (
-            lambda: jaxgmm.pairwise(jaxgmm.js_divergence, key, gmms, batch_size=0),
-            ValueError,
-            "batch_size must be an integer",
-        ),
-        (
-            lambda: jaxgmm.pairwise(functools.partial(jaxgmm.js_divergence, rule=RULE), key, gmms),
-            ValueError,
-            "divergence has a key or a rule bound",
-        ),
-        (
-            lambda: jaxgmm.pairwise(jaxgmm.js_divergence, key, gmms, [typed(1, 3, 3, "full")[1]]),
-            ValueError,
-            r"gmms\[0\] has 2 and others\[0\] has 3; both must live in one space",
-        ),
-    ]
-    for call, error, match in refused:
+    for call, error, match in REFUSED:
         with pytest.raises(error, match=match):
-            call()
+            call(key, gmms)
     broken = jaxgmm.stack(gmms)
     broken = dataclasses.replace(broken, loc=np.array(broken.loc))
     broken.loc[1, 0, 0] = np.nan

@@ -95,10 +95,9 @@ def test_a_process_that_dies_ends_the_others(victim):
     )
     means = ([[-1.0], [place]] for place in (0.0, 1.0))
     p, q = (jaxgmm.GMM.from_moments([0.3, 0.7], m, [[1.0], [2.0]], "diag") for m in means)
-    mesh = jax.make_mesh((2,), ("points",))
+    key, mesh = jax.random.key(0), jax.make_mesh((2,), ("points",))
     def of(n):
-        rule = jaxgmm.MonteCarlo(n)
-        jaxgmm.js_divergence(jax.random.key(0), p, q, rule, mesh=mesh).block_until_ready()
+        jaxgmm.js_divergence(key, p, q, jaxgmm.MonteCarlo(n), mesh=mesh).block_until_ready()
     of(1000)
     print("ready", flush=True)
     of(2**31 - 1)
