@@ -40,7 +40,7 @@ def plot(rows: dict[str, dict[str, float]], path: pathlib.Path) -> None:
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--points", type=int, default=100_000, help="points of each run (100,000)")
     parser.add_argument("--rounds", type=int, default=5, help="timed runs of each (5)")
     parser.add_argument("--only", default="", help="pairs whose name contains this")
