@@ -87,12 +87,7 @@ def wing(module: str) -> str:
 def upwards(module: str, tree: ast.AST) -> list[str]:
     """The modules that it imports from its own floor or above, outside of its own wing."""
     others = [other for other in modules_imported(tree) if wing(other) != wing(module)]
-    on_floors = [other for other in [*others, module] if wing(other) in FLOOR_OF]
-    return sorted(
-        o
-        for o in others
-        if {o, module} <= set(on_floors) and FLOOR_OF[wing(o)] >= FLOOR_OF[wing(module)]
-    )
+    return sorted(other for other in others if FLOOR_OF[wing(other)] >= FLOOR_OF[wing(module)])
 
 
 def test_every_wing_has_its_floor():
@@ -164,6 +159,20 @@ def test_every_wing_has_its_folder_of_tests():
     assert len(set(names)) == len(names)
 
 
+def questions_of_rules(tree: ast.AST) -> list[str]:
+    """The calls that ask a rule for its type or for an attribute that it may lack."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args]
+    asked = [
+        call for call in calls if ast.unparse(call.func) in ("isinstance", "hasattr", "getattr")
+    ]
+    return [ast.unparse(call) for call in asked if "rule" in ast.unparse(call.args[0]).lower()]
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if wing(name) != "_quadrature"])
+def test_rules_are_asked_in_their_wing_alone(module):
+    assert questions_of_rules(parsed(MODULES[module])) == []
+
+
 def num_lines(function: ast.FunctionDef) -> int:
     """Of the body, its docstring not counted."""
     body = function.body if ast.get_docstring(function) is None else function.body[1:]
@@ -220,16 +229,19 @@ def test_importing_the_package_imports_little():
 @pytest.mark.smoke
 def test_the_checks_themselves():
     """Each sees what it is there for."""
-    assert upwards("_numerics.x", ast.parse("def f():\n  from jaxgmm import sample")) == [
-        "__init__"
-    ]
+    to_fit = ast.parse("from jaxgmm._fit.fit import fit\nimport jaxgmm._numerics.linalg")
+    assert upwards("_mixture.gmm", to_fit) == ["_fit.fit"]
+    to_door = ast.parse("def f():\n  from jaxgmm import sample")
+    assert upwards("_mixture.gmm", to_door) == ["__init__"]
+    to_own_floor = ast.parse("from jaxgmm._quadrature import sobol")
+    assert upwards("_mixture.gmm", to_own_floor) == ["_quadrature.sobol"]
+    circle = {"_fit.fit": "import jaxgmm._fit.loop", "_fit.loop": "from jaxgmm._fit import fit"}
     with pytest.raises(graphlib.CycleError):
-        imports_in_order(
-            {
-                "__main__": ast.parse("import jaxgmm"),
-                "__init__": ast.parse("import jaxgmm.__main__"),
-            }
-        )
+        imports_in_order({module: ast.parse(text) for module, text in circle.items()})
+    assert questions_of_rules(ast.parse("getattr(self.rule, 'n', 0)")) == [
+        "getattr(self.rule, 'n', 0)"
+    ]
+    assert questions_of_rules(ast.parse("isinstance(gmm, GMM)")) == []
     assert private_imports(ast.parse("from jax._src import core")) == {"jax._src.core"}
     assert private_imports(
         ast.parse("import jax\njax.interpreters.ad.defjvp\njax.__version__")

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+
 from mutations.matching import Broken, mutated, scopes_in
 
 TESTS = pathlib.Path(__file__).parents[1]

@@ -14,13 +14,14 @@ import sys
 import tempfile
 import time
 
-from divergence import DIVERGENCE
 from edges import EDGES
+from matching import Broken, scopes_of
+from mutation import Mutation
+
+from divergence import DIVERGENCE
 from expectation import EXPECTATION
 from fit import FIT
-from matching import Broken, scopes_of
 from mixture import MIXTURE
-from mutation import Mutation
 from numerics import NUMERICS
 from quadrature import QUADRATURE
 
