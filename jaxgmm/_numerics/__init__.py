@@ -1,1 +1,1 @@
-"""Linear algebra, derivative rules and special functions on arrays. It imports nothing of the package."""
+"""Linear algebra, derivative rules and special functions of arrays. It imports no other wing."""

@@ -1,4 +1,4 @@
-"""Derivative rules that JAX does not have: values clipped to their range, functions called again, closures as arguments."""
+"""Derivative rules that JAX does not have."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -12,18 +12,23 @@ T = TypeVar("T")
 
 
 def derivative_by_retracing(fn: Callable[..., T]) -> Callable[..., T]:
-    """The same function, which JAX differentiates as the Python that it is, and not as the equations that it was traced to.
-
-    Before 0.12 it splits a loop in a derivative rule and loses the rules in it, and before 0.10.2 it cannot differentiate a loop
-    of unknown length a second time where that lies in another loop.
-    """
-    whole = jax.custom_jvp(fn)
-    whole.defjvp(lambda primals, tangents: jax.jvp(fn, primals, tangents))
-    return whole
+    """A function whose derivative JAX takes by calling it again, not by splitting its program."""
+    # JAX before 0.12 splits a loop inside a derivative rule and so loses the derivative rules of
+    # its body. JAX before 0.10.2 fails at the second derivative of a while loop inside a loop.
+    retraced = jax.custom_jvp(fn)
+    retraced.defjvp(lambda primals, tangents: jax.jvp(fn, primals, tangents))
+    return retraced
 
 
 def captured_as_arguments(fn: Callable[[Array], T]) -> tuple[Callable[..., T], list[Array], Any]:
-    """A function of an index as one of the index and of the arrays that it captures; those; and the shapes that it returns."""
+    """Turn the arrays that a function of an index captures into arguments.
+
+    Returns:
+      The function of the index and of the captured arrays; these arrays; the shapes of its result.
+    """
+    # A derivative rule sees arguments only. `jax.closure_convert` hoists only floating tracers,
+    # while keys and the bits of Sobol' points are integers: https://github.com/jax-ml/jax/pull/14760
+    # The constants of `jax.make_jaxpr` are captured arrays of every dtype.
     program, shape = jax.make_jaxpr(fn, return_shape=True)(jnp.uint32(0))
     tree = jax.tree.structure(shape)
 
@@ -34,10 +39,11 @@ def captured_as_arguments(fn: Callable[[Array], T]) -> tuple[Callable[..., T], l
 
 
 def at_most(bound: float, value: Array) -> Array:
-    """A value that only rounding may put above its bound; its derivatives are right as they are."""
+    """The value, clipped to an upper bound that only rounding passes, with its derivatives kept."""
+    # The derivative of `jnp.minimum` would vanish, or be halved, at the bound.
     return value - jax.lax.stop_gradient(jnp.maximum(value - bound, 0))
 
 
 def not_negative(value: Array) -> Array:
-    """What only rounding may put below 0, where it has no meaning; its derivatives are right as they are."""
+    """The value, clipped to 0, which only rounding passes, with its derivatives kept."""
     return value + jax.lax.stop_gradient(jnp.maximum(-value, 0))

@@ -1,6 +1,5 @@
-"""Elementary functions that keep their digits, and their derivatives, at the edge of their domain."""
+"""Elementary functions that keep their digits and derivatives at the edge of their domain."""
 
-import functools
 import math
 
 import jax
@@ -9,16 +8,16 @@ from jax import Array
 
 
 def sqrt_or_zero(x: Array) -> Array:
-    """The square root of x, and 0 with the gradient 0 where x is not positive."""
-    # The branch that is not taken is given 1, as its derivative at 0 is infinite, and 0 inf is NaN.
+    """The square root of x, and 0 with gradient 0 where x is not positive."""
+    # jnp.where multiplies the derivative of the branch not taken by 0. At x = 0 that derivative is
+    # infinite, and 0 inf is NaN. The branch therefore gets 1 there.
     positive = x > 0
-    return jnp.where(
-        positive, jnp.sqrt(jnp.where(positive, x, jnp.ones_like(x))), jnp.zeros_like(x)
-    )
+    root = jnp.sqrt(jnp.where(positive, x, jnp.ones_like(x)))
+    return jnp.where(positive, root, jnp.zeros_like(x))
 
 
 def log_or_minus_infinity(x: Array) -> Array:
-    """The logarithm of x, and -inf with the gradient 0 where x is not positive."""
+    """The logarithm of x, and -inf with gradient 0 where x is not positive."""
     positive = x > 0
     return jnp.where(positive, jnp.log(jnp.where(positive, x, jnp.ones_like(x))), -jnp.inf)
 
@@ -27,9 +26,10 @@ def expm1_less_linear(x: Array) -> Array:
     """e^x - 1 - x, which is not negative."""
     near = jnp.abs(x) < 0.5
     small = jnp.where(near, x, jnp.zeros_like(x))
-    # Near 0 the digits would cancel: x^2 / 2 (1 + x / 3 (1 + x / 4 (1 + ...))) keeps them.
-    add_term = lambda series, n: 1 + small / n * series  # noqa: E731
-    series = functools.reduce(add_term, range(16, 2, -1), jnp.ones_like(x))
+    # The digits cancel near 0. The series x^2 / 2 (1 + x / 3 (1 + x / 4 (1 + ...))) keeps them.
+    series = jnp.ones_like(x)
+    for n in range(16, 2, -1):
+        series = 1 + small / n * series
     return jnp.where(near, 0.5 * small * small * series, jnp.expm1(x) - x)
 
 
