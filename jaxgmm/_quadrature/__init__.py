@@ -1,1 +1,1 @@
-"""Quadrature rules for the standard normal distribution. It imports _numerics and _validation."""
+"""Quadrature rules for the standard normal. It imports `_numerics` and `_validation` only."""

@@ -17,24 +17,27 @@ from jaxgmm._validation.checks import check_flag, checked_int
 class MonteCarlo(Rule):
     r"""Independent standard normal nodes, :math:`\omega_i = 1/n`.
 
-    The variance falls as 1/n whatever the dimension and however rough the integrand.
+    The variance falls as 1/n in every dimension and for every integrand of finite variance.
 
     Args:
-      n: the total number of points, at least 1. It is split over the components of the sampled mixture by their weights, none
-        getting less than about a quarter of an even share, and rounded up to fill the shares.
-      antithetic: whether each node comes with its mirror image, which removes the variance of odd functions.
-      variance_reduction: as of `Sobol`.
+      n: the total number of points, at least 1, split over the components as by `Sobol`. It is
+        rounded up so that strata of equal size can be allocated.
+      antithetic: whether each node comes with its mirror image, which removes the variance of odd
+        functions.
+      variance_reduction: as for `Sobol`.
 
     Raises:
-      TypeError: n is not an integer, or antithetic or variance_reduction is not a bool.
-      ValueError: n is less than 1, or too large.
+      TypeError: n is not an integer.
+      TypeError: antithetic or variance_reduction is not a bool.
+      ValueError: n is less than 1, or more than 2**31 - 1.
 
     Example:
       >>> MonteCarlo(10_000, antithetic=True)
       MonteCarlo(n=10000, antithetic=True, variance_reduction=True)
 
     References:
-      Hammersley and Morton, A new Monte Carlo technique: antithetic variates, Math. Proc. Camb. Phil. Soc. 52 (1956).
+      Hammersley and Morton, A new Monte Carlo technique: antithetic variates, Math. Proc. Camb.
+      Phil. Soc. 52 (1956).
     """
 
     n: int
@@ -48,7 +51,7 @@ class MonteCarlo(Rule):
 
     @property
     def num_points(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The points that were asked for, n."""
+        """The number n of points that were asked for."""
         return self.n
 
     def resized(self, n: int) -> Self:
@@ -57,17 +60,16 @@ class MonteCarlo(Rule):
 
     def batches(self, key: Array | None, weights: Array, num_dims: int, length: int) -> Batches:
         root = required_key(self, key)
-        slots = Allocation.deal(weights, self.n, length, in_powers_of_two=False)
-        size = math.ceil(self.n / slots.num_slots)
+        strata = Allocation.of(weights, self.n, length, in_powers_of_two=False)
+        size = math.ceil(self.n / strata.num_strata)
         drawn = math.ceil(size / 2) if self.antithetic else size
 
         def batch(index: Array) -> Batch:
-            component, _, counts = slots.batch(index)
-            nodes = jax.random.normal(
-                jax.random.fold_in(root, index), (len(component), num_dims, drawn), weights.dtype
-            )
+            component, _, counts = strata.batch(index)
+            shape = (len(component), num_dims, drawn)
+            nodes = jax.random.normal(jax.random.fold_in(root, index), shape, weights.dtype)
             if self.antithetic:
                 nodes = jnp.concatenate([nodes, -nodes], -1)
             return Batch(component, nodes, even_weights(counts, nodes))
 
-        return slots.num_batches, batch
+        return strata.num_batches, batch

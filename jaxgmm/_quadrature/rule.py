@@ -12,31 +12,52 @@ from jax import Array
 from jaxgmm._validation.validated_jit import Check
 
 Batches = tuple[int, Callable[[Array], "Batch"]]
+"""The number of batches, and a function from the index (uint32) of a batch to the `Batch`."""
 
 
 class Batch(NamedTuple):
-    """Some of the nodes of a rule, in strata of one component each."""
+    """Some of the nodes of a rule, in s strata of b nodes; a stratum belongs to one component."""
 
     component: Array
-    """(s,), the component that each stratum belongs to."""
+    """(s,), the component of each stratum."""
     nodes: Array
     """(s, D, b), the nodes of each stratum."""
     node_weights: Array
-    """(s, b); the weights of all the nodes of one component sum to 1."""
+    """(s, b), weights that sum to 1 over all nodes of one component in all batches."""
 
 
 class Rule:
-    r"""A quadrature rule: :math:`E[h(\epsilon)] \approx \sum_i \omega_i h(\epsilon_i)` under N(0, I).
+    r"""A quadrature rule, :math:`E[h(\epsilon)] \approx \sum_i \omega_i h(\epsilon_i)` under N(0, I).
 
-    A rule of your own is a hashable value, such as a frozen dataclass, that has ``batches``. As a
-    subclass it inherits these defaults and is a static pytree node: it may be an argument of a
-    function under `jax.jit`.
+    A rule of your own is a hashable value with a method ``batches``; a frozen dataclass is one.
+    Rules that are equal share a compiled program. A subclass inherits the defaults below and is a
+    static pytree node, so it may be an argument of a function under `jax.jit`. A rule of another
+    class needs ``batches`` and ``is_random``, and gets the defaults for what it lacks.
 
     Attributes:
-      is_random: whether the nodes are drawn from the key, independently for each component.
-      num_points: the points that were asked for; None: `estimate` cannot double them.
-      variance_reduction: whether a divergence may use a control variate and a rotation with it.
-      favours_first_coordinates: whether the first coordinates of its points are the most uniform.
+      is_random: whether the nodes are drawn from the key, independently for each component and each
+        with the distribution N(0, I). Such a rule needs a key, and `estimate` takes no other.
+        Default: True.
+      num_points: the number of points asked for, over all components. A rule that can grow has it
+        and ``resized``, so that `estimate` can reach a tolerance. Default: None.
+      variance_reduction: whether a divergence may subtract a control variate and rotate the nodes,
+        as for `Sobol`. Default: True.
+      favours_first_coordinates: whether the first coordinates of the nodes are the most uniform,
+        without which a rotation gains nothing and is not made. Default: False.
+
+    Example:
+      >>> import dataclasses, jax, jaxgmm
+      >>> import jax.numpy as jnp
+      >>> @dataclasses.dataclass(frozen=True)
+      ... class Centre(jaxgmm.Rule):  # one node of weight 1, at the mean of each component
+      ...     is_random = False
+      ...     def batches(self, key, weights, num_dims, length):
+      ...         k, dtype = len(weights), weights.dtype
+      ...         nodes, ones = jnp.zeros((k, num_dims, 1), dtype), jnp.ones((k, 1), dtype)
+      ...         return 1, lambda index: jaxgmm.extend.Batch(jnp.arange(k), nodes, ones)
+      >>> p = jaxgmm.GMM.from_moments([0.25, 0.75], [[0.0], [4.0]], [1.0, 1.0], "spherical")
+      >>> print(jaxgmm.expectation(None, p, lambda x: x, Centre()))
+      [3.]
     """
 
     is_random: bool = True
@@ -51,12 +72,15 @@ class Rule:
     def batches(self, key: Array | None, weights: Array, num_dims: int, length: int) -> Batches:
         """The number of batches, and the function from the index of a batch to its `Batch`.
 
+        The function is traced, so all batches have the same shapes. Their order is not fixed, and a
+        gradient may compute them again, so a batch depends on its index alone.
+
         Args:
           key: a random key; None for a rule that draws nothing.
-          weights: (K,), the weights of the mixture; nodes have their dtype. They may say how many
-            nodes each component gets.
-          num_dims: D.
-          length: about how many nodes a batch should have.
+          weights: (K,), the weights of the mixture, without derivative. The nodes have their dtype.
+            They may determine how many nodes each component gets, which is at least one.
+          num_dims: the dimension D.
+          length: about how many nodes, over all strata, make a batch that stays in cache.
         """
         raise NotImplementedError(f"{type(self).__name__} must have a method batches")
 
@@ -67,7 +91,7 @@ class Rule:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class _Adapted(Rule):
-    """A rule that is no subclass of `Rule`, with the defaults for what it lacks."""
+    """A rule of a class that does not derive from `Rule`, with the defaults of `Rule`."""
 
     given: Any
     is_random: bool
@@ -90,16 +114,15 @@ _CAPABILITIES = [field.name for field in dataclasses.fields(_Adapted) if field.n
 
 
 def checked_rule(name: str, rule: Any) -> Rule:
-    """The rule, with every attribute of `Rule`, or an error if it is none."""
+    """The rule, with every attribute of `Rule`; an error if the value is no rule."""
     if isinstance(rule, type) or not (hasattr(rule, "batches") and hasattr(rule, "is_random")):
         raise TypeError(
             f"{name} must be a rule such as jaxgmm.Sobol(2**14) or jaxgmm.MonteCarlo(10_000), "
             f"got {reprlib.repr(rule)}"
         )
     if type(rule).__hash__ is None:
-        raise TypeError(
-            f"{name} must be hashable, such as a frozen dataclass, got {reprlib.repr(rule)}"
-        )
+        problem = f"{name} must be hashable, got {reprlib.repr(rule)}"
+        raise TypeError(f"{problem}; make its class a frozen dataclass")
     if isinstance(rule, Rule):
         return rule
     return _Adapted(rule, *(getattr(rule, name, getattr(Rule, name)) for name in _CAPABILITIES))
@@ -109,7 +132,7 @@ RuleArg = Annotated[Rule, Check(checked_rule, static=True)]
 
 
 def checked_batch(rule: Rule, batch: Any) -> Batch:
-    """The batch, or an error if a rule returned something else."""
+    """The batch; an error if a rule returned an object of another type."""
     if not isinstance(batch, Batch):
         raise TypeError(
             f"the batches of the rule {rule!r} must be jaxgmm.extend.Batch(component, nodes, "
@@ -119,7 +142,7 @@ def checked_batch(rule: Rule, batch: Any) -> Batch:
 
 
 def split_key(key: Array | None) -> tuple[Array | None, Array | None]:
-    """Two independent keys; a deterministic rule has none to split."""
+    """Two independent keys; None twice for a deterministic rule, which has no key."""
     if key is None:
         return None, None
     first, second = jax.random.split(key)
@@ -127,16 +150,15 @@ def split_key(key: Array | None) -> tuple[Array | None, Array | None]:
 
 
 def required_key(rule: Rule, key: Array | None) -> Array:
-    """The key, or an error if there is none."""
+    """The key; an error if it is None."""
     if key is None:
-        raise ValueError(
-            f"key is None, but {rule} draws at random: pass key=jax.random.key(0), say"
-        )
+        problem = f"key is None, but {rule} draws at random"
+        raise ValueError(f"{problem}: pass key=jax.random.key(0), say")
     return key
 
 
 def even_weights(counts: Array, nodes: Array) -> Array:
-    """Equal weights (s, b) for nodes (s, D, b), whose components have ``counts`` (s,) strata each."""
+    """Equal weights (s, b) for nodes (s, D, b) of components with ``counts`` (s,) strata each."""
     size = nodes.shape[-1]
     each = 1 / (size * counts.astype(nodes.dtype))
     return jnp.broadcast_to(each[:, None], (len(counts), size))

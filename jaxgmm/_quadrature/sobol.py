@@ -17,22 +17,25 @@ MAX_DIMS_OF_WHOLE_NETS = 4
 
 @dataclasses.dataclass(frozen=True)
 class Sobol(Rule):
-    r"""Scrambled Sobol' points through the inverse normal distribution function, :math:`\omega_i = 1/n`.
+    r"""Scrambled Sobol' points through the inverse normal distribution function.
 
-    Every component gets its own scrambling (a random linear scrambling and a digital shift, both drawn from the
-    key), so a single point is uniformly distributed and the rule is unbiased for every key. For smooth integrands in few
-    effective dimensions the variance falls nearly as 1/n^3, and it is rarely above that of `MonteCarlo`.
+    Sobol' points fill the unit cube more evenly than independent ones; all :math:`\omega_i` are
+    1/n. A scrambling makes each of them uniformly distributed and keeps them even: here a random
+    linear map of their bits and a digital shift, drawn from the key for each component. The rule is
+    thus unbiased. For smooth integrands in few effective dimensions the variance falls nearly as
+    1/n^3, and it is rarely above that of `MonteCarlo`.
 
     Args:
-      n: the total number of points, at least 1, rounded up to a power of two. It is split over the components of the sampled
-        mixture by their weights, none getting less than about a quarter of an even share; in up to 4 dimensions in powers of
-        two, as there the balance of a whole net is worth more than the right share.
-      variance_reduction: whether divergences may go beyond the points, where it pays: subtract a control variate, whose mean is
-        known, and turn the normals towards where the integrand moves most. It never biases; without it a program is smaller and
-        compiles sooner.
+      n: the total number of points, at least 1, rounded up to a power of two. It is split over the
+        components of the sampled mixture by their weights. None gets less than about a quarter of
+        an even share. In up to 4 dimensions each gets a power of two, as whole nets are best there.
+      variance_reduction: whether a divergence may subtract a control variate, which is a function
+        with a known mean, and rotate the normals towards the directions in which its integrand
+        varies most. Neither biases the result. A program without them compiles faster.
 
     Raises:
-      TypeError: n is not an integer, or variance_reduction is not a bool.
+      TypeError: n is not an integer.
+      TypeError: variance_reduction is not a bool.
       ValueError: n is less than 1, or more than 2**32.
 
     Example:
@@ -40,9 +43,9 @@ class Sobol(Rule):
       Sobol(n=16384, variance_reduction=True)
 
     References:
-      Joe and Kuo, Constructing Sobol' sequences with better two-dimensional projections, SIAM J. Sci. Comput. 30
-      (2008), for the direction numbers. Matousek, On the L2-discrepancy for anchored boxes, J. Complexity 14
-      (1998), for the scrambling.
+      Joe and Kuo, Constructing Sobol' sequences with better two-dimensional projections, SIAM J.
+      Sci. Comput. 30 (2008), for the direction numbers. Matousek, On the L2-discrepancy for
+      anchored boxes, J. Complexity 14 (1998), for the scrambling.
     """
 
     n: int
@@ -53,13 +56,12 @@ class Sobol(Rule):
         object.__setattr__(self, "n", checked_int("n", self.n, at_most=2**64))
         check_flag("variance_reduction", self.variance_reduction)
         if self.n > 2**32:
-            raise ValueError(
-                f"n must be at most 2**32 for Sobol' points, got {self.n}; use MonteCarlo"
-            )
+            problem = f"n must be at most 2**32 for Sobol' points, got {self.n}"
+            raise ValueError(f"{problem}; use MonteCarlo")
 
     @property
     def num_points(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The points that were asked for, n."""
+        """The number n of points that were asked for."""
         return self.n
 
     def resized(self, n: int) -> Self:
@@ -69,20 +71,22 @@ class Sobol(Rule):
     def batches(self, key: Array | None, weights: Array, num_dims: int, length: int) -> Batches:
         root = required_key(self, key)
         num_bits = max(ceil_log2(self.n), ceil_log2(len(weights)))
-        slots = Allocation.deal(
-            weights, self.n, length, in_powers_of_two=num_dims <= MAX_DIMS_OF_WHOLE_NETS
-        )
-        low = num_bits - ceil_log2(slots.num_slots)
+        # In few dimensions the balance of a whole net is worth more than the exact share.
+        whole = num_dims <= MAX_DIMS_OF_WHOLE_NETS
+        strata = Allocation.of(weights, self.n, length, in_powers_of_two=whole)
+        # A point is the exclusive or of a part by the low bits of its index, which all strata
+        # share, and a part by the high bits, which is one for each stratum.
+        low = num_bits - ceil_log2(strata.num_strata)
         directions, shift = scrambled(root, num_bits, len(weights), num_dims)
         nets = net(directions[:low], jnp.arange(2**low, dtype=np.uint32)[None]) ^ shift[:, :, None]
 
         def batch(index: Array) -> Batch:
-            component, place, counts = slots.batch(index)
-            offset = net(directions[low:, component], place[:, None])
+            component, rank, counts = strata.batch(index)
+            offset = net(directions[low:, component], rank[:, None])
             nodes = normal_from_bits(nets[component] ^ offset, weights.dtype)
             return Batch(component, nodes, even_weights(counts, nodes))
 
-        return slots.num_batches, batch
+        return strata.num_batches, batch
 
 
 DEFAULT_RULE = Sobol(2**14)
