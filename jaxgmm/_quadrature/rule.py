@@ -27,7 +27,7 @@ class Batch(NamedTuple):
 
 
 class Rule:
-    r"""A quadrature rule, :math:`E[h(\epsilon)] \approx \sum_i \omega_i h(\epsilon_i)` under N(0, I).
+    r"""A quadrature rule :math:`E[h(\epsilon)] \approx \sum_i \omega_i h(\epsilon_i)` of N(0, I).
 
     A rule of your own is a hashable value with a method ``batches``; a frozen dataclass is one.
     Rules that are equal share a compiled program. A subclass inherits the defaults below and is a
