@@ -1,44 +1,31 @@
-"""Annotations with a check, for the arguments that every function of the package has."""
+"""Annotations with a check, for arguments that many functions of the package have."""
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from jax import Array
 from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
-from jaxgmm._validation.checks import (
-    check_flag,
-    check_key,
-    check_positive,
-    checked_int,
-    checked_number,
-)
+from jaxgmm._validation import checks
 from jaxgmm._validation.validated_jit import Check
 
 
-def _key(name: str, key: Any) -> Any:
-    check_key(name, key)
-    return key
+def _passing(check: Callable[..., None], **options: Any) -> Callable[[str, Any], Any]:
+    """A check that raises, as a function that returns the value that it has checked."""
 
+    @functools.wraps(check)
+    def checked(name: str, value: Any) -> Any:
+        check(name, value, **options)
+        return value
 
-def _required_key(name: str, key: Any) -> Any:
-    check_key(name, key, required=True)
-    return key
-
-
-def _flag(name: str, value: Any) -> Any:
-    check_flag(name, value)
-    return value
-
-
-def _positive(name: str, value: Any) -> Any:
-    check_positive(name, value)
-    return value
+    return checked
 
 
 def _static_positive(name: str, value: Any) -> float:
-    number = checked_number(name, value)
+    number = checks.checked_number(name, value)
     if not 0 < number < math.inf:
         raise ValueError(f"{name} must be positive and finite, got {value!r}")
     return number
@@ -61,10 +48,10 @@ def function_of(what: str) -> Check:
     return Check(function, static=True)
 
 
-Key = Annotated[Array | None, Check(_key)]
-RequiredKey = Annotated[Array, Check(_required_key)]
-Flag = Annotated[bool, Check(_flag, static=True)]
-PositiveInt = Annotated[int, Check(checked_int, static=True)]
-PositiveNumber = Annotated[ArrayLike, Check(_positive)]
+Key = Annotated[Array | None, Check(_passing(checks.check_key))]
+RequiredKey = Annotated[Array, Check(_passing(checks.check_key, required=True))]
+Flag = Annotated[bool, Check(_passing(checks.check_flag), static=True)]
+PositiveInt = Annotated[int, Check(checks.checked_int, static=True)]
+PositiveNumber = Annotated[ArrayLike, Check(_passing(checks.check_positive))]
 StaticPositiveNumber = Annotated[float, Check(_static_positive, static=True)]
 Devices = Annotated[Mesh | None, Check(_devices, static=True)]

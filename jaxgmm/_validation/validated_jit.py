@@ -1,4 +1,4 @@
-"""Functions whose arguments are checked as their annotations say, and then compiled."""
+"""Decorators that check the arguments of a function by its annotations, and compile it."""
 
 import dataclasses
 import functools
@@ -19,11 +19,12 @@ Relation = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Check:
-    """How an argument is checked: ``Mixture = Annotated[GMM, Check(checked_mixture)]``.
+    """The check of an argument, to stand in its annotation: ``Annotated[GMM, Check(function)]``.
 
     Attributes:
-      function: the name of the argument and its value -> the value to go on with, or an error.
-      static: whether `validated_jit` compiles a program for each value, which must then be hashable.
+      function: a function of the name of the argument and its value. It returns the value that the
+        decorated function gets, or raises an error.
+      static: whether `validated_jit` compiles a program for each value, which must be hashable.
     """
 
     function: Callable[[str, Any], Any]
@@ -41,15 +42,17 @@ class Check:
 def validated(
     relation: Relation | None = None, *, symmetric: bool = False
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorate a function such that its arguments are checked before it is called.
+    """A decorator that checks the arguments of a function by its annotations.
 
     Args:
-      relation: the checked arguments by their names -> the arguments to go on with, or an error
-        where they do not fit together; such as `one_space`.
-      symmetric: whether the function of two mixtures is the same in either order.
+      relation: a function of the checked arguments by their names, such as `one_space`. It returns
+        the arguments that the decorated function gets, or raises an error if they do not fit
+        together.
+      symmetric: whether the function of two mixtures has the same value in either order. If it is,
+        `pairwise` computes each pair once.
 
     Returns:
-      The decorator. A function that it decorates shows its annotations without their checks.
+      The decorator. `help` shows the annotations of a decorated function without their checks.
     """
     return functools.partial(_decorated, relation=relation, symmetric=symmetric, compiled=False)
 
@@ -57,13 +60,14 @@ def validated(
 def validated_jit(
     relation: Relation | None = None, *, symmetric: bool = False
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorate a function such that its arguments are checked, and it is then called under `jax.jit`.
+    """A decorator that checks the arguments of a function, as `validated`, and compiles it.
 
-    Arguments whose `Check` is static are static for `jax.jit`.
+    The checks run outside `jax.jit`, so they see concrete values in an eager call. An argument with
+    a static `Check` is static for `jax.jit`.
 
     Args:
-      relation: as in `validated`.
-      symmetric: as in `validated`; `pairwise` then computes each pair once.
+      relation: as for `validated`.
+      symmetric: as for `validated`.
 
     Returns:
       The decorator.
@@ -82,7 +86,7 @@ def validated_jit(
 
 
 def is_symmetric(function: Callable[..., Any]) -> bool:
-    """Whether a function, or the function of a partial, declares that it is symmetric."""
+    """Whether a function, or the function of a `functools.partial`, is declared symmetric."""
     return getattr(getattr(function, "func", function), "symmetric", False)
 
 
@@ -90,19 +94,15 @@ def _decorated(
     function: Callable[P, R], *, relation: Relation | None, symmetric: bool, compiled: bool
 ) -> Callable[P, R]:
     signature = inspect.signature(function)
-    checks = {
-        name: check
-        for name, parameter in signature.parameters.items()
-        if (check := _check_of(parameter.annotation)) is not None
-    }
-    static = [name for name, check in checks.items() if check.static]
+    checks = {name: _check_of(p.annotation) for name, p in signature.parameters.items()}
+    static = [name for name, check in checks.items() if check is not None and check.static]
     called = jax.jit(function, static_argnames=static) if compiled else function
 
     @functools.wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         bound = _bound(function.__name__, signature, args, kwargs)
         given = bound.arguments
-        arguments = {name: _checked(checks.get(name), name, given[name]) for name in given}
+        arguments = {name: _checked(checks[name], name, given[name]) for name in given}
         bound.arguments = dict(arguments if relation is None else relation(arguments))
         return called(*bound.args, **bound.kwargs)
 
@@ -111,11 +111,11 @@ def _decorated(
 
 
 def _check_of(annotation: Any) -> Check | None:
-    """The check in an annotation, or in a member of a union such as ``Mixture | None``."""
+    """The check of an annotation, or of a member of a union such as ``Mixture | None``."""
     if get_origin(annotation) is Annotated:
         return next((item for item in annotation.__metadata__ if isinstance(item, Check)), None)
-    of_members = (_check_of(member) for member in get_args(annotation) if member is not annotation)
-    check = next((check for check in of_members if check is not None), None)
+    members = (_check_of(member) for member in get_args(annotation) if member is not annotation)
+    check = next((check for check in members if check is not None), None)
     return None if check is None else dataclasses.replace(check, function=_or_none(check.function))
 
 
@@ -137,14 +137,14 @@ def _bound(
 
 
 class _Shown(str):
-    """The text of an annotation, which `help` shows without quotes."""
+    """The text of an annotation, so that `help` shows it without quotes."""
 
     def __repr__(self) -> str:
         return str(self)
 
 
 def _shown(annotation: Any) -> Any:
-    """An annotation without checks and without the modules of its types."""
+    """An annotation without its checks and without the modules of its types."""
     if annotation is inspect.Signature.empty:
         return annotation
     if annotation in (ArrayLike, ArrayLike | None):
@@ -157,10 +157,8 @@ def _shown(annotation: Any) -> Any:
 
 
 def _as_shown(signature: inspect.Signature) -> inspect.Signature:
-    """The signature for `help`."""
-    parameters = [
-        parameter.replace(annotation=_shown(parameter.annotation))
-        for parameter in signature.parameters.values()
-    ]
+    """The signature that `help` shows."""
+    given = signature.parameters.values()
+    parameters = [p.replace(annotation=_shown(p.annotation)) for p in given]
     returns = _shown(signature.return_annotation)
     return signature.replace(parameters=parameters, return_annotation=returns)
