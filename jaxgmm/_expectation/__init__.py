@@ -1,1 +1,1 @@
-"""Expectations under a mixture, and their errors. It imports the wings below."""
+"""Expectations under a mixture and their errors. It imports only the wings below."""

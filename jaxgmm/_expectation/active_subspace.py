@@ -14,52 +14,59 @@ MAX_ROTATED = 16
 
 
 def active_directions(fn: Callable[[Array, Array], Array], gmm: GMM, num_pilots: int) -> Array:
-    r"""Orthogonal U (K, D, D) whose leading columns span the main directions of :math:`E[\nabla h \nabla h^T]`, per component.
+    r"""Orthogonal U (K, D, D), whose first columns span the active subspace of each component.
 
-    For any U that does not depend on the points, :math:`U \epsilon` is as standard normal as :math:`\epsilon` is, so a rough
-    one, from few pilot points, costs accuracy and never bias.
+    The active subspace is spanned by the leading directions of :math:`E[\nabla h \nabla h^T]`.
 
     Args:
-      fn: components (1,) and their standard normals (1, D, m) -> the integrand (m,).
+      fn: a function of components (1,) and their standard normals (1, D, m) to the integrand (m,).
       gmm: the mixture that is sampled.
-      num_pilots: the number of points of each component to find them from, the same at every call.
+      num_pilots: the number m of pilot points for each component, the same points at every call.
 
     References:
-      Constantine, Dow and Wang, Active subspace methods in theory and practice, SIAM J. Sci. Comput. 36 (2014), eq. 2.2.
+      Constantine, Dow and Wang, Active subspace methods in theory and practice, SIAM J. Sci.
+      Comput. 36 (2014), eq. 2.2.
     """
-    pilot = jnp.asarray(
-        np.random.default_rng(0).normal(size=(gmm.num_dims, num_pilots)), gmm.loc.dtype
-    )
+    # For any U that does not depend on the sampled points, U eps is as standard normal as eps. A
+    # rough U from a few fixed pilot points costs accuracy and never bias.
+    pilots = np.random.default_rng(0).normal(size=(gmm.num_dims, num_pilots))
+    nodes = jnp.asarray(pilots, gmm.loc.dtype)
 
     def outer_product(component: Array) -> Array:
-        gradient = jax.grad(lambda nodes: fn(component[None], nodes[None]).sum())(pilot)
+        gradient = jax.grad(lambda nodes: fn(component[None], nodes[None]).sum())(nodes)
         return matmul(gradient, gradient.T)
 
-    return jax.lax.stop_gradient(
-        pivoted_reflections(jax.lax.map(outer_product, jnp.arange(gmm.num_components)))
-    )
+    outer_products = jax.lax.map(outer_product, jnp.arange(gmm.num_components))
+    return jax.lax.stop_gradient(pivoted_reflections(outer_products))
 
 
 def pivoted_reflections(matrices: Array) -> Array:
-    """The orthogonal factors of a batch (K, D, D), by Householder reflections of the longest column that is left."""
+    """The orthogonal factors of matrices (K, D, D), by a QR decomposition with pivoting.
+
+    Each Householder reflection takes the longest column of the residual. The first columns of the
+    factor thus nearly span the leading eigenvectors of a positive semidefinite matrix.
+    """
+    # No jitted path calls LAPACK: see `jaxgmm._numerics.linalg`.
     num_dims = matrices.shape[-1]
     index = np.arange(num_dims)
 
     def reflect(i: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
-        rest, orthogonal = carry
-        below = jnp.where((index >= i)[None, :, None], rest, jnp.zeros_like(rest))
+        residual, orthogonal = carry
+        below = jnp.where((index >= i)[None, :, None], residual, jnp.zeros_like(residual))
         longest = jnp.square(below).sum(1).argmax(1)
         column = jnp.take_along_axis(below, longest[:, None, None], 2)
         at_pivot = jax.lax.dynamic_slice_in_dim(column, i, 1, 1)
         length = jnp.sqrt(jnp.square(column).sum(1, keepdims=True))
+        # The sign of the pivot makes the normal of the mirror a sum that does not cancel.
         signed = jnp.where(at_pivot < 0, -length, length)
         normal = column + jnp.where((index == i)[None, :, None], signed, jnp.zeros_like(signed))
         squared = jnp.square(normal).sum(1, keepdims=True)
         unit = normal * jax.lax.rsqrt(jnp.where(squared > 0, squared, jnp.ones_like(squared)))
-        projection = matmul(unit.swapaxes(1, 2), rest)
-        turned = matmul(orthogonal, unit)
-        return rest - 2 * unit * projection, orthogonal - 2 * turned * unit.swapaxes(1, 2)
+        projection = matmul(unit.swapaxes(1, 2), residual)
+        rotated = matmul(orthogonal, unit)
+        return residual - 2 * unit * projection, orthogonal - 2 * rotated * unit.swapaxes(1, 2)
 
+    # Squares of entries of any magnitude stay in range after the division by the largest entry.
     scale = jnp.abs(matrices).max((1, 2), keepdims=True)
     matrices = matrices / jnp.where(scale > 0, scale, jnp.ones_like(scale))
     identity = jnp.broadcast_to(jnp.eye(num_dims, dtype=matrices.dtype), matrices.shape)

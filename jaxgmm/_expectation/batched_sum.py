@@ -1,4 +1,4 @@
-"""The sum over batches of points: the one loop, its derivative, and its devices."""
+"""Sums over batches of points: the loop, its derivative rule, and its devices."""
 
 import functools
 import math
@@ -20,14 +20,14 @@ T = TypeVar("T")
 
 
 def sum_over_batches(num_batches: int, contribution: Callable[[Array], T], mesh: Mesh | None) -> T:
-    """The sum of what all batches contribute; a single number gets its derivatives in one pass over the points."""
+    """The sum of the contributions of all batches, where a contribution is a function of the index.
+
+    A single floating number gets its value and gradient in one pass over the points.
+    """
     contribution, captured, shape = captured_as_arguments(contribution)
     total = _sum_of_captured(num_batches, contribution, mesh)
-    if (
-        isinstance(shape, jax.ShapeDtypeStruct)
-        and shape.ndim == 0
-        and jnp.issubdtype(shape.dtype, jnp.floating)
-    ):
+    is_number = isinstance(shape, jax.ShapeDtypeStruct) and shape.ndim == 0
+    if is_number and jnp.issubdtype(shape.dtype, jnp.floating):
         total = _with_gradient_alongside(total, num_batches, contribution, mesh)
     return total(*captured)
 
@@ -35,58 +35,51 @@ def sum_over_batches(num_batches: int, contribution: Callable[[Array], T], mesh:
 def _sum_of_captured(
     num_batches: int, contribution: Callable[..., T], mesh: Mesh | None
 ) -> Callable[..., T]:
-    """The sum over the batches, on one device or on all of a mesh, as a function of what the contribution captures."""
+    """The sum, on one device or on all of a mesh, as a function of the captured arrays."""
     if mesh is None:
         return lambda *captured: _loop(
             jnp.arange(num_batches, dtype=jnp.uint32), lambda index: contribution(index, *captured)
         )
     axes = tuple(mesh.axis_names)
-    mesh = Mesh(
-        mesh.devices, axes
-    )  # whose axes are not typed as explicit, so that the arguments may come as they are
 
     def on_each_device(*captured: Array) -> T:
         def masked(index: Array) -> T:
-            return jax.tree.map(
-                lambda v: jnp.where(index < num_batches, v, jnp.zeros_like(v)),
-                contribution(index, *captured),
-            )
+            # The last round may have fewer batches than devices.
+            is_batch = index < num_batches
+            values = contribution(index, *captured)
+            return jax.tree.map(lambda v: jnp.where(is_batch, v, jnp.zeros_like(v)), values)
 
-        turns = jnp.arange(math.ceil(num_batches / mesh.size), dtype=jnp.uint32)
+        rounds = jnp.arange(math.ceil(num_batches / mesh.size), dtype=jnp.uint32)
         device = jax.lax.axis_index(axes).astype(jnp.uint32)
-        return jax.lax.psum(_loop(turns * np.uint32(mesh.size) + device, masked), axes)
+        return jax.lax.psum(_loop(rounds * np.uint32(mesh.size) + device, masked), axes)
 
-    return lambda *captured: jax.shard_map(
+    # The axes of a mesh may be typed as explicit. Those of this one are not, so that arguments may
+    # be sharded in any way. The carry of the loop has no varying-axes type, so none is checked.
+    return jax.shard_map(
         on_each_device,
-        mesh=mesh,
+        mesh=Mesh(mesh.devices, axes),
         in_specs=PartitionSpec(),
         out_specs=PartitionSpec(),
         check_vma=False,
-    )(*captured)
+    )
 
 
 def _with_gradient_alongside(
     total: Callable[..., Any], num_batches: int, contribution: Callable[..., Any], mesh: Mesh | None
 ) -> Callable[..., Any]:
-    """The same sum, whose derivative rule sums value and gradient together.
-
-    Autodiff of the loop would go through all points twice, as memory must not grow with their number: once for the value, and
-    once more, recomputing it, for the gradient.
-    """
+    """The same sum of numbers, with a derivative rule that sums value and gradient in one pass."""
+    # Memory must not grow with the number of points, so autodiff of the loop would visit each point
+    # twice: once for the value, and once for the gradient, where it computes the value again. The
+    # gradient of a number has the size of the captured arrays, so the loop can sum it as well.
     total = jax.custom_jvp(total)
 
     @functools.partial(total.defjvp, symbolic_zeros=True)
     def total_jvp(captured: tuple[Array, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
         moving = [i for i, tangent in enumerate(tangents) if not isinstance(tangent, SymbolicZero)]
-
-        def value_and_gradient(index: Array, *captured: Array) -> tuple[Array, tuple[Array, ...]]:
-            return jax.value_and_grad(contribution, argnums=tuple(i + 1 for i in moving))(
-                index, *captured
-            )
-
-        value, gradient = derivative_by_retracing(
-            _sum_of_captured(num_batches, value_and_gradient, mesh)
-        )(*captured)
+        argnums = tuple(i + 1 for i in moving)  # the first argument is the index
+        value_and_gradient = jax.value_and_grad(contribution, argnums)
+        both = _sum_of_captured(num_batches, value_and_gradient, mesh)
+        value, gradient = derivative_by_retracing(both)(*captured)
         terms = [vdot(g, tangents[i]) for i, g in zip(moving, gradient, strict=True)]
         return value, sum(terms, jnp.zeros_like(value))
 
@@ -94,16 +87,16 @@ def _with_gradient_alongside(
 
 
 def _loop(indices: Array, contribution: Callable[[Array], T]) -> T:
-    """The sum of the contributions, each addition's rounding error carried into the next (Kahan 1965)."""
-    body = jax.checkpoint(
-        contribution, prevent_cse=False
-    )  # a scan keeps the two passes apart already
+    """The compensated sum of the contributions (Kahan 1965)."""
+    # The rounding error of a plain sum grows with the number of batches. Compensated, it does not,
+    # and more points lower the error in float32 too. The body is rematerialised, or reverse mode
+    # would store the intermediates of all batches. A scan keeps both passes apart without a guard.
+    body = jax.checkpoint(contribution, prevent_cse=False)
     zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(body, indices[0]))
 
     def error(new: Array, old: Array, term: Array) -> Array:
-        return jnp.where(
-            jnp.isinf(new), jnp.zeros_like(new), (new - old) - term
-        )  # an infinite sum stays infinite
+        # An infinite sum stays infinite: its error would be inf - inf, which is NaN.
+        return jnp.where(jnp.isinf(new), jnp.zeros_like(new), (new - old) - term)
 
     def add(carry: tuple[T, T], index: Array) -> tuple[tuple[T, T], None]:
         sums, errors = carry

@@ -1,4 +1,4 @@
-"""Independent replicates of a divergence, their mean and its standard error."""
+"""The standard error of a divergence, from independent replicates."""
 
 import dataclasses
 import functools
@@ -20,7 +20,7 @@ from jaxgmm._validation.checks import check_key, checked_int, checked_number
 from jaxgmm._validation.validated_jit import Check, validated
 
 FIRST_RULE = Sobol(2**12, variance_reduction=False)
-"""The first rule with a tolerance: its program is small, and often accurate enough."""
+"""The first rule with a tolerance. Its program is small and often accurate enough."""
 
 
 @functools.partial(
@@ -33,11 +33,11 @@ class Estimate:
     """An estimate and its standard error.
 
     Attributes:
-      value: the mean over the replicates, of the shape (or pytree) that the divergence returns.
-      standard_error: of that mean, of the same shape.
-      num_replicates: how many independent replicates were averaged.
-      num_points: the points asked for in all, num_replicates times the n of the rule; None if the rule has no n.
-      converged: whether the tolerance was reached; None if none was asked for.
+      value: the mean over the replicates, an array or pytree as the divergence returns it.
+      standard_error: the standard error of the value, an array or pytree of the same shapes.
+      num_replicates: the number of independent replicates.
+      num_points: num_replicates times the num_points of the rule; None if the rule has none.
+      converged: whether the tolerance was reached; None if there was none.
     """
 
     value: Any
@@ -47,18 +47,23 @@ class Estimate:
     converged: bool | None
 
     def interval(self, level: float = 0.95) -> tuple[Any, Any]:
-        """The two ends of the confidence interval at that level, from Student's t with num_replicates - 1 degrees of freedom.
+        """The lower and upper end of the confidence interval.
+
+        Args:
+          level: the probability that it covers the truth, by Student's t distribution with
+            num_replicates - 1 degrees of freedom.
 
         Raises:
+          TypeError: level is not a number.
           ValueError: level is not between 0 and 1.
         """
-        from scipy.special import stdtrit  # deferred: not needed for the estimate itself
+        from scipy.special import stdtrit  # deferred: an estimate itself does not need it
 
         if not 0 < checked_number("level", level) < 1:
             raise ValueError(f"level must lie between 0 and 1, got {level!r}; 0.95, say")
         quantile = float(stdtrit(self.num_replicates - 1, 0.5 + level / 2))
-        ends = (lambda v, s: v - quantile * s), (lambda v, s: v + quantile * s)
-        low, high = (jax.tree.map(end, self.value, self.standard_error) for end in ends)
+        low = jax.tree.map(lambda v, s: v - quantile * s, self.value, self.standard_error)
+        high = jax.tree.map(lambda v, s: v + quantile * s, self.value, self.standard_error)
         return low, high
 
 
@@ -71,18 +76,16 @@ def _divergence(name: str, divergence: Any) -> Any:
     if "rule" not in parameters and not takes_options:
         raise TypeError(
             f"{takes} one of ({', '.join(parameters)}); an exact function, such as "
-            "jaxgmm.l2_distance, has no error to estimate, and a function of your own passes rule "
-            "on to those that it calls"
+            "jaxgmm.l2_distance, has no error to estimate, and a function of your own must take "
+            "rule and pass it on"
         )
     return divergence
 
 
 def _key(name: str, key: Any) -> Any:
     if key is None:
-        raise ValueError(
-            f"{name} is None, but replicates must differ: pass jax.random.key(0), say, and a rule "
-            "that draws at random"
-        )
+        problem = f"{name} is None, but replicates must differ"
+        raise ValueError(f"{problem}: pass jax.random.key(0), say, and a rule that draws at random")
     check_key(name, key)
     return key
 
@@ -102,10 +105,8 @@ def _num_replicates(name: str, value: Any) -> int:
 def _tolerance(name: str, value: Any) -> float:
     number = checked_number(name, value)
     if not 0 < number < math.inf:
-        raise ValueError(
-            f"{name} must be positive and finite, got {value!r}; leave it out for a fixed number "
-            "of points"
-        )
+        problem = f"{name} must be positive and finite, got {value!r}"
+        raise ValueError(f"{problem}; leave it out for a fixed number of points")
     return number
 
 
@@ -134,33 +135,41 @@ def estimate(
     .. math:: \bar v = \frac1R \sum_r v(\mathrm{key}_r), \quad
               \mathrm{se}^2 = \frac{1}{R (R - 1)} \sum_r (v(\mathrm{key}_r) - \bar v)^2
 
-    With a tolerance, the number of points is doubled, several times at once while far from it, until the standard error is at
-    most ``max(atol, rtol * |value|)``. Each doubling compiles anew, and so the first rule, if none is given, is a small one
-    without variance reduction. Without a tolerance this may be jitted, mapped and differentiated.
+    With a tolerance, the number of points grows by powers of two until the standard error is at
+    most ``max(atol, rtol * |value|)``. Each size compiles anew, so the first rule is by default a
+    small one without variance reduction. Without a tolerance this function may be jitted, mapped
+    and differentiated.
 
-    The standard error knows of what the points have met: an event of a probability below 5 / num_points may have gone unseen. Nor
-    does it know of rounding, which in float32 is about 2e-7 of the size of the log-densities, and 1e-6 / r of the value or the
-    gradient where a component's standard deviation is r times its distance from the others.
+    The standard error covers the error of sampling. It cannot see events rarer than 5 / num_points.
+    It does not cover rounding, which in float32 is about 2e-7 times the size of the log-densities,
+    and 1e-6 / r times the value or gradient for a component with a standard deviation of r times
+    its distance from the others.
 
     Args:
-      divergence: a function of (key, \*mixtures, rule), such as `kl_divergence`, or its `jax.grad`; for speed pass the same
-        function object each time, not a new lambda.
+      divergence: a function of (key, \*mixtures, rule), such as `kl_divergence`, or its `jax.grad`.
+        Pass the same function object each time, as a new lambda compiles anew.
       key: a random key.
-      mixtures: what divergence takes, ``p, q`` or ``p``.
-      rule: a rule that draws at random; its points are those of one replicate, with a tolerance of the first ones. None:
-        ``Sobol(2**14)``, and with a tolerance from ``Sobol(2**12, variance_reduction=False)`` on.
+      mixtures: the mixtures that the divergence takes, ``p, q`` or ``p``.
+      rule: a rule that draws at random; its points are those of one replicate, and with a tolerance
+        of the first size. None: ``Sobol(2**14)``, after ``Sobol(2**12, variance_reduction=False)``
+        with a tolerance.
       num_replicates: R, at least 2.
       atol: the standard error that is small enough, in nats.
-      rtol: the same relative to the value.
-      max_points: points in all at which to stop although the tolerance is not reached.
-      options: what else divergence takes by name, such as its ``mesh`` or ``path_gradient``.
+      rtol: the standard error that is small enough, relative to the value.
+      max_points: the total number of points that a tolerance may take.
+      options: further arguments of the divergence, such as ``mesh`` or ``path_gradient``.
 
     Returns:
-      An `Estimate`; its ``converged`` is False if max_points did not suffice.
+      An `Estimate`. Its ``converged`` is False if max_points did not suffice for the tolerance.
 
     Raises:
-      TypeError, ValueError: an argument is not usable; the rule draws nothing, so that replicates could not differ.
-      FloatingPointError: a value is not finite.
+      TypeError: divergence is not a function that takes a rule.
+      TypeError: key or a mixture is traced, and there is a tolerance.
+      TypeError: rule is not a rule, or cannot grow to reach a tolerance.
+      TypeError: p or q is not a GMM, or a number has the wrong type.
+      ValueError: key is None, or the rule draws nothing, so replicates would not differ.
+      ValueError: p or q is not finite, or a number is out of range.
+      FloatingPointError: the value is not finite.
 
     Example:
       >>> import jax, jaxgmm
@@ -171,7 +180,7 @@ def estimate(
       0.113 True
 
     References:
-      Owen, Monte Carlo theory, methods and examples (2013), section 17.2, for replicated scrambled nets.
+      Owen, Monte Carlo theory, methods and examples (2013), section 17.2.
     """
     later = DEFAULT_RULE if rule is None else rule
     _check_that_it_draws(later)
@@ -187,10 +196,8 @@ def estimate(
 
 def _check_that_it_draws(rule: Rule) -> None:
     if not rule.is_random:
-        raise ValueError(
-            f"rule {rule} draws nothing, so replicates would not differ: call the divergence "
-            "itself, with key=None"
-        )
+        problem = f"rule {rule} draws nothing, so replicates would not differ"
+        raise ValueError(f"{problem}: call the divergence itself, with key=None")
 
 
 DOUBLES = "as atol and rtol double the points of the rule until the error is small"
@@ -199,30 +206,25 @@ DOUBLES = "as atol and rtol double the points of the rule until the error is sma
 def _check_concrete(key: Any, mixtures: tuple[Any, ...]) -> None:
     for name, value in (("key", key), *zip("pq", mixtures, strict=False)):
         if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
-            raise TypeError(
-                f"{name} must be concrete, outside jax.jit, {DOUBLES}; or leave these out"
-            )
+            problem = f"{name} must be concrete, outside jax.jit, {DOUBLES}"
+            raise TypeError(f"{problem}; or leave atol and rtol out")
 
 
 def _to_tolerance(
-    replicated: Callable[..., Estimate],
-    rule: Rule,
-    later: Rule,
-    atol: float,
-    rtol: float,
-    max_points: int,
+    run: Callable[..., Estimate], rule: Rule, later: Rule, atol: float, rtol: float, limit: int
 ) -> Estimate:
-    """Replicates of a growing rule, until the error is at most the tolerance."""
+    """The estimate of the first size with an error within the tolerance, or of the last size."""
     size = rule.num_points
     if size is None:
         raise TypeError(f"rule must have num_points and resized(n), {DOUBLES}; got {rule!r}")
     while True:
-        result = replicated(rule, draws_of_size=size)
+        result = run(rule, draws_of_size=size)
         excess = _excess(result, atol, rtol)
         if excess <= 1:
             return dataclasses.replace(result, converged=True)
+        # This many suffice for an error that falls as 1 / n. A slower one takes another round.
         doublings = math.ceil(min(math.log2(excess), 30.0))
-        affordable = int(math.log2(max(1.0, max_points / (result.num_replicates * size))))
+        affordable = int(math.log2(max(1.0, limit / (result.num_replicates * size))))
         if affordable == 0:
             return dataclasses.replace(result, converged=False)
         size *= 2 ** min(doublings, affordable)
@@ -231,10 +233,8 @@ def _to_tolerance(
 
 def _excess(result: Estimate, atol: float, rtol: float) -> float:
     """The largest ratio of a standard error to its tolerance."""
-    value, error = (
-        np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
-        for tree in (result.value, result.standard_error)
-    )
+    trees = result.value, result.standard_error
+    value, error = (np.concatenate([*map(np.ravel, jax.tree.leaves(tree))]) for tree in trees)
     tolerance = np.maximum(np.maximum(atol, rtol * np.abs(value)), np.finfo(float).tiny)
     return float(np.max(np.where(error == 0, 0, error / tolerance)))
 
@@ -249,10 +249,9 @@ def _replicated(
     options: dict[str, Any],
     draws_of_size: int | None = None,
 ) -> Estimate:
-    held = tuple(sorted(options.items()))
-    value, error = _mean_and_error(
-        divergence, key, mixtures, rule, num_replicates, held, draws_of_size
-    )
+    hashable = tuple(sorted(options.items()))
+    arguments = divergence, key, mixtures, rule, num_replicates, hashable, draws_of_size
+    value, error = _mean_and_error(*arguments)
     num_points = None if rule.num_points is None else num_replicates * rule.num_points
     return _checked_finite(Estimate(value, error, num_replicates, num_points, None))
 
