@@ -2,19 +2,18 @@
 
 import dataclasses
 import math
-from typing import Self
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from jaxgmm._quadrature.allocation import Allocation
-from jaxgmm._quadrature.rule import Batch, Batches, Rule, even_weights, required_key
+from jaxgmm._quadrature.rule import Batch, Batches, SizedRule, even_weights, required_key
 from jaxgmm._validation.checks import check_flag, checked_int
 
 
 @dataclasses.dataclass(frozen=True)
-class MonteCarlo(Rule):
+class MonteCarlo(SizedRule):
     r"""Independent standard normal nodes, :math:`\omega_i = 1/n`.
 
     The variance falls as 1/n in every dimension and for every integrand of finite variance.
@@ -40,7 +39,6 @@ class MonteCarlo(Rule):
       Phil. Soc. 52 (1956).
     """
 
-    n: int
     antithetic: bool = False
     variance_reduction: bool = True
 
@@ -48,15 +46,6 @@ class MonteCarlo(Rule):
         object.__setattr__(self, "n", checked_int("n", self.n))
         check_flag("antithetic", self.antithetic)
         check_flag("variance_reduction", self.variance_reduction)
-
-    @property
-    def num_points(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The number n of points that were asked for."""
-        return self.n
-
-    def resized(self, n: int) -> Self:
-        """The same rule with n points."""
-        return dataclasses.replace(self, n=n)
 
     def batches(self, key: Array | None, weights: Array, num_dims: int, length: int) -> Batches:
         root = required_key(self, key)

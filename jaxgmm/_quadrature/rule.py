@@ -3,7 +3,7 @@
 import dataclasses
 import reprlib
 from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -87,6 +87,22 @@ class Rule:
     def resized(self, n: int) -> "Rule":
         """The same rule with n points, for `estimate` with a tolerance."""
         raise TypeError(f"rule must have a method resized(n), so that it can grow; got {self!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class SizedRule(Rule):
+    """A rule with a total number n of points, over all components."""
+
+    n: int
+
+    @property
+    def num_points(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The number n of points that were asked for."""
+        return self.n
+
+    def resized(self, n: int) -> Self:
+        """The same rule with n points."""
+        return dataclasses.replace(self, n=n)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

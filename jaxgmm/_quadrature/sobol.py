@@ -1,7 +1,6 @@
 """Scrambled Sobol' points."""
 
 import dataclasses
-from typing import Self
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,14 +8,14 @@ from jax import Array
 
 from jaxgmm._quadrature.allocation import Allocation, ceil_log2
 from jaxgmm._quadrature.digital_nets import net, normal_from_bits, scrambled
-from jaxgmm._quadrature.rule import Batch, Batches, Rule, even_weights, required_key
+from jaxgmm._quadrature.rule import Batch, Batches, SizedRule, even_weights, required_key
 from jaxgmm._validation.checks import check_flag, checked_int
 
 MAX_DIMS_OF_WHOLE_NETS = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class Sobol(Rule):
+class Sobol(SizedRule):
     r"""Scrambled Sobol' points through the inverse normal distribution function.
 
     Sobol' points fill the unit cube more evenly than independent ones; all :math:`\omega_i` are
@@ -48,7 +47,6 @@ class Sobol(Rule):
       anchored boxes, J. Complexity 14 (1998), for the scrambling.
     """
 
-    n: int
     variance_reduction: bool = True
     favours_first_coordinates = True
 
@@ -58,15 +56,6 @@ class Sobol(Rule):
         if self.n > 2**32:
             problem = f"n must be at most 2**32 for Sobol' points, got {self.n}"
             raise ValueError(f"{problem}; use MonteCarlo")
-
-    @property
-    def num_points(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The number n of points that were asked for."""
-        return self.n
-
-    def resized(self, n: int) -> Self:
-        """The same rule with n points."""
-        return dataclasses.replace(self, n=n)
 
     def batches(self, key: Array | None, weights: Array, num_dims: int, length: int) -> Batches:
         root = required_key(self, key)
