@@ -11,6 +11,7 @@ from jax import Array
 
 from jaxgmm._numerics.autodiff import derivative_by_retracing
 
+Pair = tuple[Array, Array]
 HIGHEST = jax.lax.Precision.HIGHEST
 
 
@@ -30,7 +31,7 @@ def einsum(subscripts: str, *operands: Array) -> Array:
 
 
 def unpack_tril(log_diag: Array, off_diag: Array, num_dims: int) -> Array:
-    """Triangles (R, D, D) with diagonal exp(log_diag) and the strict lower part, by rows, off_diag."""
+    """Triangles (R, D, D) with the diagonal exp(log_diag) and the rows off_diag below it."""
     rows, columns = np.tril_indices(num_dims, -1)
     strict = jnp.zeros((len(off_diag), num_dims, num_dims), off_diag.dtype)
     strict = strict.at[:, rows, columns].set(off_diag)
@@ -38,7 +39,7 @@ def unpack_tril(log_diag: Array, off_diag: Array, num_dims: int) -> Array:
     return strict + diagonal_matrices(diagonal)
 
 
-def pack_tril(lower: Array) -> tuple[Array, Array]:
+def pack_tril(lower: Array) -> Pair:
     """Triangles (R, D, D) -> log_diag (R, D) and off_diag (R, D (D - 1) / 2)."""
     rows, columns = np.tril_indices(lower.shape[-1], -1)
     return jnp.log(_diagonals(lower)), lower[:, rows, columns]
@@ -78,14 +79,14 @@ def inv_tril(lower: Array) -> Array:
 
 
 @inv_tril.defjvp
-def _inv_tril_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+def _inv_tril_jvp(primals: tuple[Array], tangents: tuple[Array]) -> Pair:
     # dW = -W dL W
     inverse = inv_tril(primals[0])
     return inverse, -matmul(matmul(inverse, tangents[0]), inverse)
 
 
 @jax.custom_jvp
-def tril_of(roots: Array) -> tuple[Array, Array]:
+def tril_of(roots: Array) -> Pair:
     r"""The lower triangles L (R, D, D) with :math:`L L^T = B B^T`, and their inverses.
 
     The roots B (R, D, m) have full row rank. Roots A and B of two covariances give the root [A B]
@@ -95,7 +96,7 @@ def tril_of(roots: Array) -> tuple[Array, Array]:
     """
     num_dims, width = roots.shape[1:]
 
-    def orthogonalise(k: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
+    def orthogonalise(k: Array, state: Pair) -> Pair:
         lower, residual = state
         row = residual[:, k] / jnp.sqrt(jnp.square(residual[:, k, :width]).sum(-1, keepdims=True))
         column = (residual[:, :, :width] * row[:, None, :width]).sum(-1)
@@ -111,9 +112,7 @@ def tril_of(roots: Array) -> tuple[Array, Array]:
 
 
 @tril_of.defjvp
-def _tril_of_jvp(
-    primals: tuple[Array], tangents: tuple[Array]
-) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+def _tril_of_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Pair, Pair]:
     # dL = L Phi and dW = -Phi W. Phi is the lower triangle of W d(B B^T) W^T, its diagonal halved.
     lower, inverse = tril_of(primals[0])
     half = matmul(matmul(inverse, tangents[0]), matmul(inverse, primals[0]).mT)
@@ -122,17 +121,15 @@ def _tril_of_jvp(
 
 
 @jax.custom_jvp
-def log_det_and_mahalanobis(roots: Array, offsets: Array) -> tuple[Array, Array]:
+def log_det_and_mahalanobis(roots: Array, offsets: Array) -> Pair:
     """1/2 log det S (R,) and x^T S^-1 x (R, n) of S = B B^T, for B (R, D, m) and x (R, n, D)."""
     lower, inverse = tril_of(roots)
     return _log_det_and_squares(lower, matmul(offsets, inverse.mT))
 
 
 @log_det_and_mahalanobis.defjvp
-def _log_det_and_mahalanobis_jvp(
-    primals: tuple[Array, Array], tangents: tuple[Array, Array]
-) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    # d 1/2 log det S = tr(B^T S^-1 dB) and d x^T S^-1 x = 2 y^T dx - 2 y^T dB B^T y with y = S^-1 x.
+def _log_det_and_mahalanobis_jvp(primals: Pair, tangents: Pair) -> tuple[Pair, Pair]:
+    # d 1/2 log det S = tr(B^T S^-1 dB); d x^T S^-1 x = 2 y^T dx - 2 y^T dB B^T y with y = S^-1 x.
     # The derivative of the triangle would cost several more products and is not needed.
     (roots, offsets), (droots, doffsets) = primals, tangents
     lower, inverse = tril_of(roots)
@@ -143,7 +140,7 @@ def _log_det_and_mahalanobis_jvp(
     return _log_det_and_squares(lower, whitened), (dlog_det, 2 * dsquares)
 
 
-def _log_det_and_squares(lower: Array, whitened: Array) -> tuple[Array, Array]:
+def _log_det_and_squares(lower: Array, whitened: Array) -> Pair:
     return jnp.log(_diagonals(lower)).sum(1), jnp.square(whitened).sum(2)
 
 
@@ -151,23 +148,21 @@ def _log_det_and_squares(lower: Array, whitened: Array) -> tuple[Array, Array]:
 def procrustes(a: Array, b: Array) -> Array:
     r"""The minimum (R,) of :math:`\|A Q - B\|_F^2` over orthogonal Q, for triangles (R, D, D).
 
-    It is tr(A A^T) + tr(B B^T) less twice the nuclear norm of A^T B. As a sum of squares it does not
-    cancel where A and B are close.
+    It is tr(A A^T) + tr(B B^T) less twice the nuclear norm of A^T B. A sum of squares does not lose
+    the digits of that difference.
     """
     return jnp.square(_misfit(a, b)[1]).sum((1, 2))
 
 
 @procrustes.defjvp
-def _procrustes_jvp(
-    primals: tuple[Array, Array], tangents: tuple[Array, Array]
-) -> tuple[Array, Array]:
+def _procrustes_jvp(primals: Pair, tangents: Pair) -> Pair:
     # Q is a minimiser, so the derivative in Q is 0.
     rotation, misfit = _misfit(*primals)
     change = matmul(tangents[0], rotation) - tangents[1]
     return jnp.square(misfit).sum((1, 2)), 2 * (misfit * change).sum((1, 2))
 
 
-def _misfit(a: Array, b: Array) -> tuple[Array, Array]:
+def _misfit(a: Array, b: Array) -> Pair:
     """The best Q, which is the orthogonal factor of A^T B, and A Q - B."""
     smallest = 1 / (_frobenius(inv_tril(a)) * _frobenius(inv_tril(b)))
     rotation = orthogonal_factor(matmul(a.mT, b), smallest)
@@ -189,7 +184,7 @@ def orthogonal_factor(matrices: Array, smallest: Array) -> Array:
     precision = float(jnp.finfo(matrices.dtype).eps)
     identity = jnp.eye(matrices.shape[-1], dtype=matrices.dtype)[None]
 
-    def step(state: tuple[Array, Array]) -> tuple[Array, Array]:
+    def step(state: Pair) -> Pair:
         x, low = state
         # A larger scale could change the sign of a singular value that rounding has put above 1.
         square = jnp.minimum(3 / (1 + low + low * low), 2.9)

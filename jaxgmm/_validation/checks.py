@@ -14,14 +14,12 @@ from numpy.typing import ArrayLike
 
 
 def floating_dtype(dtype: DTypeLike | None, *values: ArrayLike) -> DTypeLike:
-    """The dtype if it is floating; for None, the widest floating dtype of the values, or float.
-
-    The default is never float64 while JAX has it disabled.
-    """
+    """The dtype if it is floating; for None, the widest one of the values or the default of JAX."""
     if dtype is None:
         arrays = [v for v in values if isinstance(v, np.ndarray | np.generic | Array)]
         floating = [a.dtype for a in arrays if jnp.issubdtype(a.dtype, jnp.floating)]
         widest = np.result_type(*floating) if floating else np.float64
+        # JAX may have float64 disabled.
         return jnp.result_type(float) if widest == np.float64 else widest
     check_static("dtype", dtype)
     if not is_floating(dtype):

@@ -46,8 +46,7 @@ def validated(
 
     Args:
       relation: a function of the checked arguments by their names, such as `one_space`. It returns
-        the arguments that the decorated function gets, or raises an error if they do not fit
-        together.
+        the arguments that the decorated function gets, or raises an error if two do not agree.
       symmetric: whether the function of two mixtures has the same value in either order. If it is,
         `pairwise` computes each pair once.
 
@@ -66,8 +65,7 @@ def validated_jit(
     a static `Check` is static for `jax.jit`.
 
     Args:
-      relation: as for `validated`.
-      symmetric: as for `validated`.
+      relation, symmetric: as for `validated`.
 
     Returns:
       The decorator.
