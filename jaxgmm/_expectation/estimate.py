@@ -16,7 +16,7 @@ from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.validation import checked_mixture
 from jaxgmm._quadrature.rule import Rule, RuleArg
 from jaxgmm._quadrature.sobol import DEFAULT_RULE, Sobol
-from jaxgmm._validation.checks import check_key, checked_int, checked_number
+from jaxgmm._validation.checks import check_key, checked_int, checked_number, checked_positive
 from jaxgmm._validation.validated_jit import Check, validated
 
 FIRST_RULE = Sobol(2**12, variance_reduction=False)
@@ -103,11 +103,7 @@ def _num_replicates(name: str, value: Any) -> int:
 
 
 def _tolerance(name: str, value: Any) -> float:
-    number = checked_number(name, value)
-    if not 0 < number < math.inf:
-        problem = f"{name} must be positive and finite, got {value!r}"
-        raise ValueError(f"{problem}; leave it out for a fixed number of points")
-    return number
+    return checked_positive(name, value, "; leave it out for a fixed number of points")
 
 
 def _max_points(name: str, value: Any) -> int:
@@ -151,8 +147,8 @@ def estimate(
       key: a random key.
       mixtures: the mixtures that the divergence takes, ``p, q`` or ``p``.
       rule: a rule that draws at random; its points are those of one replicate, and with a tolerance
-        of the first size. None: ``Sobol(2**14)``, after ``Sobol(2**12, variance_reduction=False)``
-        with a tolerance.
+        of the first size. None: ``Sobol(2**14)``; with a tolerance, first
+        ``Sobol(2**12, variance_reduction=False)`` and then a `Sobol` of larger size.
       num_replicates: R, at least 2.
       atol: the standard error that is small enough, in nats.
       rtol: the standard error that is small enough, relative to the value.

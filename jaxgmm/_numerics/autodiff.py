@@ -21,7 +21,7 @@ def derivative_by_retracing(fn: Callable[..., T]) -> Callable[..., T]:
 
 
 def captured_as_arguments(fn: Callable[[Array], T]) -> tuple[Callable[..., T], list[Array], Any]:
-    """The function with captured arrays as arguments, these arrays, and the shapes of its result."""
+    """The function with its captured arrays as arguments, these arrays, and its result's shapes."""
     # A derivative rule sees arguments only. `jax.closure_convert` hoists only floating tracers,
     # while keys and the bits of Sobol' points are integers: https://github.com/jax-ml/jax/pull/14760
     # The constants of `jax.make_jaxpr` are captured arrays of every dtype.

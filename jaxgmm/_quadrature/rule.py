@@ -46,17 +46,18 @@ class Rule:
         without which a rotation gains nothing and is not made. Default: False.
 
     Example:
-      >>> import dataclasses, jax, jaxgmm
+      >>> import dataclasses, jaxgmm
       >>> import jax.numpy as jnp
+      >>> from jaxgmm.extend import Batch, Rule
       >>> @dataclasses.dataclass(frozen=True)
-      ... class Centre(jaxgmm.Rule):  # one node of weight 1, at the mean of each component
+      ... class Centre(Rule):  # one node of weight 1, at the mean of each component
       ...     is_random = False
       ...     def batches(self, key, weights, num_dims, length):
       ...         k, dtype = len(weights), weights.dtype
       ...         nodes, ones = jnp.zeros((k, num_dims, 1), dtype), jnp.ones((k, 1), dtype)
-      ...         return 1, lambda index: jaxgmm.extend.Batch(jnp.arange(k), nodes, ones)
+      ...         return 1, lambda index: Batch(jnp.arange(k), nodes, ones)
       >>> p = jaxgmm.GMM.from_moments([0.25, 0.75], [[0.0], [4.0]], [1.0, 1.0], "spherical")
-      >>> print(jaxgmm.expectation(None, p, lambda x: x, Centre()))
+      >>> print(jaxgmm.expectation(None, p, lambda x: x, Centre()).round(2))
       [3.]
     """
 

@@ -18,10 +18,10 @@ MAX_DIMS_OF_WHOLE_NETS = 4
 class Sobol(SizedRule):
     r"""Scrambled Sobol' points through the inverse normal distribution function.
 
-    Sobol' points fill the unit cube more evenly than independent ones; all :math:`\omega_i` are
-    1/n. A scrambling makes each of them uniformly distributed and keeps them even: here a random
-    linear map of their bits and a digital shift, drawn from the key for each component. The rule is
-    thus unbiased. For smooth integrands in few effective dimensions the variance falls nearly as
+    Sobol' points fill the unit cube more evenly than independent ones, and all have the weight 1/n.
+    The scrambling is a random linear map of their bits and a digital shift, both drawn from the key
+    for each component. It makes each point uniformly distributed and keeps the points even, so the
+    rule is unbiased. For smooth integrands in few effective dimensions the variance falls nearly as
     1/n^3, and it is rarely above that of `MonteCarlo`.
 
     Args:

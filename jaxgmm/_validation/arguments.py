@@ -1,7 +1,6 @@
 """Annotations with a check, for arguments that many functions of the package have."""
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -22,13 +21,6 @@ def _passing(check: Callable[..., None], **options: Any) -> Callable[[str, Any],
         return value
 
     return checked
-
-
-def _static_positive(name: str, value: Any) -> float:
-    number = checks.checked_number(name, value)
-    if not 0 < number < math.inf:
-        raise ValueError(f"{name} must be positive and finite, got {value!r}")
-    return number
 
 
 def _devices(name: str, mesh: Any) -> Any:
@@ -53,5 +45,5 @@ RequiredKey = Annotated[Array, Check(_passing(checks.check_key, required=True))]
 Flag = Annotated[bool, Check(_passing(checks.check_flag), static=True)]
 PositiveInt = Annotated[int, Check(checks.checked_int, static=True)]
 PositiveNumber = Annotated[ArrayLike, Check(_passing(checks.check_positive))]
-StaticPositiveNumber = Annotated[float, Check(_static_positive, static=True)]
+StaticPositiveNumber = Annotated[float, Check(checks.checked_positive, static=True)]
 Devices = Annotated[Mesh | None, Check(_devices, static=True)]

@@ -134,6 +134,14 @@ def checked_number(name: str, value: Any) -> float:
     return float(value)
 
 
+def checked_positive(name: str, value: Any, mend: str = "") -> float:
+    """The value as a float; an error, ending with ``mend``, unless it is positive and finite."""
+    number = checked_number(name, value)
+    if not 0 < number < np.inf:
+        raise ValueError(f"{name} must be positive and finite, got {value!r}{mend}")
+    return number
+
+
 def checked_int(name: str, value: object, at_least: int = 1, at_most: int = 2**31 - 1) -> int:
     """The value as an int; an error unless it is an integer within the bounds."""
     check_static(name, value)
