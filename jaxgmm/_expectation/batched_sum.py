@@ -53,8 +53,8 @@ def _sum_of_captured(
         device = jax.lax.axis_index(axes).astype(jnp.uint32)
         return jax.lax.psum(_loop(rounds * np.uint32(mesh.size) + device, masked), axes)
 
-    # The axes of a mesh may be typed as explicit. Those of this one are not, so that arguments may
-    # be sharded in any way. The carry of the loop has no varying-axes type, so none is checked.
+    # The given mesh may have explicit axes. The mesh built here has not, so that arguments may be
+    # sharded in any way. The carry of the loop has no varying-axes type, so none is checked.
     return jax.shard_map(
         on_each_device,
         mesh=Mesh(mesh.devices, axes),

@@ -69,7 +69,8 @@ def inv_tril(lower: Array) -> Array:
     index = np.arange(num_dims)
 
     def double(level: Array, inverse: Array) -> Array:
-        block, pair = index >> level, index >> (level + 1)
+        block = index >> level
+        pair = index >> (level + 1)
         is_below = (pair[:, None] == pair[None, :]) & (block[:, None] > block[None, :])
         blocks = jnp.where(is_below[None], lower, jnp.zeros_like(lower))
         return inverse - matmul(matmul(inverse, blocks), inverse)
@@ -131,7 +132,8 @@ def log_det_and_mahalanobis(roots: Array, offsets: Array) -> Pair:
 def _log_det_and_mahalanobis_jvp(primals: Pair, tangents: Pair) -> tuple[Pair, Pair]:
     # d 1/2 log det S = tr(B^T S^-1 dB); d x^T S^-1 x = 2 y^T dx - 2 y^T dB B^T y with y = S^-1 x.
     # The derivative of the triangle would cost several more products and is not needed.
-    (roots, offsets), (droots, doffsets) = primals, tangents
+    roots, offsets = primals
+    droots, doffsets = tangents
     lower, inverse = tril_of(roots)
     whitened = matmul(offsets, inverse.mT)
     solved = matmul(whitened, inverse)
@@ -175,7 +177,7 @@ def orthogonal_factor(matrices: Array, smallest: Array) -> Array:
 
     The Newton-Schulz iteration :math:`X \leftarrow \tfrac12 a X (3 I - a^2 X^T X)` is scaled by a,
     which raises the lower bound of the singular values fastest and keeps their upper bound at 1.
-    The first lower bound (R,), of those of M, is ``smallest``.
+    A lower bound (R,) of the singular values of M, ``smallest``, is given.
 
     References:
       Chen and Chow, A stable scaling of Newton-Schulz for improving the sign function computation

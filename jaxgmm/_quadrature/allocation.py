@@ -73,7 +73,7 @@ def _shares(weights: Array) -> Array:
 def _apportioned(shares: Array, total: int, in_powers_of_two: bool) -> Array:
     """Integer counts, at least 1 and near shares * total, whose sum is the total, a power of two.
 
-    The remainder goes by highest averages: the next stratum to the largest share per stratum.
+    By the rule of highest averages, the component with the largest share per stratum gets the next.
     """
     # The quotas are slightly low, so that rounding cannot make the sum of the counts too large.
     quotas = jnp.clip(shares * (0.9999 * total), 1, None)
@@ -85,14 +85,10 @@ def _apportioned(shares: Array, total: int, in_powers_of_two: bool) -> Array:
         counts = jnp.floor(quotas).astype(np.int32)
 
     # The loop ends, as the smallest of the steps divides what is left of the total.
-    def add_to_highest_average(counts: Array) -> Array:
+    def allocate_next(counts: Array) -> Array:
         step = counts if in_powers_of_two else jnp.ones_like(counts)
         fits = step <= np.int32(total) - counts.sum(dtype=np.int32)
-        averages = jnp.where(fits, shares / counts.astype(shares.dtype), -1.0)
-        highest = jnp.argmax(averages)
+        highest = jnp.argmax(jnp.where(fits, shares / counts.astype(shares.dtype), -1.0))
         return counts.at[highest].add(step[highest])
 
-    def is_short(counts: Array) -> Array:
-        return counts.sum(dtype=np.int32) < total
-
-    return jax.lax.while_loop(is_short, add_to_highest_average, counts)
+    return jax.lax.while_loop(lambda c: c.sum(dtype=np.int32) < total, allocate_next, counts)

@@ -36,7 +36,8 @@ def directions_from_table(table: Path, num_dims: int) -> np.ndarray:
       14 (1988), eq. 2.
     """
     with np.load(table) as arrays:
-        polynomials, first = arrays["poly"], arrays["vinit"].T.astype(np.uint64)
+        polynomials = arrays["poly"]
+        first = arrays["vinit"].T.astype(np.uint64)
     if num_dims > len(polynomials):
         raise ValueError(TOO_MANY.format(len(polynomials), num_dims))
     polynomials = polynomials[:num_dims]
