@@ -9,18 +9,24 @@ from jaxgmm.interop._imports import check_type
 
 
 def from_gmmx(mixture: Any, dtype: DTypeLike | None = None) -> GMM:
-    """The parameters of a mixture of gmmx, full or diagonal.
+    """A mixture of gmmx as a `GMM`.
+
+    The covariances are factored in NumPy, so the parameters may not be traced under `jax.jit`.
 
     Args:
-      mixture: a GaussianMixtureModelJax.
-      dtype: a floating dtype; None: that of the mixture.
+      mixture: a ``GaussianMixtureModelJax`` with full or diagonal covariances.
+      dtype: a floating dtype; None: the dtype of the mixture.
 
     Returns:
-      The same mixture as a `GMM`. The covariances are factored in NumPy, so this is not for use under `jax.jit`.
+      The same mixture, "full" or "diag".
 
     Raises:
-      TypeError: it is not such a mixture, or it is traced.
-      ValueError: its parameters are not those of a mixture.
+      TypeError: mixture is not a ``GaussianMixtureModelJax``.
+      TypeError: a parameter is traced.
+      TypeError: dtype is not a floating dtype.
+      ValueError: a parameter is not finite.
+      ValueError: the weights do not sum to 1.
+      ValueError: a covariance is not positive definite.
 
     Example:
       >>> from gmmx import GaussianMixtureModelJax
@@ -28,11 +34,7 @@ def from_gmmx(mixture: Any, dtype: DTypeLike | None = None) -> GMM:
       'full'
     """
     check_type(mixture, "gmmx", "GaussianMixtureModelJax")
-    weights, means, covariances = (
-        mixture.weights.ravel(),
-        mixture.means[0, :, :, 0],
-        mixture.covariances.values[0],
-    )
-    covariance_type = mixture.covariances.type.value
+    weights, means = mixture.weights.ravel(), mixture.means[0, :, :, 0]
+    covariances, covariance_type = mixture.covariances.values[0], mixture.covariances.type.value
     covariances = covariances if covariance_type == "full" else covariances[:, :, 0]
     return GMM.from_moments(weights, means, covariances, covariance_type, dtype=dtype)

@@ -14,31 +14,32 @@ from jaxgmm.interop._imports import check_type
 
 
 def from_ott(mixture: Any, dtype: DTypeLike | None = None) -> GMM:
-    """The parameters of a mixture of OTT-JAX, traced ones too.
+    """A mixture of OTT-JAX as a `GMM`; its parameters may be traced.
 
     Args:
-      mixture: a GaussianMixture of ``ott.tools.gaussian_mixture``.
-      dtype: a floating dtype; None: that of the mixture.
+      mixture: a ``GaussianMixture`` of ``ott.tools.gaussian_mixture``.
+      dtype: a floating dtype; None: the dtype of the mixture.
 
     Returns:
-      The same mixture as a `GMM`, of full covariances.
+      The same mixture, "full".
 
     Raises:
-      TypeError: it is not such a mixture.
-      ValueError: it is a batch of them, or not finite.
+      TypeError: mixture is not a ``GaussianMixture`` of OTT-JAX.
+      TypeError: dtype is not a floating dtype.
+      ValueError: mixture is a batch.
+      ValueError: a parameter is not finite.
 
     Example:
       >>> import jax
       >>> from ott.tools.gaussian_mixture.gaussian_mixture import GaussianMixture
-      >>> from_ott(GaussianMixture.from_random(jax.random.key(0), n_components=3, n_dimensions=2)).num_components
+      >>> key = jax.random.key(0)
+      >>> from_ott(GaussianMixture.from_random(key, n_components=3, n_dimensions=2)).num_components
       3
     """
     check_type(mixture, "ott", "GaussianMixture")
     loc, triangle, logits = mixture.loc, mixture.scale_params, mixture.component_weight_ob.params
     rows, columns = np.tril_indices(loc.shape[-1])
-    logits = jnp.append(
-        logits, jnp.zeros_like(logits, shape=1)
-    )  # OTT leaves the last logit out, which is 0
+    logits = jnp.append(logits, jnp.zeros_like(logits, shape=1))  # OTT omits the last logit, a 0
     gmm = GMM(logits, loc, triangle[:, rows == columns], triangle[:, rows > columns])
     gmm = jax.tree.map(lambda leaf: leaf.astype(floating_dtype(dtype, loc)), gmm)
     checked_mixture("mixture", gmm)

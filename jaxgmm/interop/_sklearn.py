@@ -15,18 +15,20 @@ if TYPE_CHECKING:
 
 
 def from_sklearn(mixture: Any, dtype: DTypeLike | None = None) -> GMM:
-    """The parameters of a fitted scikit-learn mixture, of any covariance type.
+    """A fitted mixture of scikit-learn as a `GMM`.
 
     Args:
-      mixture: a fitted GaussianMixture or BayesianGaussianMixture.
+      mixture: a fitted ``GaussianMixture`` or ``BayesianGaussianMixture``.
       dtype: a floating dtype; None: JAX's default, which is float32 unless x64 is enabled.
 
     Returns:
-      The same mixture as a `GMM`.
+      The same mixture.
 
     Raises:
-      TypeError: it is not such a mixture.
-      ValueError: it is not fitted, or its parameters are not those of a mixture.
+      TypeError: mixture is not a mixture of scikit-learn.
+      TypeError: dtype is not a floating dtype.
+      ValueError: mixture is not fitted.
+      ValueError: a parameter is not finite.
 
     Example:
       >>> import numpy as np
@@ -36,33 +38,33 @@ def from_sklearn(mixture: Any, dtype: DTypeLike | None = None) -> GMM:
       2
     """
     if not hasattr(mixture, "covariance_type"):
-        raise TypeError(
-            f"mixture must be a fitted scikit-learn GaussianMixture, got {kind(mixture)}"
-        )
+        got = kind(mixture)
+        raise TypeError(f"mixture must be a fitted scikit-learn GaussianMixture, got {got}")
     fields = ("weights_", "means_", "covariances_")
     missing = [field for field in fields if not hasattr(mixture, field)]
     if missing:
         raise ValueError(
-            f"mixture is not fitted: {type(mixture).__name__} has no {', '.join(missing)}; call mixture.fit(X) first"
+            f"mixture is not fitted: {type(mixture).__name__} has no {', '.join(missing)}; "
+            "call mixture.fit(X) first"
         )
-    weights, means, covariances = (
-        np.asarray(getattr(mixture, field), np.float64) for field in fields
-    )
-    return GMM.from_moments(weights, means, covariances, mixture.covariance_type, dtype=dtype)
+    moments = (np.asarray(getattr(mixture, field), np.float64) for field in fields)
+    return GMM.from_moments(*moments, mixture.covariance_type, dtype=dtype)
 
 
 def to_sklearn(gmm: GMM) -> "GaussianMixture":
-    """A scikit-learn GaussianMixture with these parameters, ready to ``score_samples``, ``predict`` and ``sample``.
+    """A fitted scikit-learn ``GaussianMixture`` with the parameters of a mixture, in float64.
 
     Args:
       gmm: the mixture.
 
     Returns:
-      The GaussianMixture, in float64.
+      The ``GaussianMixture``, whose ``score_samples``, ``predict`` and ``sample`` can be called.
 
     Raises:
       ImportError: scikit-learn is not installed.
-      TypeError, ValueError: gmm is not a finite mixture.
+      TypeError: gmm is not a GMM.
+      TypeError: gmm is traced.
+      ValueError: gmm is not one mixture with finite parameters.
 
     Example:
       >>> p = GMM.from_moments([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], "spherical")
