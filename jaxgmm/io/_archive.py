@@ -1,4 +1,4 @@
-"""Read an archive of arrays without trust in what it says of itself."""
+"""Read an archive of arrays whose headers are not trusted."""
 
 import io
 import math
@@ -15,15 +15,14 @@ from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.validation import checked_mixture, checked_mixtures
 from jaxgmm.io._leaves import listed, named_leaves, restored, typed
 
-FORMAT, VERSION = "jaxgmm", 1
-
-MAGIC = b"PK\x03\x04"
-
+FORMAT = "jaxgmm"
+VERSION = 1
+MAGIC = b"PK\x03\x04"  # the first bytes of a zip file
 FIELDS = [f"leaves.{field}" for field in ("logits", "loc", "log_diag", "off_diag")]
 
 
 class Archive:
-    """The arrays of a file of this format and version, by their names."""
+    """The arrays of a file that `save` has written, by their names."""
 
     def __init__(self, file: Any) -> None:
         if file.read(len(MAGIC)) != MAGIC:
@@ -32,64 +31,58 @@ class Archive:
         self.archive = zipfile.ZipFile(file)
         names = self.archive.namelist()
         if "format.npy" not in names or self["format"] != FORMAT or "version.npy" not in names:
-            raise ValueError(
-                f"it is not a file of jaxgmm, but an archive of {', '.join(names[:5]) or 'nothing'}"
-            )
+            held = ", ".join(names[:5]) or "nothing"
+            raise ValueError(f"it is not a file of jaxgmm, but an archive of {held}")
         if self["version"] > VERSION:
-            raise ValueError(
-                f"it is written by a newer jaxgmm (format {self['version']}): upgrade jaxgmm"
-            )
+            version = self["version"]
+            raise ValueError(f"it is written by a newer jaxgmm (format {version}): upgrade jaxgmm")
 
     def __getitem__(self, name: str) -> np.ndarray:
-        """An array, without trust in what its header says of its size or type."""
+        """An array, or an error if its header does not fit the file and the bytes of the array."""
         member = self.archive.getinfo(f"{name}.npy")
         if member.compress_type != zipfile.ZIP_STORED or member.file_size > self.size:
             raise ValueError(
                 f"{name} is compressed or longer than the file, which jaxgmm does not write"
             )
-        data = io.BytesIO(self.archive.read(member))
-        if np.lib.format.read_magic(data) != (1, 0):
+        file = io.BytesIO(self.archive.read(member))
+        if np.lib.format.read_magic(file) != (1, 0):
             raise ValueError(f"{name} is not an array that jaxgmm writes")
-        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(data)
-        content = data.read()
-        if dtype.hasobject or len(content) != dtype.itemsize * math.prod(shape):
-            raise ValueError(
-                f"{name} has {len(content)} bytes, which are no array of {shape} {dtype}"
-            )
-        return np.ndarray(shape, dtype, content, order="F" if fortran_order else "C")
+        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
+        data = file.read()
+        if dtype.hasobject or len(data) != dtype.itemsize * math.prod(shape):
+            raise ValueError(f"{name} has {len(data)} bytes, which are no array of {shape} {dtype}")
+        return np.ndarray(shape, dtype, data, order="F" if fortran_order else "C")
 
     def mixture(self) -> GMM:
-        """The leaves of a mixture, or of a stack of mixtures."""
+        """The mixture, or stack of mixtures, in the file."""
         dtypes = dict(line.rsplit(": ", 1) for line in self["structure"].tolist())
         if list(dtypes) not in (FIELDS, FIELDS[:3]):
             raise ValueError(
-                "it holds no mixture, but another pytree: pass like=, a pytree of the same structure, such as "
-                f"jaxgmm.fit(..., num_steps=0) for a FitResult; its leaves are {listed([*dtypes])}"
+                "it holds no mixture, but another pytree: pass like=, a pytree of the same "
+                "structure, such as jaxgmm.fit(..., num_steps=0) for a FitResult; its leaves are "
+                f"{listed([*dtypes])}"
             )
-        leaves: list[Any] = [
-            typed(name, self[name], jnp.dtype(dtype)) for name, dtype in dtypes.items()
-        ]
+        leaves: list[Any] = [typed(name, self[name], jnp.dtype(d)) for name, d in dtypes.items()]
         gmm = GMM(*leaves, *[None] * (len(FIELDS) - len(leaves)))
         _check(gmm)
         if jnp.result_type(gmm.loc) != gmm.loc.dtype:
-            message = f'it is in {gmm.loc.dtype}, and is rounded: jax.config.update("jax_enable_x64", True) keeps it'
-            warnings.warn(message, stacklevel=3)
+            mend = 'jax.config.update("jax_enable_x64", True) keeps it'
+            warnings.warn(f"it is in {gmm.loc.dtype}, and is rounded: {mend}", stacklevel=3)
         return jax.tree.map(jnp.asarray, gmm)
 
     def tree(self, like: Any, expected: list[str]) -> Any:
-        """The leaves of a pytree of that structure."""
+        """The pytree in the file, whose structure must be the one that like has."""
         structure = self["structure"].tolist()
         if structure != expected:
-            ours, theirs = (
-                [line for line in a if line not in b]
-                for a, b in ((expected, structure), (structure, expected))
-            )
+            ours = [line for line in expected if line not in structure]
+            theirs = [line for line in structure if line not in expected]
             raise ValueError(f"like has {listed(ours)}, where the file has {listed(theirs)}")
         leaves = [restored(name, self[name], leaf) for name, leaf in named_leaves(like).items()]
         return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
 def _check(gmm: GMM) -> None:
+    """Raise ValueError, as for any fault of a file, unless a mixture or a stack is valid."""
     try:
         (checked_mixture if np.ndim(gmm.loc) == 2 else checked_mixtures)("gmm", gmm)
     except TypeError as error:

@@ -15,30 +15,34 @@ from jaxgmm.io._archive import FORMAT, VERSION, Archive
 from jaxgmm.io._leaves import named_leaves, stored, structure_of
 
 T = TypeVar("T")
-
 Path = str | os.PathLike[str]
 
 
 def save(path: Path, tree: Any) -> None:
-    """Write a mixture, a `FitResult` or any other pytree of arrays to a file, from which `load` restores every bit.
+    """Write a mixture, a `FitResult` or another pytree to a file; `load` restores it bit for bit.
 
-    The file is an .npz archive, whatever its name, and the same values make the same bytes. It holds "format", "version",
-    "structure" (a name and a dtype for each leaf) and the leaves by these names, such as "leaves.loc"; and for a mixture its
-    "covariance_type", "weights", "means" and "covariances", in scikit-learn's shapes, for readers that have NumPy alone.
+    The file is an .npz archive, whatever its name, and the same values make the same bytes. It
+    holds "format", "version", "structure" (a name and a dtype for each leaf) and each leaf by its
+    name, such as "leaves.loc". The file of a mixture also holds its "covariance_type", "weights",
+    "means" and "covariances" in scikit-learn's shapes, for readers that have NumPy alone.
 
-    It is written beside the old one, which it replaces when it is whole and on the disk: a crash or a full disk in between leaves
-    the old file as it was. So a long fit loses at most a chunk of steps with ``progress=lambda r: jaxgmm.save("run.npz", r)``.
+    A new file is complete on the disk before it replaces the old one, so a crash or a full disk
+    leaves the old file as it was. With ``progress=lambda r: jaxgmm.save("run.npz", r)``, a long
+    `fit` that is killed loses at most one chunk of steps.
 
     Args:
       path: the file, which may exist.
-      tree: what to write: arrays of numbers, plain numbers and random keys, in any pytree.
+      tree: any pytree of arrays of numbers, plain numbers and random keys.
 
     Returns:
       None.
 
     Raises:
-      TypeError: a leaf is not an array or a number, or is traced.
-      ValueError: tree is a mixture that is not finite, or its leaves have no names of their own.
+      TypeError: path is neither a string nor a path.
+      TypeError: a leaf is not an array of numbers, a number or a key.
+      TypeError: a leaf is traced.
+      ValueError: tree is a mixture that is not finite.
+      ValueError: two leaves have the same name.
       OSError: the file cannot be written.
 
     Example:
@@ -49,7 +53,8 @@ def save(path: Path, tree: Any) -> None:
       ...     print(np.load(pathlib.Path(folder, "p.npz"))["weights"])
       [0.5 0.5]
     """
-    path, leaves = _decoded(path), named_leaves(tree)
+    path = _decoded(path)
+    leaves = named_leaves(tree)
     about = {"format": FORMAT, "version": VERSION, "structure": structure_of(leaves)}
     arrays = {name: stored(leaf) for name, leaf in leaves.items()}
     _write_whole(os.path.realpath(path), {**about, **_moments(tree), **arrays})
@@ -64,23 +69,29 @@ def load(path: Path, like: T) -> T: ...
 
 
 def load(path: Path, like: Any = None) -> Any:
-    """What `save` has written to a file, bit for bit.
+    """The mixture or other pytree in a file that `save` has written, bit for bit.
 
-    Nothing in a file is ever run, and no more memory is asked for than the file is long, so a file need not be trusted.
+    A file from others need not be trusted: nothing in it is run, and no more memory is allocated
+    than the file is long.
 
     Args:
       path: the file.
-      like: a pytree of the structure, shapes and dtypes to expect; None: the file holds a mixture. An axis of length 0 may have
-        any length in the file, such as that of the losses in ``jaxgmm.fit(key, loss, start, optimizer, num_steps=0)``, which a
-        fit to go on with is like.
+      like: a pytree with the structure, shapes and dtypes that the file must have; None: the file
+        holds a mixture. An axis of length 0 in like may have any length in the file. To go on with
+        a saved fit, pass ``jaxgmm.fit(key, loss, start, optimizer, num_steps=0)``, whose losses
+        have such an axis.
 
     Returns:
-      The mixture, or a pytree as like is. Where JAX has no float64, a mixture in float64 is rounded, with a warning.
+      The mixture, or a pytree of the structure of like. A mixture in float64 is rounded, with a
+      warning, where JAX's float64 is not enabled.
 
     Raises:
-      FileNotFoundError, OSError: the file cannot be read.
-      TypeError: like has a leaf that no file could hold.
-      ValueError: the file is damaged, not one of jaxgmm, of a newer jaxgmm, or does not hold what is expected.
+      TypeError: path is neither a string nor a path.
+      TypeError: like has a leaf that a file cannot hold.
+      OSError: the file cannot be read.
+      ValueError: the file is damaged.
+      ValueError: the file was not written by `save`, or by that of a newer jaxgmm.
+      ValueError: the file does not hold a mixture, or a pytree such as like.
 
     Example:
       >>> import pathlib, tempfile
@@ -98,11 +109,12 @@ def load(path: Path, like: Any = None) -> Any:
             return archive.mixture() if expected is None else archive.tree(like, expected)
         except ValueError as error:
             raise ValueError(f"{path} cannot be loaded: {error}") from error
-        except Exception as error:  # whatever zipfile raises
+        except Exception as error:  # zipfile and NumPy raise many types on a damaged file
             raise ValueError(f"{path} cannot be loaded: it is damaged ({error})") from error
 
 
 def _decoded(path: Any) -> str:
+    """A path as a string, or an error if it is none."""
     try:
         return os.fsdecode(path)
     except TypeError:
@@ -144,10 +156,8 @@ def _covariances(gmm: GMM, family: str) -> np.ndarray:
 
 
 def _write_whole(path: str, members: dict[str, Any]) -> None:
-    """Through a temporary file in the same folder, so that there is a whole file at every moment."""
-    if os.path.exists(path) and not os.path.isfile(
-        path
-    ):  # such as /dev/null, which must not be replaced
+    """Write a temporary file in the same folder, then move it to path, which is always complete."""
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe or /dev/null is never replaced
         with open(path, "wb") as file:
             np.savez(file, **members)
         return
@@ -163,6 +173,6 @@ def _write_whole(path: str, members: dict[str, Any]) -> None:
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
-        if isinstance(error, OSError):  # which names the temporary file
+        if isinstance(error, OSError):  # its own message would name the temporary file
             raise OSError(error.errno, error.strerror, path) from error
         raise

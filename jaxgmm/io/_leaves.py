@@ -7,8 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+STORABLE = (jax.dtypes.prng_key, np.number, np.bool_)
+
 
 def named_leaves(tree: Any) -> dict[str, Any]:
+    """The leaves of a pytree by their names, such as "leaves.loc"."""
     paths = jax.tree_util.tree_leaves_with_path(tree)
     named = {f"leaves{jax.tree_util.keystr(path)}": leaf for path, leaf in paths}
     if len(named) < len(paths):
@@ -17,17 +20,12 @@ def named_leaves(tree: Any) -> dict[str, Any]:
 
 
 def structure_of(leaves: dict[str, Any]) -> list[str]:
-    """A name and a dtype for each leaf, or an error if it could not be stored."""
+    """A name and a dtype for each leaf, or an error if a leaf cannot be stored."""
     for name, leaf in leaves.items():
         if isinstance(leaf, Tracer):
-            raise TypeError(
-                f"{name} is traced: save and load outside jax.jit, say in the progress of fit"
-            )
-        if not (
-            _is_key(leaf)
-            or jnp.issubdtype(_dtype(leaf), np.number)
-            or jnp.issubdtype(_dtype(leaf), np.bool_)
-        ):
+            mend = "save and load outside jax.jit, say in the progress of fit"
+            raise TypeError(f"{name} is traced: {mend}")
+        if not any(jnp.issubdtype(_dtype(leaf), type_) for type_ in STORABLE):
             raise TypeError(
                 f"{name} is not an array of numbers, which is all that a file holds: {leaf!r}"
             )
@@ -43,23 +41,25 @@ def _is_key(leaf: Any) -> bool:
 
 
 def _storage(dtype: np.dtype) -> np.dtype:
-    """The dtype itself if NumPy knows it, or unsigned integers of the same bits, for bfloat16 say."""
+    """The dtype if NumPy alone can read it, or else (bfloat16, say) an unsigned one of its size."""
     return dtype if dtype.isbuiltin == 1 else np.dtype(f"u{dtype.itemsize}")
 
 
 def stored(leaf: Any) -> np.ndarray:
+    """The array that a file holds for a leaf."""
     array = np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf, order="C")
     return array.view(_storage(array.dtype))
 
 
 def typed(name: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """The stored array in the dtype of its leaf."""
     if array.dtype != _storage(dtype):
         raise ValueError(f"{name} should be {dtype}, but is stored as {array.dtype}")
     return array.view(dtype)
 
 
 def restored(name: str, array: np.ndarray, like: Any) -> Any:
-    """The leaf that was stored, of the kind that like is."""
+    """The leaf of a stored array; like tells if it is a key, NumPy's, JAX's or a plain number."""
     if _is_key(like):
         return jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(like))
     array = typed(name, array, _dtype(like))
@@ -74,8 +74,6 @@ def restored(name: str, array: np.ndarray, like: Any) -> Any:
 
 
 def listed(lines: list[str]) -> str:
-    return (
-        ", ".join(lines[:3]) + (f" and {len(lines) - 3} more" if len(lines) > 3 else "")
-        if lines
-        else "nothing"
-    )
+    """The first three lines, and how many more there are."""
+    more = f" and {len(lines) - 3} more" if len(lines) > 3 else ""
+    return ", ".join(lines[:3]) + more if lines else "nothing"
