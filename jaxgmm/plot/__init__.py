@@ -1,6 +1,7 @@
-"""Pictures of mixtures, divergences and fits, with matplotlib: `pip install 'jaxgmm[plot]'`.
+"""Pictures of mixtures, divergences and fits with matplotlib (`pip install 'jaxgmm[plot]'`).
 
-Each function draws on the axes that it is given, or on those of a new figure, and returns them; none shows or saves.
+Each function draws on the axes that it is given, or on those of a new figure, and returns the axes.
+None of them shows or saves a figure.
 """
 
 from jaxgmm.plot._mixtures import contours as contours

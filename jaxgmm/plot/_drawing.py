@@ -1,4 +1,4 @@
-"""What the pictures share: axes, colours, the points that they are drawn through, and what holds a given mass."""
+"""Axes, styles, grids of points and regions of given mass for the pictures."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,36 +12,32 @@ from jaxgmm._validation.checks import kind
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito's colours, which colour-blind eyes tell apart; in grey the line styles and markers do.
+# Colour-blind readers can tell these colours by Okabe and Ito apart. Line styles and markers differ
+# too, for pictures that are printed in grey.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-
 LINE_STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)), (0, (1, 3)))
-
 MARKERS = ("o", "s", "^", "D", "v", "P")
-
 SHADES = ("#D9E8F2", "#A3C9E2", "#5C9FCB")  # of the first colour, from light to dark
-
 MASSES = (0.95, 0.8, 0.5)
 
 
 def check_axes(ax: Any) -> None:
-    """Raise on what is neither None nor axes, or where there is no matplotlib."""
+    """Raise if ax is neither None nor axes, or if matplotlib is not installed."""
     try:
         from matplotlib.axes import Axes
     except ImportError as error:
         raise ImportError("jaxgmm.plot needs matplotlib: pip install 'jaxgmm[plot]'") from error
     if not (ax is None or isinstance(ax, Axes)):
-        raise TypeError(
-            f"ax must be matplotlib Axes, got {kind(ax)}; leave it out for a new figure"
-        )
+        raise TypeError(f"ax must be matplotlib Axes, got {kind(ax)}; omit it for a new figure")
 
 
 def axes(ax: Any) -> "Axes":
-    """Those given, or the axes of a new figure."""
+    """The given axes, or the axes of a new figure."""
     check_axes(ax)
     if ax is not None:
         return ax
-    from matplotlib import pyplot  # only here, so that axes that are given leave its state alone
+    # An import of pyplot changes the state of matplotlib, so given axes do without it.
+    from matplotlib import pyplot
 
     return pyplot.subplots(layout="constrained")[1]
 
@@ -52,19 +48,18 @@ def style(i: int) -> dict[str, Any]:
 
 
 def given(p: GMM, q: GMM | None) -> dict[str, GMM]:
-    """The mixtures by their names, without one that is left out."""
+    """One or two mixtures by their names."""
     return {"p": p} if q is None else {"p": p, "q": q}
 
 
 def check_dims(num_dims: int, mixtures: dict[str, GMM]) -> None:
-    """Raise unless they are finite mixtures of that dimension."""
+    """Raise unless all are finite mixtures in num_dims dimensions."""
     one_space({name: checked_mixture(name, gmm) for name, gmm in mixtures.items()})
     for name, gmm in mixtures.items():
         if gmm.num_dims > num_dims:
-            dims = tuple(range(num_dims))
+            mend = f"draw jaxgmm.marginal({name}, {tuple(range(num_dims))}), say"
             raise ValueError(
-                f"{name} has {gmm.num_dims} dimensions, and this picture has {num_dims}: "
-                f"draw jaxgmm.marginal({name}, {dims}), say"
+                f"{name} has {gmm.num_dims} dimensions, and this picture has {num_dims}: {mend}"
             )
         if gmm.num_dims < num_dims:
             raise ValueError(
@@ -73,18 +68,16 @@ def check_dims(num_dims: int, mixtures: dict[str, GMM]) -> None:
 
 
 def nodes(gmms: list[GMM], dim: int = 0, reach: float = 4.0) -> np.ndarray:
-    """Coordinates, increasing, from so many standard deviations below to those above, dense where a component is narrow."""
-    alive = [np.asarray(gmm.weights) > 0 for gmm in gmms]
-    centres = np.concatenate(
-        [np.asarray(gmm.means, float)[some, dim] for gmm, some in zip(gmms, alive, strict=True)]
-    )
-    scales = np.concatenate(
-        [_deviations(gmm)[some, dim] for gmm, some in zip(gmms, alive, strict=True)]
-    )
+    """Increasing coordinates that reach so many standard deviations beyond every component.
+
+    They are dense where a component is narrow.
+    """
+    alive = [(gmm, np.asarray(gmm.weights) > 0) for gmm in gmms]
+    centres = np.concatenate([np.asarray(gmm.means, float)[has, dim] for gmm, has in alive])
+    scales = np.concatenate([_deviations(gmm)[has, dim] for gmm, has in alive])
     steps = np.linspace(-1.5 * reach, 1.5 * reach, 2 * max(6, 150 // len(centres)) + 1)
-    own = np.sort(np.ravel(centres[:, None] + scales[:, None] * steps))[
-        :: 1 + steps.size * centres.size // 600
-    ]
+    own = np.sort(np.ravel(centres[:, None] + scales[:, None] * steps))
+    own = own[:: 1 + own.size // 600]
     low, high = (centres - reach * scales).min(), (centres + reach * scales).max()
     return np.unique(np.concatenate([own[(low < own) & (own < high)], np.linspace(low, high, 201)]))
 
@@ -100,22 +93,22 @@ def _deviations(gmm: GMM) -> np.ndarray:
 
 
 def log_densities(gmm: GMM, *coordinates: np.ndarray) -> np.ndarray:
-    """On the line, (n,), or on the grid of two coordinates, (n_y, n_x)."""
+    """The log-densities at points on the line (n,), or on a grid in the plane (n_y, n_x)."""
     return np.asarray(log_prob(gmm, np.stack(np.meshgrid(*coordinates), -1)), float)
 
 
 def quantiles(values: np.ndarray, mass: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
-    """The values up to which these shares of the mass lie."""
+    """The values below or at which these shares of the mass lie."""
     order = np.argsort(values, axis=None)
     held = np.cumsum(mass.ravel()[order])
     return values.ravel()[order][np.searchsorted(held / held[-1], shares)]
 
 
 def cells(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The areas (n_y, n_x) around the points of a grid."""
+    """The areas (n_y, n_x) of the cells around the points of a grid."""
     return np.gradient(y)[:, None] * np.gradient(x)[None, :]
 
 
 def region_levels(density: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The densities, increasing, above which 95, 80 and 50 % of the mass lie."""
+    """The increasing levels of the density above which 95, 80 and 50 % of the mass lie."""
     return np.unique(quantiles(density, density * cells(x, y), tuple(1 - mass for mass in MASSES)))

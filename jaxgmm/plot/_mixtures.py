@@ -1,4 +1,4 @@
-"""Pictures of one mixture or two, on the line and in the plane."""
+"""Pictures of one or two mixtures on the line and in the plane."""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -17,19 +17,22 @@ JS_INTEGRAND = r"$\frac{1}{2}\,[p \log(p/m) + q \log(q/m)]$"
 
 
 def densities(p: GMM, q: GMM | None = None, ax: "Axes | None" = None) -> "Axes":
-    """The densities of one or two mixtures on the line.
+    """Axes with the densities of one or two mixtures on the line.
 
     Args:
       p: a mixture in one dimension.
-      q: another one, dashed.
-      ax: where to draw; None: on a new figure.
+      q: another mixture in one dimension, or None; its line is dashed.
+      ax: the axes to draw on; None: the axes of a new figure.
 
     Returns:
       The axes.
 
     Raises:
       ImportError: matplotlib is not installed.
-      TypeError, ValueError: a mixture is not finite, or has more than one dimension; ax is not Axes.
+      TypeError: p or q is not a GMM.
+      TypeError: ax is not Axes.
+      ValueError: p or q is not finite.
+      ValueError: p or q has more than one dimension.
 
     Example:
       >>> p = GMM.from_moments([0.3, 0.7], [[-1.0], [2.0]], [0.5, 1.0], "spherical")
@@ -39,7 +42,8 @@ def densities(p: GMM, q: GMM | None = None, ax: "Axes | None" = None) -> "Axes":
     """
     mixtures = _drawing.given(p, q)
     _drawing.check_dims(1, mixtures)
-    ax, x = _drawing.axes(ax), nodes(list(mixtures.values()))
+    ax = _drawing.axes(ax)
+    x = nodes(list(mixtures.values()))
     for i, (name, gmm) in enumerate(mixtures.items()):
         ax.plot(x, np.exp(log_densities(gmm, x)), label=f"${name}$", **style(i))
     ax.set(xlabel="$x$", ylabel="density")
@@ -48,23 +52,28 @@ def densities(p: GMM, q: GMM | None = None, ax: "Axes | None" = None) -> "Axes":
 
 
 def integrand(p: GMM, q: GMM, divergence: str = "kl", ax: "Axes | None" = None) -> "Axes":
-    r"""What is integrated over the line for a divergence: the area, less that below 0, is the divergence.
+    r"""Axes with the integrand of a divergence on the line, whose signed area is the divergence.
 
-    .. math:: KL(p \| q) = \int p (\log p - \log q) \, dx, \quad
+    .. math:: KL(p \| q) = \int p (\log p - \log q) \, dx, \quad m = \tfrac12 p + \tfrac12 q, \quad
               JS(p, q) = \int \tfrac12 p (\log p - \log m) + \tfrac12 q (\log q - \log m) \, dx
 
     Args:
       p: a mixture in one dimension.
-      q: the other one.
+      q: another mixture in one dimension.
       divergence: "kl" or "js".
-      ax: where to draw; None: on a new figure.
+      ax: the axes to draw on; None: the axes of a new figure.
 
     Returns:
-      The axes.
+      The axes. The unit of the integrand is nats per unit of x.
 
     Raises:
       ImportError: matplotlib is not installed.
-      TypeError, ValueError: a mixture is not finite, or has more than one dimension; divergence is neither; ax is not Axes.
+      TypeError: p or q is not a GMM.
+      TypeError: divergence is not a string.
+      TypeError: ax is not Axes.
+      ValueError: p or q is not finite.
+      ValueError: p or q has more than one dimension.
+      ValueError: divergence is neither "kl" nor "js".
 
     Example:
       >>> from scipy.integrate import trapezoid
@@ -78,7 +87,8 @@ def integrand(p: GMM, q: GMM, divergence: str = "kl", ax: "Axes | None" = None) 
     check_text("divergence", divergence)
     if divergence not in ("kl", "js"):
         raise ValueError(f"divergence must be 'kl' or 'js', got {divergence!r}")
-    ax, x = _drawing.axes(ax), nodes([p, q])
+    ax = _drawing.axes(ax)
+    x = nodes([p, q])
     log_p, log_q = log_densities(p, x), log_densities(q, x)
     log_m = np.logaddexp(log_p, log_q) - math.log(2)
     kl = np.exp(log_p) * (log_p - log_q)
@@ -97,19 +107,22 @@ def integrand(p: GMM, q: GMM, divergence: str = "kl", ax: "Axes | None" = None) 
 
 
 def contours(p: GMM, q: GMM | None = None, ax: "Axes | None" = None) -> "Axes":
-    """The smallest regions of the plane that hold 50, 80 and 95 % of each mixture: those of p filled, those of q dashed.
+    """Axes with the smallest regions of the plane that hold 50, 80 and 95 % of each mixture.
 
     Args:
-      p: a mixture in two dimensions.
-      q: another one.
-      ax: where to draw; None: on a new figure.
+      p: a mixture in two dimensions; its regions are filled.
+      q: another mixture in two dimensions, or None; its regions are dashed lines.
+      ax: the axes to draw on; None: the axes of a new figure.
 
     Returns:
       The axes.
 
     Raises:
       ImportError: matplotlib is not installed.
-      TypeError, ValueError: a mixture is not finite, or not in two dimensions; ax is not Axes.
+      TypeError: p or q is not a GMM.
+      TypeError: ax is not Axes.
+      ValueError: p or q is not finite.
+      ValueError: p or q is not in two dimensions.
 
     Example:
       >>> p = GMM.from_moments([0.4, 0.6], [[0.0, 0.0], [3.0, 1.0]], [1.0, 2.0], "spherical")
@@ -118,7 +131,8 @@ def contours(p: GMM, q: GMM | None = None, ax: "Axes | None" = None) -> "Axes":
     """
     mixtures = _drawing.given(p, q)
     _drawing.check_dims(2, mixtures)
-    ax, (x, y) = _drawing.axes(ax), _drawing.grid(list(mixtures.values()))
+    ax = _drawing.axes(ax)
+    x, y = _drawing.grid(list(mixtures.values()))
     handles = [_filled_regions(ax, x, y, p), *([] if q is None else [_dashed_regions(ax, x, y, q)])]
     ax.legend(handles=handles, title="50, 80 and 95 % of")
     ax.set(xlabel="$x_1$", ylabel="$x_2$")
@@ -126,6 +140,7 @@ def contours(p: GMM, q: GMM | None = None, ax: "Axes | None" = None) -> "Axes":
 
 
 def _filled_regions(ax: "Axes", x: np.ndarray, y: np.ndarray, p: GMM) -> Any:
+    """Fill the regions of p, and return their entry in the legend."""
     from matplotlib.patches import Patch
 
     density = np.exp(log_densities(p, x, y))
@@ -136,6 +151,7 @@ def _filled_regions(ax: "Axes", x: np.ndarray, y: np.ndarray, p: GMM) -> Any:
 
 
 def _dashed_regions(ax: "Axes", x: np.ndarray, y: np.ndarray, q: GMM) -> Any:
+    """Draw the borders of the regions of q, and return their entry in the legend."""
     from matplotlib.lines import Line2D
 
     density = np.exp(log_densities(q, x, y))
@@ -147,36 +163,42 @@ def _dashed_regions(ax: "Axes", x: np.ndarray, y: np.ndarray, q: GMM) -> Any:
 
 
 def ellipses(gmm: GMM, ax: "Axes | None" = None, **patch: Any) -> "Axes":
-    r"""The components of a mixture in the plane: ellipses at 1 and 2 standard deviations, the heavier the more they weigh.
+    r"""Axes with ellipses at 1 and 2 standard deviations of each component in the plane.
 
     .. math:: (x - \mu_k)^T \Sigma_k^{-1} (x - \mu_k) = r^2, \quad r = 1, 2
 
+    Lines are thicker for larger weights, and components without weight are not drawn.
+
     Args:
-      gmm: a mixture in two dimensions; components without weight are left out.
-      ax: where to draw, on `contours` say; None: on a new figure.
-      patch: what matplotlib's Ellipse takes, such as ``edgecolor`` and ``linestyle``.
+      gmm: a mixture in two dimensions.
+      ax: the axes to draw on, such as those of `contours`; None: the axes of a new figure.
+      patch: keyword arguments of matplotlib's ``Ellipse``, such as ``edgecolor``.
 
     Returns:
       The axes.
 
     Raises:
       ImportError: matplotlib is not installed.
-      TypeError, ValueError: gmm is not a finite mixture in two dimensions; ax is not Axes.
+      TypeError: gmm is not a GMM.
+      TypeError: ax is not Axes.
+      ValueError: gmm is not finite.
+      ValueError: gmm is not in two dimensions.
 
     Example:
       >>> p = GMM.from_moments([1.0], [[0.0, 0.0]], [[4.0, 1.0]], "diag")
-      >>> print([float(ellipse.width.round(3)) for ellipse in ellipses(p).patches])  # the diameters along an axis
+      >>> print([float(ellipse.width.round(3)) for ellipse in ellipses(p).patches])
       [4.0, 8.0]
     """
     _drawing.check_dims(2, {"gmm": gmm})
-    ax, weights = _drawing.axes(ax), np.asarray(gmm.weights)
+    ax = _drawing.axes(ax)
     from matplotlib.patches import Ellipse
 
+    weights = np.asarray(gmm.weights)
     for k in np.flatnonzero(weights > 0):
-        (x, y), share = np.asarray(gmm.means[k], float), weights[k] / weights.max()
-        directions, radii, _ = np.linalg.svd(
-            np.asarray(gmm.scale_tril[k], float)
-        )  # radii^2: eigenvalues of the covariance
+        x, y = np.asarray(gmm.means[k], float)
+        share = weights[k] / weights.max()
+        # The squares of the radii are the eigenvalues of the covariance.
+        directions, radii, _ = np.linalg.svd(np.asarray(gmm.scale_tril[k], float))
         angle = math.degrees(math.atan2(directions[1, 0], directions[0, 0]))
         line = {"fill": False, "edgecolor": COLORS[0], "linewidth": 0.5 + 2 * share} | patch
         for r in (1, 2):
@@ -187,21 +209,25 @@ def ellipses(gmm: GMM, ax: "Axes | None" = None, **patch: Any) -> "Axes":
 
 
 def log_ratio(p: GMM, q: GMM, ax: "Axes | None" = None) -> "Axes":
-    r"""The field of :math:`\log p - \log q` over the plane, whose mean under p is KL(p || q): blue where p is denser.
+    r"""Axes with a map of :math:`\log p - \log q` over the plane, whose mean under p is KL(p || q).
 
-    The colours end where 99 % of the midpoint of p and q lie; lines are labelled, dashed below 0.
+    The map is blue where p is denser. Its contour lines are labelled, and dashed below 0. The range
+    of colours covers 99 % of the mass of the midpoint of p and q.
 
     Args:
       p: a mixture in two dimensions.
-      q: the other one.
-      ax: where to draw; None: on a new figure.
+      q: another mixture in two dimensions.
+      ax: the axes to draw on; None: the axes of a new figure.
 
     Returns:
-      The axes; a bar of colours stands beside them.
+      The axes. A colour bar in nats stands beside them.
 
     Raises:
       ImportError: matplotlib is not installed.
-      TypeError, ValueError: a mixture is not finite, or not in two dimensions; ax is not Axes.
+      TypeError: p or q is not a GMM.
+      TypeError: ax is not Axes.
+      ValueError: p or q is not finite.
+      ValueError: p or q is not in two dimensions.
 
     Example:
       >>> p = GMM.from_moments([1.0], [[0.0, 0.0]], [1.0], "spherical")
@@ -210,26 +236,21 @@ def log_ratio(p: GMM, q: GMM, ax: "Axes | None" = None) -> "Axes":
       $x_2$
     """
     _drawing.check_dims(2, {"p": p, "q": q})
-    ax, (x, y) = _drawing.axes(ax), _drawing.grid([p, q])
+    ax = _drawing.axes(ax)
     from matplotlib import colormaps
     from matplotlib.ticker import MaxNLocator
 
+    x, y = _drawing.grid([p, q])
     log_p, log_q = log_densities(p, x, y), log_densities(q, x, y)
+    ratio = log_p - log_q
     mass = np.exp(np.logaddexp(log_p, log_q)) * _drawing.cells(x, y)
-    limit = float(_drawing.quantiles(np.abs(log_p - log_q), mass, (0.99,))[0]) or 1.0
+    limit = float(_drawing.quantiles(np.abs(ratio), mass, (0.99,))[0]) or 1.0
     levels = np.asarray(MaxNLocator(8, symmetric=True).tick_values(-limit, limit))
-    shades = colormaps["RdBu"](
-        np.linspace(0.15, 0.85, len(levels) + 1)
-    )  # short of the dark ends, where no line can be read
-    field = ax.contourf(x, y, log_p - log_q, levels=levels, colors=shades, extend="both")
-    lines = ax.contour(
-        x,
-        y,
-        log_p - log_q,
-        levels=levels,
-        colors="black",
-        linewidths=np.where(levels == 0, 2.0, 0.6),
-    )
+    # Black lines and labels could not be read on the dark ends of the colour map.
+    shades = colormaps["RdBu"](np.linspace(0.15, 0.85, len(levels) + 1))
+    field = ax.contourf(x, y, ratio, levels=levels, colors=shades, extend="both")
+    widths = np.where(levels == 0, 2.0, 0.6)
+    lines = ax.contour(x, y, ratio, levels=levels, colors="black", linewidths=widths)
     ax.clabel(lines, fontsize="small")
     ax.figure.colorbar(field, ax=ax, label=r"$\log p - \log q$ (nats)")
     ax.set(xlabel="$x_1$", ylabel="$x_2$")

@@ -1,4 +1,4 @@
-"""Pictures of what comes out: losses, errors against points, and matrices."""
+"""Pictures of results: losses, errors against numbers of points, and matrices of divergences."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -22,28 +22,30 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 RULES: Mapping[str, Callable[[int], Rule]] = {"Monte Carlo": MonteCarlo, "Sobol'": Sobol}
-
 SIZES = (2**8, 2**10, 2**12, 2**14, 2**16)
 
 
 def losses(result: FitResult[Any], ax: "Axes | None" = None) -> "Axes":
-    """The loss at every step of a fit, pale, and its mean over the last fiftieth of the steps.
+    """Axes with the loss at each step of a fit, pale, and its mean over a fiftieth of the steps.
 
     Args:
-      result: what `jaxgmm.fit` returns; of a stack of results, as under `jax.vmap`, each of the losses, and
-        the mean of that which ends lowest.
-      ax: where to draw; None: on a new figure.
+      result: the result of `jaxgmm.fit`, or a stack of results from `jax.vmap`. The losses of each
+        are drawn, and the running mean of the one with the lowest last loss.
+      ax: the axes to draw on; None: the axes of a new figure.
 
     Returns:
       The axes.
 
     Raises:
       ImportError: matplotlib is not installed.
-      TypeError: result is not a `jaxgmm.FitResult`; ax is not Axes.
+      TypeError: result is not a `jaxgmm.FitResult`.
+      TypeError: ax is not Axes.
+      ValueError: the fit took no step.
 
     Example:
       >>> import jax, jaxgmm, optax
-      >>> result = jaxgmm.fit(jax.random.key(0), lambda key, x: (x - 1) ** 2, 0.0, optax.sgd(0.1), 50)
+      >>> descent = optax.sgd(0.1)
+      >>> result = jaxgmm.fit(jax.random.key(0), lambda key, x: (x - 1) ** 2, 0.0, descent, 50)
       >>> print(losses(result).get_ylabel())
       loss (nats)
     """
@@ -54,20 +56,15 @@ def losses(result: FitResult[Any], ax: "Axes | None" = None) -> "Axes":
     best = curves[np.nan_to_num(curves[:, -1], nan=np.inf).argmin()]
     window = max(1, best.size // 50)
     means = np.convolve(best, np.full(window, 1 / window), "valid")
-    ax.plot(
-        np.arange(window - 1, best.size),
-        means,
-        color=COLORS[0],
-        linewidth=2,
-        label=f"mean of {window} steps",
-    )
+    steps = np.arange(window - 1, best.size)
+    ax.plot(steps, means, color=COLORS[0], linewidth=2, label=f"mean of {window} steps")
     ax.set(xlabel="step", ylabel="loss (nats)")
     ax.legend()
     return ax
 
 
 def _checked_losses(result: Any) -> np.ndarray:
-    """The losses (starts, steps)."""
+    """The losses (number of fits, number of steps)."""
     if not isinstance(result, FitResult):
         raise TypeError(f"result must be what jaxgmm.fit returns, got {kind(result)}")
     losses = np.atleast_2d(np.asarray(result.losses, float))
@@ -88,25 +85,32 @@ def convergence(
     num_replicates: int = 16,
     **options: Any,
 ) -> "Axes":
-    """The standard error of one run against the number of points, for several rules, with two slopes to compare.
+    """Axes with the standard error of a divergence against the number of points, for each rule.
+
+    Two straight lines show the rates :math:`n^{-1/2}` and :math:`n^{-1}` for comparison.
 
     Args:
-      divergence: a function of (key, p, q, rule) to a scalar, such as `jaxgmm.kl_divergence`; or of (key, p, rule).
+      divergence: a function of (key, p, q, rule), such as `jaxgmm.kl_divergence`, or of (key, p,
+        rule), that returns a scalar.
       key: a random key.
       p: a mixture.
-      q: the other one, for a divergence of two.
-      rules: from a name to a function of n that returns a rule.
-      sizes: the numbers of points n; each is a program to compile.
-      ax: where to draw; None: on a new figure.
-      num_replicates: how many runs each error is taken from; of 16, it is right to a fifth.
-      options: what else divergence takes by name.
+      q: the other mixture; None for a divergence of one.
+      rules: a mapping from names to functions of the number of points that return a rule.
+      sizes: the numbers of points n. Each of them compiles another program.
+      ax: the axes to draw on; None: the axes of a new figure.
+      num_replicates: the number of runs for each standard error; with 16, it is accurate to 20 %.
+      options: further keyword arguments of divergence.
 
     Returns:
-      The axes, both logarithmic.
+      The axes, both logarithmic. The standard error is that of one run, in nats.
 
     Raises:
       ImportError: matplotlib is not installed.
-      TypeError, ValueError: an argument is not usable, or a rule draws nothing, so that it has no standard error.
+      TypeError: rules is not a mapping of at least one name.
+      TypeError: sizes is not a sequence of integers.
+      TypeError: ax is not Axes.
+      ValueError: a rule is deterministic and has no standard error.
+      TypeError, ValueError, FloatingPointError: as in `jaxgmm.estimate`.
 
     Example:
       >>> import jax, jaxgmm
@@ -120,15 +124,11 @@ def convergence(
     _check_rules(rules)
     _drawing.check_axes(ax)
     n = np.array(_checked_sizes(sizes), float)
+    mixtures = _drawing.given(p, q).values()
 
     def error(rule: Rule) -> float:
         result = estimate(
-            divergence,
-            key,
-            *_drawing.given(p, q).values(),
-            rule=rule,
-            num_replicates=num_replicates,
-            **options,
+            divergence, key, *mixtures, rule=rule, num_replicates=num_replicates, **options
         )
         return math.sqrt(num_replicates) * float(result.standard_error)
 
@@ -145,6 +145,7 @@ def convergence(
 
 
 def _checked_sizes(sizes: Any) -> list[int]:
+    """The numbers of points, or an error if they are not positive integers."""
     check_static("sizes", sizes)
     if not (isinstance(sizes, Sequence | np.ndarray) and len(sizes)):
         raise TypeError(f"sizes must be a sequence of integers, such as (256, 1024), got {sizes!r}")
@@ -152,11 +153,11 @@ def _checked_sizes(sizes: Any) -> list[int]:
 
 
 def _check_rules(rules: Any) -> None:
+    """Raise unless rules is a mapping that is not empty."""
     check_static("rules", rules)
     if not (isinstance(rules, Mapping) and rules):
-        raise TypeError(
-            f"rules must map names to functions of n, such as {{'Sobol': jaxgmm.Sobol}}, got {rules!r}"
-        )
+        mend = "such as {'Sobol': jaxgmm.Sobol}"
+        raise TypeError(f"rules must map names to functions of n, {mend}, got {rules!r}")
 
 
 def pairwise(
@@ -167,21 +168,26 @@ def pairwise(
     column_labels: Sequence[str] | None = None,
     unit: str = "nats",
 ) -> "Axes":
-    """A matrix of divergences, such as `jaxgmm.pairwise` returns, as a map with its values written in.
+    """Axes with a colour map of a matrix of divergences, and the values written on it.
 
     Args:
-      matrix: (N, M).
-      labels: the names of the rows, and of the columns where these are the same; None: numbers from 0.
-      ax: where to draw; None: on a new figure.
-      column_labels: the names of the columns, if others.
-      unit: what stands at the bar of colours; "" for a divergence that has none.
+      matrix: (N, M), such as the result of `jaxgmm.pairwise`.
+      labels: N names of the rows; None: numbers from 0.
+      ax: the axes to draw on; None: the axes of a new figure.
+      column_labels: M names of the columns; None: the labels of the rows if N = M, else numbers.
+      unit: the label of the colour bar; "" for a divergence without a unit.
 
     Returns:
-      The axes; a bar of colours stands beside them.
+      The axes. A colour bar stands beside them.
 
     Raises:
       ImportError: matplotlib is not installed.
-      TypeError, ValueError: matrix is not a matrix of finite numbers, or there is not one label for each row; ax is not Axes.
+      TypeError: matrix is not an array of real numbers.
+      TypeError: labels or column_labels is not a sequence of strings.
+      TypeError: unit is not a string.
+      TypeError: ax is not Axes.
+      ValueError: matrix is not finite, or not of shape (N, M).
+      ValueError: the number of labels is not that of the rows or columns.
 
     Example:
       >>> ax = pairwise([[0.0, 0.25], [0.25, 0.0]], ["May", "June"])
@@ -197,7 +203,8 @@ def pairwise(
     check_text("unit", unit)
     ax = _drawing.axes(ax)
     image = ax.imshow(values, cmap="cividis")
-    size, middle = min(10.0, 110 / max(values.shape)), 0.45 * values.min() + 0.55 * values.max()
+    size = min(10.0, 110 / max(values.shape))
+    middle = 0.45 * values.min() + 0.55 * values.max()
     for (i, j), value in np.ndenumerate(values):
         color = "white" if value <= middle else "black"
         ax.text(j, i, f"{value:.2g}", ha="center", va="center", fontsize=size, color=color)
@@ -208,11 +215,11 @@ def pairwise(
 
 
 def _checked_labels(name: str, labels: Any, count: int) -> list[str]:
+    """The labels of so many rows or columns as strings, or an error if there are more or fewer."""
     if not isinstance(labels, Sequence | np.ndarray | None):
         raise TypeError(f"{name} must be a sequence of strings, got {kind(labels)}")
     names = [str(label) for label in (range(count) if labels is None else labels)]
     if len(names) != count:
-        raise ValueError(
-            f"{name} must be {count}, one for each row or column, got {len(names)}: {names}"
-        )
+        got = f"got {len(names)}: {names}"
+        raise ValueError(f"{name} must be {count}, one for each row or column, {got}")
     return names
