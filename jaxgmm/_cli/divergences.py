@@ -1,4 +1,4 @@
-"""The divergences that the command line offers, by name."""
+"""The divergences of the command line by their names."""
 
 import dataclasses
 from collections.abc import Callable
@@ -8,11 +8,12 @@ import jax
 
 import jaxgmm
 from jaxgmm._mixture.gmm import GMM
+from jaxgmm._validation.validated_jit import is_symmetric
 
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-    """A function of two mixtures; its label, where {0} and {1} are their names, tells if the order matters."""
+    """A function of two mixtures, whose label has {0} and {1} for their names."""
 
     kind: str
     function: Callable[..., Any]
@@ -21,7 +22,8 @@ class Measure:
 
     @property
     def is_directed(self) -> bool:
-        return "||" in self.label
+        """Whether the order of the mixtures matters."""
+        return not is_symmetric(self.function)
 
 
 MEASURES = {
@@ -49,17 +51,12 @@ MEASURES = {
 def numbers_of(
     measure: Measure, key: jax.Array, pair: tuple[GMM, ...], rtol: float
 ) -> dict[str, Any]:
-    """Its value, or what else it tells, for a JSON object."""
+    """The results of a measure for a JSON object: a value, two bounds, or an estimate."""
     if measure.kind == "bounds":
         lower, upper = measure.function(*pair)
         return {"lower": float(lower), "upper": float(upper)}
     if measure.kind != "estimate":
         return {"value": float(measure.function(*pair))}
     result = jaxgmm.estimate(measure.function, key, *pair, rtol=rtol, atol=0.01 * rtol)
-    value, error = float(result.value), float(result.standard_error)
-    return {
-        "value": value,
-        "standard_error": error,
-        "converged": result.converged,
-        "n": result.num_points,
-    }
+    numbers = {"value": float(result.value), "standard_error": float(result.standard_error)}
+    return {**numbers, "converged": result.converged, "n": result.num_points}
