@@ -101,6 +101,11 @@ def test_every_measure(capsys):
     assert set(FOUND_BESIDE) < set(found)
 
 
+@pytest.mark.parametrize("name", MEASURES)
+def test_labels_tell_if_the_order_matters(name):
+    assert ("||" in MEASURES[name].label) == MEASURES[name].is_directed
+
+
 def test_compare_points(capsys):
     """The fits are those of scikit-learn, whose oracle is SciPy's."""
     rng = np.random.default_rng(1)
