@@ -1,15 +1,16 @@
-"""Read tables of points from files of several kinds, told apart by their first bytes."""
+"""Read tables of points from text files and NumPy files, told apart by their first bytes."""
 
 import math
 import zipfile
 
 import numpy as np
 
-ARCHIVE, ARRAY = b"PK\x03\x04", b"\x93NUMPY"
+ARCHIVE = b"PK\x03\x04"
+ARRAY = b"\x93NUMPY"
 
 
 def is_saved_mixture(path: str) -> bool:
-    """Whether it is, or was before it was damaged, a file of `jaxgmm.save`."""
+    """Whether a file is one of `jaxgmm.save`, or an archive that is too damaged to tell."""
     if _beginning(path, ARCHIVE) != ARCHIVE:
         return False
     try:
@@ -28,46 +29,62 @@ def read_points(path: str) -> np.ndarray:
 
 
 def _beginning(path: str, magic: bytes) -> bytes:
+    """As many first bytes of a file as magic has."""
     with open(path, "rb") as file:
         return file.read(len(magic))
 
 
 def _read(path: str) -> np.ndarray:
+    """The array in a file of any kind."""
     if _beginning(path, ARRAY) == ARRAY:
         return np.load(path, allow_pickle=False)
     if _beginning(path, ARCHIVE) == ARCHIVE:
         with np.load(path, allow_pickle=False) as archive:
             if len(archive.files) != 1:
-                raise ValueError(
-                    f"the archive must hold one array, but holds {', '.join(archive.files) or 'none'}"
-                )
+                held = ", ".join(archive.files) or "none"
+                raise ValueError(f"the archive must hold one array, but holds {held}")
             return archive[archive.files[0]]
     return _read_text(path)
 
 
 def _read_text(path: str) -> np.ndarray:
-    """Numbers between commas, semicolons, tabs or spaces, after a line of names if the first has no number in it."""
+    """The numbers in a text file, after a line of names if the first line has no number in it."""
     with open(path, encoding="utf-8-sig") as file:
-        first = file.readline()
-    delimiter = next((mark for mark in ",;\t" if mark in first), None)
-    cells = [cell.strip(' "\n') for cell in first.split(delimiter)]
-    is_header = not any(_is_number(cell) for cell in cells)
-    if is_header and len(cells) > 1 and not cells[0]:
-        raise ValueError(
-            "its first column has no name, as row numbers have none: leave them out, in pandas by index=False"
-        )
-    with open(path, encoding="utf-8-sig") as file:
-        rows = file.readlines()[is_header:]
+        lines = file.readlines()
+    delimiter, cells = _first_cells("".join(lines[:1]))
+    has_names = not any(_is_number(cell) for cell in cells)
+    rows = lines[has_names:]
+    if has_names:
+        _check_names(cells)
+    else:
+        _check_not_column_numbers(cells, "".join(rows[1:]))
     if not any(row.strip() for row in rows):
         raise ValueError("it has no line of numbers")
-    if len(cells) > 1 and cells == [str(i) for i in range(len(cells))] and "." in "".join(rows[1:]):
-        raise ValueError(
-            "its first line may be column numbers: leave it out, in pandas by header=False, or write 0.0 for 0"
-        )
     return np.loadtxt(rows, delimiter=delimiter, ndmin=2, quotechar='"')
 
 
+def _first_cells(line: str) -> tuple[str | None, list[str]]:
+    """The delimiter (a comma, semicolon, tab, or None for spaces) and the cells of the first line."""
+    delimiter = next((mark for mark in ",;\t" if mark in line), None)
+    return delimiter, [cell.strip(' "\n') for cell in line.split(delimiter)]
+
+
+def _check_names(names: list[str]) -> None:
+    """Raise if the first of several names is empty, as for the row numbers that pandas writes."""
+    if len(names) > 1 and not names[0]:
+        fault = "its first column has no name, as row numbers have none"
+        raise ValueError(f"{fault}: leave them out, in pandas by index=False")
+
+
+def _check_not_column_numbers(cells: list[str], later: str) -> None:
+    """Raise if the first line is 0, 1, 2, ... and later lines hold fractions."""
+    if len(cells) > 1 and cells == [str(i) for i in range(len(cells))] and "." in later:
+        mend = "leave it out, in pandas by header=False, or write 0.0 for 0"
+        raise ValueError(f"its first line may be column numbers: {mend}")
+
+
 def _is_number(cell: str) -> bool:
+    """Whether a cell is a number other than NaN, which may be the name of a column."""
     try:
         return not math.isnan(float(cell))
     except ValueError:
@@ -75,13 +92,12 @@ def _is_number(cell: str) -> bool:
 
 
 def _checked(points: np.ndarray) -> np.ndarray:
+    """The points (n, D) in float64, or an error if they are not finite real numbers."""
     if points.dtype.kind not in "biuf" or points.ndim not in (1, 2) or not points.size:
-        raise ValueError(
-            f"it must be an array (n, D) of real numbers, got {points.dtype} {points.shape}"
-        )
+        got = f"{points.dtype} {points.shape}"
+        raise ValueError(f"it must be an array (n, D) of real numbers, got {got}")
     if not np.isfinite(points).all():
         row = int(np.argwhere(~np.isfinite(points))[0][0])
-        raise ValueError(
-            f"row {row} (the first is 0) holds NaN or infinity: remove or impute such points first"
-        )
+        mend = "remove or impute such points first"
+        raise ValueError(f"row {row} (the first is 0) holds NaN or infinity: {mend}")
     return np.asarray(points, np.float64).reshape(len(points), -1)
