@@ -1,4 +1,4 @@
-"""`python -m jaxgmm` is the command `jaxgmm`."""
+"""The command `jaxgmm`, run by `python -m jaxgmm`."""
 
 from jaxgmm._cli.parser import run
 

@@ -1,1 +1,1 @@
-"""The command `jaxgmm`. It imports the public names of the package."""
+"""The command `jaxgmm`, which uses the package by its public names."""

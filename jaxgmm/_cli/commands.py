@@ -15,6 +15,7 @@ from jaxgmm._mixture.gmm import GMM
 
 
 def run_compare(arguments: argparse.Namespace) -> None:
+    """Print the divergences between two mixtures, and draw them if a picture is asked for."""
     jax.config.update("jax_enable_x64", True)
     paths = {"A": arguments.a, "B": arguments.b}
     mixtures = {name: _mixture(path, arguments) for name, path in paths.items()}
@@ -25,35 +26,27 @@ def run_compare(arguments: argparse.Namespace) -> None:
         with announced("drawing"):
             _draw(arguments.plot, mixtures, "p: {A}, q: {B}".format(**paths))
     key = jax.random.key(arguments.seed)
-    results = [
-        result
-        for name in arguments.divergence
-        for result in _results(name, key, mixtures, arguments.rtol)
-    ]
-    print_results(
-        arguments,
-        {name: description_of(paths[name], gmm) for name, gmm in mixtures.items()},
-        results,
-    )
+    found = [_results(name, key, mixtures, arguments.rtol) for name in arguments.divergence]
+    about = {name: description_of(paths[name], gmm) for name, gmm in mixtures.items()}
+    print_results(arguments, about, [result for results in found for result in results])
 
 
 def run_reduce(arguments: argparse.Namespace) -> None:
+    """Save a mixture of fewer components, and print its divergence from the given one."""
     jax.config.update("jax_enable_x64", True)
-    gmm, key = _loaded(arguments.a), jax.random.key(arguments.seed)
+    gmm = _loaded(arguments.a)
+    key = jax.random.key(arguments.seed)
     refine = jaxgmm.forward_kl_loss if arguments.refine else None
     with announced(f"reducing {arguments.a}"), interruptible():
         smaller = jaxgmm.reduce(gmm, arguments.num_components, refine=refine, key=key)
     jaxgmm.save(arguments.out, smaller)
-    results = [_result("kl", key, {"A": gmm, "OUT": smaller}, arguments.rtol)]
-    print_results(
-        arguments,
-        {"A": description_of(arguments.a, gmm), "OUT": description_of(arguments.out, smaller)},
-        results,
-    )
+    result = _result("kl", key, {"A": gmm, "OUT": smaller}, arguments.rtol)
+    out = description_of(arguments.out, smaller)
+    print_results(arguments, {"A": description_of(arguments.a, gmm), "OUT": out}, [result])
 
 
 def _draw(path: str, mixtures: dict[str, GMM], title: str) -> None:
-    """The densities on the line, or their regions in the plane of the first two coordinates."""
+    """Save a picture of both mixtures, on the line or in the plane of the first two coordinates."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -71,6 +64,7 @@ def _draw(path: str, mixtures: dict[str, GMM], title: str) -> None:
 
 
 def _loaded(path: str) -> GMM:
+    """The mixture in a file of `jaxgmm.save`, or an error if there is a stack of them."""
     gmm = jaxgmm.load(path)
     if gmm.loc.ndim != 2:
         raise ValueError(f"{path} holds a stack of {len(gmm.loc)} mixtures, and not one")
@@ -78,34 +72,31 @@ def _loaded(path: str) -> GMM:
 
 
 def _mixture(path: str, arguments: argparse.Namespace) -> GMM:
-    """What is saved there, or a fit to the points there."""
+    """The mixture in a file, or a mixture that is fitted to the points in the file."""
     if is_saved_mixture(path):
         return _loaded(path)
     points = read_points(path)
     if arguments.components is None:
-        raise ValueError(
-            f"{path} is a table of {len(points)} points: say by --components how many components to fit to it"
-        )
+        mend = "say by --components how many components to fit to it"
+        raise ValueError(f"{path} is a table of {len(points)} points: {mend}")
     with announced(f"fitting {path}"):
         return _fitted(path, points, arguments)
 
 
 def _fitted(path: str, points: np.ndarray, arguments: argparse.Namespace) -> GMM:
+    """A mixture that scikit-learn fits to the points in a file."""
     try:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture
     except ImportError as error:
+        mend = "pip install 'jaxgmm[sklearn]'"
         raise ImportError(
-            f"{path} is a table of points, which scikit-learn fits: pip install 'jaxgmm[sklearn]'"
+            f"{path} is a table of points, which scikit-learn fits: {mend}"
         ) from error
-    model = GaussianMixture(
-        arguments.components,
-        covariance_type=arguments.covariance_type,
-        random_state=arguments.seed,
-        max_iter=1000,
-    )
+    settings = {"covariance_type": arguments.covariance_type, "random_state": arguments.seed}
+    model = GaussianMixture(arguments.components, **settings, max_iter=1000)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # said below
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a message below says the same
         try:
             model.fit(points)
         except ValueError as error:
@@ -118,14 +109,15 @@ def _fitted(path: str, points: np.ndarray, arguments: argparse.Namespace) -> GMM
 def _results(
     name: str, key: jax.Array, mixtures: dict[str, GMM], rtol: float
 ) -> list[dict[str, Any]]:
-    """One way or, where the order matters, both."""
-    orders = (
-        [mixtures, dict(reversed(mixtures.items()))] if MEASURES[name].is_directed else [mixtures]
-    )
+    """The results of a measure, in both orders of the mixtures if the order matters."""
+    orders = [mixtures]
+    if MEASURES[name].is_directed:
+        orders.append(dict(reversed(mixtures.items())))
     return [_result(name, key, order, rtol) for order in orders]
 
 
 def _result(name: str, key: jax.Array, mixtures: dict[str, GMM], rtol: float) -> dict[str, Any]:
+    """The result of a measure of the first mixture and the second, with its label and unit."""
     measure = MEASURES[name]
     label = measure.label.format(*mixtures)
     pair = jax.tree.map(lambda leaf: leaf.astype(np.float64), tuple(mixtures.values()))

@@ -1,4 +1,4 @@
-"""The main job on two built-in mixtures, in plain text."""
+"""An example that the command runs: divergences and a fit of two built-in mixtures."""
 
 import functools
 import time
@@ -17,7 +17,7 @@ NUM_STEPS = 300
 
 
 def example_mixtures() -> tuple[GMM, GMM]:
-    """Three components against two, in the plane."""
+    """Two mixtures in the plane, of three components and of two."""
     p = GMM.from_moments(
         weights=[0.5, 0.3, 0.2],
         means=[[0.0, 0.0], [3.0, 1.0], [-1.0, 3.0]],
@@ -36,19 +36,17 @@ def example_mixtures() -> tuple[GMM, GMM]:
 
 
 def gaussian_pair() -> tuple[GMM, GMM, float]:
-    """One Gaussian each, and their exact KL, 1/2 (tr + m^T m - D + log det ratio), for diagonal covariances."""
-    means, variances = np.array([[0.0, 0.0], [1.0, -1.0]]), np.array([[1.0, 2.0], [2.0, 1.5]])
+    """Two Gaussians p and q with diagonal covariances, and the exact KL(p || q)."""
+    means = np.array([[0.0, 0.0], [1.0, -1.0]])
+    variances = np.array([[1.0, 2.0], [2.0, 1.5]])
     p, q = (GMM.from_moments([1.0], means[i : i + 1], variances[i : i + 1], "diag") for i in (0, 1))
     ratio = variances[0] / variances[1]
-    return (
-        p,
-        q,
-        0.5 * float(np.sum(ratio + (means[1] - means[0]) ** 2 / variances[1] - 1 - np.log(ratio))),
-    )
+    terms = ratio + (means[1] - means[0]) ** 2 / variances[1] - 1 - np.log(ratio)
+    return p, q, 0.5 * float(np.sum(terms))
 
 
 def timed(fn: Callable[[], Any]) -> tuple[Any, str]:
-    """What fn returns, and how long it took the first time, which compiles, and the second."""
+    """The result of fn, and the times of its first call, which compiles, and of its second."""
     start = time.perf_counter()
     result = jax.block_until_ready(fn())
     middle = time.perf_counter()
@@ -57,17 +55,18 @@ def timed(fn: Callable[[], Any]) -> tuple[Any, str]:
 
 
 def line(name: str, value: Estimate, duration: str) -> str:
+    """A line of the output for one estimate."""
     return f"  {name:12s}{value.value:9.5f} +- {value.standard_error:.5f} nats    ({duration})"
 
 
 def demo() -> None:
+    """Print divergences of two mixtures, a check against a closed form, and a fit."""
     p, q = example_mixtures()
     key = jax.random.key(0)
     print(f"jaxgmm {jaxgmm.__version__}, JAX {jax.__version__} on {jax.devices()[0].platform}\n")
 
-    print(
-        f"Two mixtures of {p.num_components} and {q.num_components} components in {p.num_dims} dimensions (+-: standard error)"
-    )
+    components = f"{p.num_components} and {q.num_components} components"
+    print(f"Two mixtures of {components} in {p.num_dims} dimensions (+-: standard error)")
     for name, divergence, pair in [
         ("KL(p || q)", jaxgmm.kl_divergence, (p, q)),
         ("KL(q || p)", jaxgmm.kl_divergence, (q, p)),
@@ -79,21 +78,17 @@ def demo() -> None:
     result, duration = timed(lambda: jaxgmm.estimate(jaxgmm.kl_divergence, key, a, b))
     print("\nOne Gaussian each, where a closed form exists")
     print(line("KL(a || b)", result, duration))
-    print(
-        f"  {'exact':12s}{exact:9.5f}    (off by {abs(result.value - exact) / result.standard_error:.1f} standard errors)"
-    )
+    off = abs(result.value - exact) / result.standard_error
+    print(f"  {'exact':12s}{exact:9.5f}    (off by {off:.1f} standard errors)")
 
-    fit = functools.partial(
-        jaxgmm.fit, key, jaxgmm.forward_kl_loss(p, Sobol(1024)), q, optax.adam(3e-2), NUM_STEPS
-    )
+    loss = jaxgmm.forward_kl_loss(p, Sobol(1024))
+    fit = functools.partial(jaxgmm.fit, key, loss, q, optax.adam(3e-2), NUM_STEPS)
     result, duration = timed(fit)
-    print(
-        f"\nFit q to p: {NUM_STEPS} steps of optax.adam on KL(p || q), weights included    ({duration})"
-    )
+    steps = f"{NUM_STEPS} steps of optax.adam on KL(p || q), weights included"
+    print(f"\nFit q to p: {steps}    ({duration})")
     for step in jnp.linspace(0, NUM_STEPS - 1, 6).astype(int).tolist():
         print(f"  step {step:4d}  KL {result.losses[step]:8.5f}")
     fitted = result.params
-    print(
-        f"  weights of q: {np.asarray(q.weights).round(3)} -> {np.asarray(fitted.weights).round(3)}"
-    )
+    before, after = (np.asarray(gmm.weights).round(3) for gmm in (q, fitted))
+    print(f"  weights of q: {before} -> {after}")
     print(line("KL(p || q)", *timed(lambda: jaxgmm.estimate(jaxgmm.kl_divergence, key, p, fitted))))

@@ -13,22 +13,21 @@ from jaxgmm._cli.demo import demo
 from jaxgmm._cli.divergences import MEASURES
 from jaxgmm._mixture.moments import COVARIANCE_TYPES
 
-INTERRUPTED = 130  # as a shell counts what ends by SIGINT
+INTERRUPTED = 130  # the status that a shell gives to a process that SIGINT has ended
 
 
 class Parser(argparse.ArgumentParser):
-    """One line and exit status 2 for what is wrong."""
+    """A parser that answers an error by one line and exit status 2, without the usage."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\n")
 
 
 def run() -> NoReturn:
-    """The command as a process of its own."""
+    """Run the command as a process of its own, and end the process."""
     status = main()
-    if (
-        status == INTERRUPTED
-    ):  # XLA may still be at work in its threads, under which the interpreter crashes as it ends
+    if status == INTERRUPTED:
+        # Threads of XLA may still be at work, and would crash an interpreter that ends as usual.
         sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
@@ -51,10 +50,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> Parser:
+    """The parser of all commands; the argument `run` that it sets is the function to call."""
     parser = Parser(
         prog="jaxgmm",
-        description="Divergences between Gaussian mixtures, with standard errors. Without a command: an example.",
-        epilog="Saved mixtures are what jaxgmm.save writes. `jaxgmm COMMAND --help` tells more.",
+        description="Compute divergences between Gaussian mixtures, with standard errors. "
+        "Without a command, an example is run.",
+        epilog="A saved mixture is a file of jaxgmm.save. `jaxgmm COMMAND --help` tells more.",
     )
     parser.set_defaults(run=lambda arguments: demo())
     parser.add_argument("--version", action="version", version=f"jaxgmm {jaxgmm.__version__}")
@@ -70,36 +71,21 @@ def _add_compare(commands: Any) -> None:
         "compare",
         help=text,
         description=f"{text} KL both ways and JS, in nats, each with its standard error.",
-        epilog="A table is a .npy file or an .npz file of one array (n, D), or a text file with a line for each point, "
-        "with or without a line of names; scikit-learn fits a mixture to it.",
+        epilog="A table is a .npy file or an .npz file of one array (n, D), or a text file with a "
+        "line for each point, with or without a line of names; scikit-learn fits a mixture to it.",
     )
     compare.set_defaults(run=run_compare)
-    compare.add_argument("a", metavar="A", help="a saved mixture, or a table of points")
-    compare.add_argument("b", metavar="B", help="the other")
-    compare.add_argument(
-        "-k",
-        "--components",
-        type=_positive_int,
-        metavar="K",
-        help="components of mixtures fitted to points",
-    )
-    compare.add_argument(
-        "--covariance-type",
-        choices=COVARIANCE_TYPES,
-        default="full",
-        help="of these (default: %(default)s)",
-    )
-    compare.add_argument(
-        "-d",
-        "--divergence",
-        type=_names,
-        default="kl,js",
-        metavar="NAMES",
-        help=f"which, with commas between (default: %(default)s): {', '.join(MEASURES)}",
-    )
-    compare.add_argument(
-        "--plot", metavar="PICTURE", help="a file for a picture of both, a .png or .pdf, say"
-    )
+    add = compare.add_argument
+    add("a", metavar="A", help="a saved mixture, or a table of points")
+    add("b", metavar="B", help="the other mixture or table")
+    text = "the number of components to fit to each table"
+    add("-k", "--components", type=_positive_int, metavar="K", help=text)
+    text = "of the fitted mixtures (default: %(default)s)"
+    add("--covariance-type", choices=COVARIANCE_TYPES, default="full", help=text)
+    text = f"a list with commas (default: %(default)s) of: {', '.join(MEASURES)}"
+    add("-d", "--divergence", type=_names, default="kl,js", metavar="NAMES", help=text)
+    text = "the file for a picture of both mixtures, such as a .png or .pdf"
+    add("--plot", metavar="PICTURE", help=text)
     _add_common(compare)
 
 
@@ -108,34 +94,27 @@ def _add_reduce(commands: Any) -> None:
     reduce = commands.add_parser(
         "reduce",
         help=text,
-        description=f"{text} Components are merged, two at a time. Prints KL(A || OUT), with its standard error.",
+        description=f"{text} Components are merged, two at a time. Prints KL(A || OUT), with its "
+        "standard error.",
     )
     reduce.set_defaults(run=run_reduce)
-    reduce.add_argument("a", metavar="A", help="a saved mixture")
-    reduce.add_argument(
-        "num_components",
-        type=_positive_int,
-        metavar="K",
-        help="how many components to leave, at most",
-    )
-    reduce.add_argument(
-        "-o", "--out", required=True, metavar="OUT", help="the file to save the smaller mixture to"
-    )
-    reduce.add_argument("--refine", action="store_true", help="then fit it to A by forward KL")
+    add = reduce.add_argument
+    add("a", metavar="A", help="a saved mixture")
+    text = "the largest number of components to leave"
+    add("num_components", type=_positive_int, metavar="K", help=text)
+    add("-o", "--out", required=True, metavar="OUT", help="the file to save the smaller mixture to")
+    add("--refine", action="store_true", help="then fit the smaller mixture to A by forward KL")
     _add_common(reduce)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--rtol",
-        type=_positive_float,
-        default=1e-3,
-        help="standard error to reach, as a share of the value, or of 0.01 where that is more (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, help="of everything that is random (default: %(default)s)"
-    )
-    parser.add_argument("--json", action="store_true", help="print a JSON object")
+    """Add the options of every command."""
+    add = parser.add_argument
+    text = "the standard error to reach, relative to the value or 0.01, whichever is larger"
+    add("--rtol", type=_positive_float, default=1e-3, help=f"{text} (default: %(default)s)")
+    text = "the seed of all random numbers (default: %(default)s)"
+    add("--seed", type=int, default=0, help=text)
+    add("--json", action="store_true", help="print a JSON object")
 
 
 def _positive_int(text: str) -> int:
@@ -152,14 +131,11 @@ def _positive_float(text: str) -> float:
 
 
 def _names(text: str) -> list[str]:
-    """Those of measures, with commas between; those of the public functions will do as well."""
-    names = [
-        name.strip().removesuffix("_divergence").removesuffix("_distance")
-        for name in text.split(",")
-    ]
+    """The measures in a list with commas; the names of the public functions are known, too."""
+    parts = [name.strip() for name in text.split(",")]
+    names = [name.removesuffix("_divergence").removesuffix("_distance") for name in parts]
     for name in names:
         if name not in MEASURES:
-            raise argparse.ArgumentTypeError(
-                f"there is no {name!r}: the names are {', '.join(MEASURES)}"
-            )
+            known = ", ".join(MEASURES)
+            raise argparse.ArgumentTypeError(f"there is no {name!r}: the names are {known}")
     return names

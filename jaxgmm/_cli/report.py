@@ -1,4 +1,4 @@
-"""Messages and results of the command, as text or JSON."""
+"""The messages of the command, and its results as text or JSON."""
 
 import argparse
 import contextlib
@@ -12,10 +12,11 @@ from typing import Any
 import jaxgmm
 from jaxgmm._mixture.gmm import GMM
 
-PATIENCE = 2.0  # seconds without a word
+PATIENCE = 2.0  # seconds before the command says what it is doing
 
 
 def description_of(path: str, gmm: GMM) -> dict[str, Any]:
+    """The entries of a mixture in the JSON object."""
     shape = {"num_components": gmm.num_components, "num_dims": gmm.num_dims}
     return {"path": path, **shape, "covariance_type": gmm.covariance_type}
 
@@ -25,32 +26,27 @@ def print_results(
     mixtures: dict[str, dict[str, Any]],
     results: list[dict[str, Any]],
 ) -> None:
+    """Print the mixtures by their names, and the results, as text or as a JSON object."""
     if arguments.json:
-        print(
-            json.dumps(
-                {"jaxgmm": jaxgmm.__version__, "mixtures": mixtures, "results": results}, indent=2
-            )
-        )
+        whole = {"jaxgmm": jaxgmm.__version__, "mixtures": mixtures, "results": results}
+        print(json.dumps(whole, indent=2))
         return
     for name, about in mixtures.items():
-        components, dims = (
-            _counted(about["num_components"], "component"),
-            _counted(about["num_dims"], "dimension"),
-        )
-        print(
-            f"{name + ':':5s}{about['path']}: {components} ({about['covariance_type']}) in {dims}"
-        )
+        components = _counted(about["num_components"], "component")
+        dims = _counted(about["num_dims"], "dimension")
+        family = about["covariance_type"]
+        print(f"{name + ':':5s}{about['path']}: {components} ({family}) in {dims}")
     width = max(len(result["label"]) for result in results)
     for result in results:
         print(f"{result['label']:{width}s}  {_number(result)} {result['unit']}".rstrip())
 
 
 def _number(result: dict[str, Any]) -> str:
+    """The bounds, or the value with its standard error if it has one."""
     if "lower" in result:
         return f"{result['lower']:.6g} to {result['upper']:.6g}"
-    return f"{result['value']:.6g}" + (
-        f" +- {result['standard_error']:.2g}" if "standard_error" in result else ""
-    )
+    error = f" +- {result['standard_error']:.2g}" if "standard_error" in result else ""
+    return f"{result['value']:.6g}{error}"
 
 
 def _counted(number: int, noun: str) -> str:
@@ -58,12 +54,13 @@ def _counted(number: int, noun: str) -> str:
 
 
 def say(message: str) -> None:
+    """Print a message beside the results, to standard error."""
     print(f"jaxgmm: {message}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
 def announced(what: str) -> Generator[None, None, None]:
-    """Say what is being done if it takes long."""
+    """A context that says what is being done in it if that takes long."""
     timer = threading.Timer(PATIENCE, say, [f"{what} ..."])
     timer.daemon = True
     timer.start()
@@ -75,7 +72,7 @@ def announced(what: str) -> Generator[None, None, None]:
 
 @contextlib.contextmanager
 def interruptible() -> Generator[None, None, None]:
-    """An interrupt from the keyboard ends the command, although it only ends a fit."""
+    """A context that raises KeyboardInterrupt where an interrupted `fit` only warns."""
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "fit was interrupted", RuntimeWarning)
         try:

@@ -64,7 +64,7 @@ def _read_text(path: str) -> np.ndarray:
 
 
 def _first_cells(line: str) -> tuple[str | None, list[str]]:
-    """The delimiter (a comma, semicolon, tab, or None for spaces) and the cells of the first line."""
+    """The delimiter (a comma, semicolon or tab; None is for spaces) and the cells of a line."""
     delimiter = next((mark for mark in ",;\t" if mark in line), None)
     return delimiter, [cell.strip(' "\n') for cell in line.split(delimiter)]
 
