@@ -18,21 +18,12 @@ NUM_STEPS = 300
 
 def example_mixtures() -> tuple[GMM, GMM]:
     """Two mixtures in the plane, of three components and of two."""
-    p = GMM.from_moments(
-        weights=[0.5, 0.3, 0.2],
-        means=[[0.0, 0.0], [3.0, 1.0], [-1.0, 3.0]],
-        covariances=[
-            [[1.0, 0.6], [0.6, 1.0]],
-            [[0.5, -0.2], [-0.2, 0.8]],
-            [[1.5, 0.0], [0.0, 0.3]],
-        ],
-    )
-    q = GMM.from_moments(
-        weights=[0.6, 0.4],
-        means=[[0.5, 0.5], [2.0, 2.0]],
-        covariances=[[[1.5, 0.3], [0.3, 1.5]], [[2.0, 0.0], [0.0, 1.0]]],
-    )
-    return p, q
+    means = [[0.0, 0.0], [3.0, 1.0], [-1.0, 3.0]]
+    covariances = [[[1.0, 0.6], [0.6, 1.0]], [[0.5, -0.2], [-0.2, 0.8]], [[1.5, 0.0], [0.0, 0.3]]]
+    p = GMM.from_moments([0.5, 0.3, 0.2], means, covariances)
+    means = [[0.5, 0.5], [2.0, 2.0]]
+    covariances = [[[1.5, 0.3], [0.3, 1.5]], [[2.0, 0.0], [0.0, 1.0]]]
+    return p, GMM.from_moments([0.6, 0.4], means, covariances)
 
 
 def gaussian_pair() -> tuple[GMM, GMM, float]:

@@ -94,7 +94,7 @@ def _add_reduce(commands: Any) -> None:
     reduce = commands.add_parser(
         "reduce",
         help=text,
-        description=f"{text} Components are merged, two at a time. Prints KL(A || OUT), with its "
+        description=f"{text} Components are merged, two at a time. Prints KL(A || OUT) with its "
         "standard error.",
     )
     reduce.set_defaults(run=run_reduce)

@@ -59,7 +59,7 @@ def to_numpyro(gmm: GMM) -> Any:
       gmm: the mixture.
 
     Returns:
-      A mixture of ``MultivariateNormal``; of ``Normal(...).to_event(1)`` for diagonal covariances.
+      A mixture of ``MultivariateNormal``; of independent ``Normal`` for diagonal covariances.
 
     Raises:
       ImportError: NumPyro is not installed.
@@ -86,8 +86,7 @@ def to_distrax(gmm: GMM) -> Any:
       gmm: the mixture.
 
     Returns:
-      A mixture of ``MultivariateNormalTri``; of ``Independent(Normal(...), 1)`` for diagonal
-      covariances.
+      A mixture of ``MultivariateNormalTri``; of independent ``Normal`` for diagonal covariances.
 
     Raises:
       ImportError: distrax is not installed.
@@ -111,8 +110,7 @@ def to_tfp(gmm: GMM) -> Any:
       gmm: the mixture.
 
     Returns:
-      A mixture of ``MultivariateNormalTriL``; of ``Independent(Normal(...), 1)`` for diagonal
-      covariances.
+      A mixture of ``MultivariateNormalTriL``; of independent ``Normal`` for diagonal covariances.
 
     Raises:
       ImportError: TensorFlow Probability is not installed.

@@ -41,14 +41,14 @@ def from_sklearn(mixture: Any, dtype: DTypeLike | None = None) -> GMM:
         got = kind(mixture)
         raise TypeError(f"mixture must be a fitted scikit-learn GaussianMixture, got {got}")
     fields = ("weights_", "means_", "covariances_")
-    missing = [field for field in fields if not hasattr(mixture, field)]
+    missing = [name for name in fields if not hasattr(mixture, name)]
     if missing:
         raise ValueError(
             f"mixture is not fitted: {type(mixture).__name__} has no {', '.join(missing)}; "
             "call mixture.fit(X) first"
         )
-    moments = (np.asarray(getattr(mixture, field), np.float64) for field in fields)
-    return GMM.from_moments(*moments, mixture.covariance_type, dtype=dtype)
+    weights, means, covariances = (np.asarray(getattr(mixture, n), np.float64) for n in fields)
+    return GMM.from_moments(weights, means, covariances, mixture.covariance_type, dtype=dtype)
 
 
 def to_sklearn(gmm: GMM) -> "GaussianMixture":

@@ -68,10 +68,7 @@ def check_dims(num_dims: int, mixtures: dict[str, GMM]) -> None:
 
 
 def nodes(gmms: list[GMM], dim: int = 0, reach: float = 4.0) -> np.ndarray:
-    """Increasing coordinates that reach so many standard deviations beyond every component.
-
-    They are dense where a component is narrow.
-    """
+    """Increasing coordinates that cover all components, dense where a component is narrow."""
     alive = [(gmm, np.asarray(gmm.weights) > 0) for gmm in gmms]
     centres = np.concatenate([np.asarray(gmm.means, float)[has, dim] for gmm, has in alive])
     scales = np.concatenate([_deviations(gmm)[has, dim] for gmm, has in alive])
@@ -109,6 +106,8 @@ def cells(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.gradient(y)[:, None] * np.gradient(x)[None, :]
 
 
-def region_levels(density: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The increasing levels of the density above which 95, 80 and 50 % of the mass lie."""
-    return np.unique(quantiles(density, density * cells(x, y), tuple(1 - mass for mass in MASSES)))
+def density_and_levels(gmm: GMM, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The density on a grid, and its levels above which 95, 80 and 50 % of the mass lie."""
+    density = np.exp(log_densities(gmm, x, y))
+    shares = tuple(1 - mass for mass in MASSES)
+    return density, np.unique(quantiles(density, density * cells(x, y), shares))

@@ -31,8 +31,7 @@ def densities(p: GMM, q: GMM | None = None, ax: "Axes | None" = None) -> "Axes":
       ImportError: matplotlib is not installed.
       TypeError: p or q is not a GMM.
       TypeError: ax is not Axes.
-      ValueError: p or q is not finite.
-      ValueError: p or q has more than one dimension.
+      ValueError: p or q is not a finite mixture in one dimension.
 
     Example:
       >>> p = GMM.from_moments([0.3, 0.7], [[-1.0], [2.0]], [0.5, 1.0], "spherical")
@@ -71,8 +70,7 @@ def integrand(p: GMM, q: GMM, divergence: str = "kl", ax: "Axes | None" = None) 
       TypeError: p or q is not a GMM.
       TypeError: divergence is not a string.
       TypeError: ax is not Axes.
-      ValueError: p or q is not finite.
-      ValueError: p or q has more than one dimension.
+      ValueError: p or q is not a finite mixture in one dimension.
       ValueError: divergence is neither "kl" nor "js".
 
     Example:
@@ -121,8 +119,7 @@ def contours(p: GMM, q: GMM | None = None, ax: "Axes | None" = None) -> "Axes":
       ImportError: matplotlib is not installed.
       TypeError: p or q is not a GMM.
       TypeError: ax is not Axes.
-      ValueError: p or q is not finite.
-      ValueError: p or q is not in two dimensions.
+      ValueError: p or q is not a finite mixture in two dimensions.
 
     Example:
       >>> p = GMM.from_moments([0.4, 0.6], [[0.0, 0.0], [3.0, 1.0]], [1.0, 2.0], "spherical")
@@ -143,8 +140,7 @@ def _filled_regions(ax: "Axes", x: np.ndarray, y: np.ndarray, p: GMM) -> Any:
     """Fill the regions of p, and return their entry in the legend."""
     from matplotlib.patches import Patch
 
-    density = np.exp(log_densities(p, x, y))
-    levels = _drawing.region_levels(density, x, y)
+    density, levels = _drawing.density_and_levels(p, x, y)
     ax.contourf(x, y, density, levels=[*levels, 2 * density.max()], colors=SHADES)
     ax.contour(x, y, density, levels=levels, colors=COLORS[0], linewidths=0.8)
     return Patch(facecolor=SHADES[1], edgecolor=COLORS[0], label="$p$")
@@ -154,8 +150,7 @@ def _dashed_regions(ax: "Axes", x: np.ndarray, y: np.ndarray, q: GMM) -> Any:
     """Draw the borders of the regions of q, and return their entry in the legend."""
     from matplotlib.lines import Line2D
 
-    density = np.exp(log_densities(q, x, y))
-    levels = _drawing.region_levels(density, x, y)
+    density, levels = _drawing.density_and_levels(q, x, y)
     ax.contour(
         x, y, density, levels=levels, colors=COLORS[1], linestyles="--", linewidths=(1.0, 1.5, 2.0)
     )
@@ -181,12 +176,11 @@ def ellipses(gmm: GMM, ax: "Axes | None" = None, **patch: Any) -> "Axes":
       ImportError: matplotlib is not installed.
       TypeError: gmm is not a GMM.
       TypeError: ax is not Axes.
-      ValueError: gmm is not finite.
-      ValueError: gmm is not in two dimensions.
+      ValueError: gmm is not a finite mixture in two dimensions.
 
     Example:
       >>> p = GMM.from_moments([1.0], [[0.0, 0.0]], [[4.0, 1.0]], "diag")
-      >>> print([float(ellipse.width.round(3)) for ellipse in ellipses(p).patches])
+      >>> print([float(ellipse.width.round(3)) for ellipse in ellipses(p).patches])  # diameters
       [4.0, 8.0]
     """
     _drawing.check_dims(2, {"gmm": gmm})
@@ -226,8 +220,7 @@ def log_ratio(p: GMM, q: GMM, ax: "Axes | None" = None) -> "Axes":
       ImportError: matplotlib is not installed.
       TypeError: p or q is not a GMM.
       TypeError: ax is not Axes.
-      ValueError: p or q is not finite.
-      ValueError: p or q is not in two dimensions.
+      ValueError: p or q is not a finite mixture in two dimensions.
 
     Example:
       >>> p = GMM.from_moments([1.0], [[0.0, 0.0]], [1.0], "spherical")
