@@ -51,7 +51,7 @@ def line(name: str, value: Estimate, duration: str) -> str:
 
 
 def demo() -> None:
-    """Print divergences of two mixtures, a check against a closed form, and a fit."""
+    """Print divergences between two mixtures, a check against a closed form, and a fit."""
     p, q = example_mixtures()
     key = jax.random.key(0)
     print(f"jaxgmm {jaxgmm.__version__}, JAX {jax.__version__} on {jax.devices()[0].platform}\n")
@@ -71,7 +71,11 @@ def demo() -> None:
     print(line("KL(a || b)", result, duration))
     off = abs(result.value - exact) / result.standard_error
     print(f"  {'exact':12s}{exact:9.5f}    (off by {off:.1f} standard errors)")
+    print_fit(key, p, q)
 
+
+def print_fit(key: jax.Array, p: GMM, q: GMM) -> None:
+    """Fit q to p, and print the losses, the weights and the divergence that is left."""
     loss = jaxgmm.forward_kl_loss(p, Sobol(1024))
     fit = functools.partial(jaxgmm.fit, key, loss, q, optax.adam(3e-2), NUM_STEPS)
     result, duration = timed(fit)
