@@ -20,14 +20,15 @@ HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT))  # for the package of this checkout
 
-# The pages, and the modules whose names they hold; what is not private is a page by itself.
+# The pages, and the modules whose names they hold; a module that is not private is a page by itself.
 PAGES = {
     "Mixtures": (
         "_mixture.gmm",
-        "_mixture.combine",
         "_mixture.density",
         "_mixture.sampling",
         "_mixture.algebra",
+        "_mixture.overall_moments",
+        "_mixture.combine",
     ),
     "Estimates of divergences": (
         "_divergence.entropies",
@@ -39,36 +40,22 @@ PAGES = {
         "_divergence.pairwise",
     ),
     "Expectations and rules": (
-        "_numerics.autodiff",
-        "_mixture.placement",
-        "_expectation.variance_reduction",
         "_expectation.expectation",
         "_quadrature.rule",
         "_quadrature.monte_carlo",
         "_quadrature.sobol",
         "_quadrature.deterministic",
     ),
-    "Exact values": (
-        "_divergence.closed_form",
-        "_numerics.autodiff",
-        "_mixture.combine",
-        "_mixture.components",
-        "_divergence.gaussian",
-        "_divergence.transport",
-    ),
-    "Approximations and bounds": (
-        "_mixture.algebra",
-        "_divergence.approximations",
-        "_divergence.bounds",
-    ),
+    "Exact values": ("_divergence.closed_form", "_divergence.gaussian", "_divergence.transport"),
+    "Approximations and bounds": ("_divergence.approximations", "_divergence.bounds"),
     "Fitting and reduction": (
-        "_fit.loop",
         "_fit.fit",
-        "_mixture.density",
+        "_fit.loop",
         "_fit.losses",
         "_fit.scale_floor",
         "_fit.reduce",
     ),
+    "Functions of your own": ("_validation.validated_jit", "_mixture.validation"),
 }
 
 
@@ -85,22 +72,18 @@ def public_names() -> dict[str, Any]:
     """Every function and class that a user may import, by its shortest full name."""
     names: dict[str, Any] = {}
     for module_name, module in public_modules().items():
-        offered = {
-            name: value
-            for name, value in vars(module).items()
-            if name[0] != "_" and callable(value)
-        }
-        ours = {
-            name: value
-            for name, value in offered.items()
-            if value.__module__.startswith(module_name)
-        }
-        names |= {
-            f"{module_name}.{name}": value
-            for name, value in ours.items()
-            if value not in names.values()
-        }
+        offered = {name: value for name, value in vars(module).items() if name[0] != "_"}
+        ours = {name: value for name, value in offered.items() if is_of(value, module_name)}
+        names |= {f"{module_name}.{name}": v for name, v in ours.items() if v not in names.values()}
     return names
+
+
+def is_of(value: Any, module_name: str) -> bool:
+    """Whether it is documented with a module; `jaxgmm.extend` holds names of other modules."""
+    if not (inspect.isroutine(value) or inspect.isclass(value)):
+        return False
+    home = "jaxgmm" if module_name == "jaxgmm.extend" else module_name
+    return value.__module__.startswith(home)
 
 
 def page_of(value: Any) -> str:
