@@ -6,6 +6,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.read_out import cholesky_factors_of, moments_of
 from jaxgmm._mixture.validation import checked_mixture
 from jaxgmm._validation.checks import check_concrete, kind
 from jaxgmm.interop._imports import imported
@@ -74,29 +75,21 @@ def to_sklearn(gmm: GMM) -> "GaussianMixture":
     checked_mixture("gmm", gmm)
     check_concrete("gmm", gmm.weights, "to_sklearn")
     sklearn_mixture = imported("sklearn.mixture", "to_sklearn", "scikit-learn", "sklearn")
-    weights = np.asarray(gmm.weights, np.float64)
-    factors = np.asarray(gmm.scale_tril, np.float64)
-    mixture = sklearn_mixture.GaussianMixture(
-        gmm.num_components, covariance_type=gmm.covariance_type
-    )
-    mixture.weights_ = weights / weights.sum()
-    mixture.means_ = np.asarray(gmm.means, np.float64)
-    mixture.covariances_, mixture.precisions_, mixture.precisions_cholesky_ = _in_shape(
-        gmm.covariance_type, factors
-    )
+    weights, means, covariances, family = moments_of(gmm)
+    mixture = sklearn_mixture.GaussianMixture(len(weights), covariance_type=family)
+    mixture.weights_, mixture.means_, mixture.covariances_ = weights, means, np.array(covariances)
+    mixture.precisions_, mixture.precisions_cholesky_ = _precisions(gmm, covariances, family)
     mixture.n_features_in_ = gmm.num_dims
     mixture.converged_, mixture.n_iter_, mixture.lower_bound_ = True, 0, np.nan
     return mixture
 
 
-def _in_shape(
-    covariance_type: str, factors: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Covariances, precisions and scikit-learn's upper triangular U with U U^T the precision, from factors (K, D, D)."""
-    if covariance_type in ("full", "tied"):
-        upper = np.linalg.inv(factors).swapaxes(-1, -2)
-        full = (factors @ factors.swapaxes(-1, -2), upper @ upper.swapaxes(-1, -2), upper)
-        return full if covariance_type == "full" else (full[0][0], full[1][0], full[2][0])
-    scale = np.diagonal(factors, axis1=1, axis2=2)
-    scale = scale if covariance_type == "diag" else scale[:, 0]
-    return scale**2, scale**-2.0, 1 / scale
+def _precisions(
+    gmm: GMM, covariances: np.ndarray, covariance_type: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Precisions, and scikit-learn's upper triangular U with U U^T the precision."""
+    if covariance_type in ("diag", "spherical"):
+        return 1 / covariances, 1 / np.sqrt(covariances)
+    upper = np.linalg.inv(cholesky_factors_of(gmm)).swapaxes(-1, -2)
+    upper = upper if covariance_type == "full" else upper[0]
+    return upper @ upper.swapaxes(-1, -2), upper

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.read_out import moments_of
 from jaxgmm._mixture.validation import checked_mixture
 from jaxgmm._validation.checks import kind
 from jaxgmm.io._archive import FORMAT, VERSION, Archive
@@ -126,33 +127,8 @@ def _moments(tree: Any) -> dict[str, Any]:
     if not isinstance(tree, GMM) or np.ndim(tree.loc) != 2:
         return {}
     checked_mixture("tree", tree)
-    logits, means = np.asarray(tree.logits, np.float64), np.asarray(tree.loc, np.float64)
-    weights = np.exp(logits - logits.max())
-    family = tree.covariance_type
-    return {
-        "covariance_type": family,
-        "weights": weights / weights.sum(),
-        "means": means,
-        "covariances": _covariances(tree, family),
-    }
-
-
-def _covariances(gmm: GMM, family: str) -> np.ndarray:
-    """In NumPy, where nothing is compiled, so that a file is written at once."""
-    scale = np.exp(np.asarray(gmm.log_diag, np.float64))
-    if gmm.off_diag is None:
-        return (
-            np.broadcast_to(scale**2, gmm.loc.shape)
-            if family == "diag"
-            else np.broadcast_to(scale[:, 0] ** 2, len(gmm.loc))
-        )
-    rows, columns = np.tril_indices(gmm.num_dims, -1)
-    factors = np.broadcast_to(
-        scale[:, :, None], (len(gmm.off_diag), gmm.num_dims, gmm.num_dims)
-    ) * np.eye(gmm.num_dims)
-    factors[:, rows, columns] = np.asarray(gmm.off_diag, np.float64)
-    products = factors @ factors.swapaxes(-1, -2)
-    return products if family == "full" else products[0]
+    moments = moments_of(tree)
+    return {"covariance_type": moments.covariance_type, **moments._asdict()}
 
 
 def _write_whole(path: str, members: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from jaxgmm._mixture.density import log_prob
 from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.read_out import cholesky_factors_of
 from jaxgmm._mixture.validation import checked_mixture, one_space
 from jaxgmm._validation.checks import kind
 
@@ -86,7 +87,8 @@ def grid(gmms: list[GMM]) -> tuple[np.ndarray, np.ndarray]:
 
 def _deviations(gmm: GMM) -> np.ndarray:
     """The standard deviation (K, D) of every coordinate under every component."""
-    return np.sqrt(np.square(np.asarray(gmm.scale_tril, float)).sum(2))
+    variances = np.square(cholesky_factors_of(gmm)).sum(2)
+    return np.broadcast_to(np.sqrt(variances), gmm.loc.shape)
 
 
 def log_densities(gmm: GMM, *coordinates: np.ndarray) -> np.ndarray:
