@@ -1,4 +1,4 @@
-"""Optimiser steps in one compiled loop."""
+"""The steps of an optimiser in one compiled loop."""
 
 import dataclasses
 import functools
@@ -16,14 +16,14 @@ T = TypeVar("T")
 
 
 class State(NamedTuple):
-    """What the next step needs beside the parameters.
+    """The part of a `FitResult` that the next step needs beside the parameters.
 
     Attributes:
       optimizer: the state of the optimiser.
-      last_good: the parameters and the state of the optimiser before the last step, to fall back on.
-      num_steps: taken so far; each has a key of its own.
-      window_sum: of the losses in this window.
-      last_mean: of the losses in the window before.
+      last_good: the parameters and the state of the optimiser before the last step.
+      num_steps: the number of steps taken so far, from which each step derives its key.
+      window_sum: the sum of the losses in the current window.
+      last_mean: the mean loss of the previous window.
     """
 
     optimizer: Any
@@ -36,14 +36,15 @@ class State(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class FitResult(Generic[T]):
-    """What `fit` has come to, and all that it needs to go on from there; a pytree of arrays.
+    """The result of `fit`, from which `fit` can go on; a pytree of arrays.
 
     Attributes:
       params: the parameters after the last step.
       losses: (num_steps,), the loss before each step.
-      converged: whether the tolerance stopped it.
-      diverged: whether a loss or gradient that is not finite stopped it; params are then the last at which both were finite.
-      state: the state of the optimiser and what else the next step needs.
+      converged: whether the tolerance stopped the fit.
+      diverged: whether a loss or gradient that is not finite stopped the fit; params are then the
+        last parameters at which both were finite.
+      state: the state of the optimiser and of the stopping rule.
     """
 
     params: T
@@ -53,13 +54,13 @@ class FitResult(Generic[T]):
     state: State
 
 
-def with_room(result: FitResult[T], size: int) -> FitResult[T]:
-    """The same with nothing but room for the losses of so many steps, lest a growing history compile anew."""
+def with_loss_buffer(result: FitResult[T], size: int) -> FitResult[T]:
+    """The result with zeros (size,) in place of its losses, so that one program fits all chunks."""
     return dataclasses.replace(result, losses=jnp.asarray(np.zeros(size, result.losses.dtype)))
 
 
 @functools.partial(jax.jit, static_argnames=("optimizer", "fixed_key"))
-def steps_of(
+def run_steps(
     loss: Callable[[Array, T], Array],
     key: Array,
     tol: ArrayLike,
@@ -69,18 +70,16 @@ def steps_of(
     start: FitResult[T],
     limit: ArrayLike,
 ) -> FitResult[T]:
-    """Up to `limit` steps in one compiled loop."""
+    """The result after at most ``limit`` more steps, whose losses fill the buffer in start."""
 
     def running(now: FitResult[T]) -> Array:
-        return (
-            (now.state.num_steps - start.state.num_steps < limit) & ~now.converged & ~now.diverged
-        )
+        taken = now.state.num_steps - start.state.num_steps
+        return (taken < limit) & ~now.converged & ~now.diverged
 
     def step(now: FitResult[T]) -> FitResult[T]:
         index = now.state.num_steps
-        objective = functools.partial(
-            loss, jax.random.clone(key) if fixed_key else jax.random.fold_in(key, index)
-        )
+        step_key = jax.random.clone(key) if fixed_key else jax.random.fold_in(key, index)
+        objective = functools.partial(loss, step_key)
         value, params, optimizer_state, last_good, finite = _step(objective, now, optimizer)
         converged, *memory = _plateau(now.state, value, tol, window)
         losses = now.losses.at[index - start.state.num_steps].set(value)
@@ -93,41 +92,32 @@ def steps_of(
 def _step(
     objective: Callable[[Any], Array], now: FitResult[Any], optimizer: optax.GradientTransformation
 ) -> tuple[Array, Any, Any, Any, Array]:
-    """One step of the optimiser, or one back if the loss or its gradient is not finite here."""
+    """The loss, the next parameters and states, and whether the loss and its gradient are finite.
+
+    Where they are not finite, the parameters and the state are those before the last step.
+    """
     value, gradient = jax.value_and_grad(objective)(now.params)
+    here = now.params, now.state.optimizer
     update = optax.with_extra_args_support(optimizer).update
     updates, state = update(
-        gradient,
-        now.state.optimizer,
-        now.params,
-        value=value,
-        grad=gradient,
-        value_fn=objective,
+        gradient, here[1], now.params, value=value, grad=gradient, value_fn=objective
     )
-    here, there = (
-        (now.params, now.state.optimizer),
-        (optax.apply_updates(now.params, updates), state),
-    )
-    finite = jnp.stack(
-        [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves((value, gradient))]
-    ).all()
+    there = optax.apply_updates(now.params, updates), state
+    leaves = jax.tree.leaves((value, gradient))
+    finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves]).all()
     back = now.state.last_good
-    (params, state), last_good = jax.tree.map(
-        functools.partial(jnp.where, finite), (there, here), (back, back)
-    )
+    choose = functools.partial(jnp.where, finite)
+    (params, state), last_good = jax.tree.map(choose, (there, here), (back, back))
     return value, params, state, last_good, finite
 
 
 def _plateau(
     state: State, value: Array, tol: ArrayLike, window: ArrayLike
 ) -> tuple[Array, Array, Array]:
-    """Whether the mean of a window that ends here is not below the last by more than tol; the sum so far; the last mean."""
+    """Whether a window ends on a plateau, the sum of its losses so far, and the last mean."""
     ends = (state.num_steps + 1) % window == 0
     total = state.window_sum + value
     mean = (total / jnp.asarray(window, value.dtype)).astype(value.dtype)
     converged = ends & (state.last_mean - mean <= jnp.asarray(tol, value.dtype))
-    return (
-        converged,
-        jnp.where(ends, jnp.zeros_like(total), total),
-        jnp.where(ends, mean, state.last_mean),
-    )
+    window_sum = jnp.where(ends, jnp.zeros_like(total), total)
+    return converged, window_sum, jnp.where(ends, mean, state.last_mean)
