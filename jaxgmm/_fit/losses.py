@@ -1,4 +1,4 @@
-"""Losses for `fit`: functions of (key, params) that hold what they compare with as arrays."""
+"""Losses for `fit`, which are functions of (key, params) that hold a target or data."""
 
 import dataclasses
 import functools
@@ -23,6 +23,7 @@ from jaxgmm._validation.checks import checked_int
 from jaxgmm._validation.validated_jit import validated
 
 FITTING_RULE = Sobol(2**12)
+"""The default points of each step of a fit: scrambled Sobol' points, drawn anew at each step."""
 
 
 @functools.partial(
@@ -30,10 +31,7 @@ FITTING_RULE = Sobol(2**12)
 )
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """A function of (key, held, params, *options) as one of (key, params); a pytree of what it holds.
-
-    So `fit` compiles it once, whatever the target or the data of that shape.
-    """
+    """A function of (key, params), and a pytree of held, so that `fit` compiles it only once."""
 
     function: Callable[..., Array]
     held: Any
@@ -45,22 +43,23 @@ class Objective:
 
 @validated()
 def forward_kl_loss(p: Mixture, rule: RuleArg = FITTING_RULE) -> Objective:
-    r"""The loss :math:`q \mapsto KL(p \| q)`, whose minimum covers all of the mass of p.
+    r"""The loss :math:`q \mapsto KL(p \| q)`, at whose minimum q covers all of the mass of p.
 
     Args:
       p: the target.
-      rule: the points of each step.
+      rule: the points under p at each step.
 
     Returns:
-      A function of (key, q), in nats, for `fit`.
+      A function of (key, q), in nats (the unit of natural logarithms), for `fit`.
 
     Raises:
-      TypeError, ValueError: p is not a finite mixture, or rule is not a rule.
+      TypeError: p is not a GMM.
+      TypeError: rule is not a rule.
+      ValueError: p is not finite, or its shapes disagree.
 
     Example:
       >>> import jax
-      >>> p = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
-      >>> q = GMM.from_moments([1.0], [[1.0]], [1.0], "spherical")
+      >>> p, q = (GMM.from_moments([1.0], [[mean]], [1.0], "spherical") for mean in (0.0, 1.0))
       >>> print(f"{forward_kl_loss(p)(jax.random.key(0), q):.3f}")
       0.500
     """
@@ -69,25 +68,24 @@ def forward_kl_loss(p: Mixture, rule: RuleArg = FITTING_RULE) -> Objective:
 
 @validated()
 def cross_entropy_loss(p: Mixture, rule: RuleArg = FITTING_RULE) -> Objective:
-    r"""The loss :math:`q \mapsto H(p, q) = H(p) + KL(p \| q)`, with the gradient and the minimum of `forward_kl_loss`.
+    r"""The loss :math:`q \mapsto H(p, q) = H(p) + KL(p \| q)`, which never evaluates p.
 
-    It never evaluates the density of p, so it costs less, most of all where p has many components and q has few; and its value
-    is the divergence but for a constant.
+    It has the gradient and the minimum of `forward_kl_loss`, and a value that differs by the
+    constant H(p). It costs less, above all where p has many components and q has few.
 
     Args:
       p: the target.
-      rule: the points of each step.
+      rule: as in `forward_kl_loss`.
 
     Returns:
       A function of (key, q), in nats, for `fit`.
 
     Raises:
-      TypeError, ValueError: p is not a finite mixture, or rule is not a rule.
+      TypeError, ValueError: as in `forward_kl_loss`.
 
     Example:
       >>> import jax
-      >>> p = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
-      >>> q = GMM.from_moments([1.0], [[1.0]], [1.0], "spherical")
+      >>> p, q = (GMM.from_moments([1.0], [[mean]], [1.0], "spherical") for mean in (0.0, 1.0))
       >>> print(f"{cross_entropy_loss(p)(jax.random.key(0), q):.3f}")
       1.919
     """
@@ -98,24 +96,25 @@ def cross_entropy_loss(p: Mixture, rule: RuleArg = FITTING_RULE) -> Objective:
 def reverse_kl_loss(
     p: Mixture, rule: RuleArg = FITTING_RULE, *, path_gradient: Flag = True
 ) -> Objective:
-    r"""The loss :math:`q \mapsto KL(q \| p)`, whose minimum keeps to the modes of p.
+    r"""The loss :math:`q \mapsto KL(q \| p)`, at whose minimum q keeps to modes of p.
 
     Args:
       p: the target.
-      rule: the points of each step.
-      path_gradient: whether to use the path gradient, which vanishes at q = p; see `kl_divergence`. Line searches, such as that
-        of ``optax.lbfgs()``, need False, as they compare the loss with its gradient.
+      rule: the points under q at each step.
+      path_gradient: whether to take the gradient through the points alone, which leaves it unbiased
+        and makes it 0 at q = p; see `kl_divergence`. It is not the gradient of the value, which
+        line searches such as ``optax.lbfgs()`` need; pass False for these.
 
     Returns:
       A function of (key, q), in nats, for `fit`.
 
     Raises:
-      TypeError, ValueError: p is not a finite mixture, or rule is not a rule.
+      TypeError: path_gradient is neither True nor False.
+      TypeError, ValueError: as in `forward_kl_loss`.
 
     Example:
       >>> import jax
-      >>> p = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
-      >>> q = GMM.from_moments([1.0], [[1.0]], [1.0], "spherical")
+      >>> p, q = (GMM.from_moments([1.0], [[mean]], [1.0], "spherical") for mean in (0.0, 1.0))
       >>> print(f"{reverse_kl_loss(p)(jax.random.key(0), q):.3f}")
       0.500
 
@@ -127,22 +126,23 @@ def reverse_kl_loss(
 
 @validated()
 def js_loss(p: Mixture, rule: RuleArg = FITTING_RULE) -> Objective:
-    r"""The loss :math:`q \mapsto JS(p, q)`, bounded and symmetric.
+    r"""The loss :math:`q \mapsto JS(p, q)`, which is symmetric and at most log 2.
+
+    Its gradient vanishes where p and q hardly overlap, so a fit must start close enough to p.
 
     Args:
       p: the target.
-      rule: the points of each step, as many under p as under q.
+      rule: the points under p, and as many under q, at each step.
 
     Returns:
-      A function of (key, q), in nats, for `fit`. Its gradient vanishes where p and q hardly overlap: start close enough.
+      A function of (key, q), in nats, for `fit`.
 
     Raises:
-      TypeError, ValueError: p is not a finite mixture, or rule is not a rule.
+      TypeError, ValueError: as in `forward_kl_loss`.
 
     Example:
       >>> import jax
-      >>> p = GMM.from_moments([1.0], [[-1.0]], [1.0], "spherical")
-      >>> q = GMM.from_moments([1.0], [[1.0]], [1.0], "spherical")
+      >>> p, q = (GMM.from_moments([1.0], [[mean]], [1.0], "spherical") for mean in (-1.0, 1.0))
       >>> print(f"{js_loss(p)(jax.random.key(0), q):.3f}")
       0.337
     """
@@ -155,18 +155,17 @@ def jeffreys_loss(p: Mixture, rule: RuleArg = FITTING_RULE) -> Objective:
 
     Args:
       p: the target.
-      rule: the points of each step, as many under p as under q.
+      rule: as in `js_loss`.
 
     Returns:
       A function of (key, q), in nats, for `fit`.
 
     Raises:
-      TypeError, ValueError: p is not a finite mixture, or rule is not a rule.
+      TypeError, ValueError: as in `forward_kl_loss`.
 
     Example:
       >>> import jax
-      >>> p = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
-      >>> q = GMM.from_moments([1.0], [[1.0]], [1.0], "spherical")
+      >>> p, q = (GMM.from_moments([1.0], [[mean]], [1.0], "spherical") for mean in (0.0, 1.0))
       >>> print(f"{jeffreys_loss(p)(jax.random.key(0), q):.3f}")
       1.000
     """
@@ -174,19 +173,21 @@ def jeffreys_loss(p: Mixture, rule: RuleArg = FITTING_RULE) -> Objective:
 
 
 def likelihood_loss(x: ArrayLike, batch_size: int | None = None) -> Objective:
-    r"""The loss :math:`q \mapsto -\frac1n \sum_i \log q(x_i)` of data, or of a random batch of them.
+    r"""The loss :math:`q \mapsto -\frac1n \sum_i \log q(x_i)` of data, or of random batches.
 
-    Its infimum is minus infinity where a component may shrink onto a few points: chain the optimiser with `scale_floor`.
+    It has no minimum where a component may shrink onto a few points: chain the optimiser with
+    `scale_floor`.
 
     Args:
       x: points (n, D).
-      batch_size: how many points, drawn with replacement, each step looks at; None: all of them.
+      batch_size: the number of points, drawn with replacement, in each step; None: all points.
 
     Returns:
-      A function of (key, q), in nats for a point, for `fit`.
+      A function of (key, q), in nats for one point, for `fit`.
 
     Raises:
-      TypeError, ValueError: x is not an array (n, D) of finite numbers, or batch_size is not a positive integer.
+      TypeError, ValueError: x is not an array (n, D) of finite numbers.
+      TypeError, ValueError: batch_size is not a positive integer.
 
     Example:
       >>> import jax
