@@ -13,43 +13,44 @@ from jaxgmm._validation.checks import check_positive, check_static
 
 
 def scale_floor(min_scale: float) -> optax.GradientTransformation:
-    r"""An optax transformation that keeps the diagonal of every Cholesky factor of every mixture at min_scale or above.
+    r"""An optax transformation that keeps the scales of mixtures at min_scale or above.
 
-    .. math:: L_{k,ii} \ge \mathrm{min\_scale}
+    .. math:: L_{k,ii} \ge \mathrm{min\_scale}, \quad \Sigma_k = L_k L_k^T
 
-    So the likelihood of data is bounded, as no component can shrink onto a point. Chain it last.
+    No component can then shrink onto a point, so that the likelihood of data is bounded. Chain it
+    last.
 
     Args:
-      min_scale: the least standard deviation of a coordinate given those before it, in the units of the data.
+      min_scale: the least standard deviation of a coordinate given the coordinates before it, in
+        the units of the data.
 
     Returns:
-      An ``optax.GradientTransformation``, for mixtures and for any pytree that holds some.
+      An ``optax.GradientTransformation`` for mixtures and for any pytree that holds some.
 
     Raises:
-      TypeError, ValueError: min_scale is not a positive number.
+      TypeError: min_scale is not a number, or is traced.
+      ValueError: min_scale is not positive and finite.
 
     Example:
       >>> import jax, jaxgmm, optax
       >>> start = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
       >>> optimizer = optax.chain(optax.adam(0.1), scale_floor(0.5))
-      >>> result = jaxgmm.fit(jax.random.key(0), likelihood_loss([[0.0]]), start, optimizer, 100)
-      >>> print(f"{result.params.scale_tril[0, 0, 0]:.2f}")  # it would be 0
+      >>> loss = jaxgmm.likelihood_loss([[0.0]])
+      >>> q = jaxgmm.fit(jax.random.key(0), loss, start, optimizer, 100).params
+      >>> print(f"{q.scale_tril[0, 0, 0]:.2f}")  # without a floor it would fall towards 0
       0.50
     """
     check_static("min_scale", min_scale)
     check_positive("min_scale", min_scale)
     lowest = math.log(min_scale)
 
-    def stop_at_floor(update: Any, params: Any) -> Any:
+    def floored(update: Any, params: Any) -> Any:
         if not isinstance(params, GMM):
             return update
-        return dataclasses.replace(
-            update, log_diag=jnp.maximum(update.log_diag, lowest - params.log_diag)
-        )
+        log_diag = jnp.maximum(update.log_diag, lowest - params.log_diag)
+        return dataclasses.replace(update, log_diag=log_diag)
 
-    def stopped(updates: Any, params: Any) -> Any:
-        return jax.tree.map(
-            stop_at_floor, updates, params, is_leaf=lambda node: isinstance(node, GMM)
-        )
+    def all_floored(updates: Any, params: Any) -> Any:
+        return jax.tree.map(floored, updates, params, is_leaf=lambda node: isinstance(node, GMM))
 
-    return optax.stateless(stopped)
+    return optax.stateless(all_floored)
