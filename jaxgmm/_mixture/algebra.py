@@ -1,4 +1,4 @@
-"""Exact operations on mixtures: marginals, conditionals, affine maps, sums, products and moments."""
+"""Marginals, conditionals, affine maps, convolutions and products of mixtures, which are exact."""
 
 import dataclasses
 import operator
@@ -15,98 +15,55 @@ from jax.typing import ArrayLike
 from jaxgmm._mixture.components import component_overlaps
 from jaxgmm._mixture.density import component_log_densities
 from jaxgmm._mixture.gmm import GMM, factor_rows
-from jaxgmm._mixture.validation import Mixture, one_space
-from jaxgmm._numerics.linalg import einsum, inv_tril, matmul, pack_tril, tril_of
-from jaxgmm._validation.checks import finite_array
+from jaxgmm._mixture.validation import Mixture, checked_array, one_space
+from jaxgmm._numerics.linalg import inv_tril, matmul, pack_tril, tril_of
 from jaxgmm._validation.validated_jit import Check, validated_jit
 
 
-def moment_matched(gmm: GMM) -> GMM:
-    """One Gaussian with the mean and the covariance of a mixture."""
-    mean = matmul(gmm.weights, gmm.loc)
-    # The covariance, sum_k pi_k (L_k L_k^T + (mu_k - mean) (mu_k - mean)^T), has these roots side by side.
-    root_weights = jnp.exp(0.5 * gmm.log_weights)
-    between = (root_weights[:, None] * (gmm.loc - mean[None])).T
-    if gmm.off_diag is None:
-        variances = matmul(gmm.weights, jnp.broadcast_to(jnp.exp(2 * gmm.log_diag), gmm.loc.shape))
-        within = jnp.diag(jnp.sqrt(variances))
-    else:
-        within = (
-            (root_weights[:, None, None] * gmm.scale_tril)
-            .transpose(1, 0, 2)
-            .reshape(gmm.num_dims, -1)
-        )
-    log_diag, off_diag = pack_tril(tril_of(jnp.concatenate([within, between], axis=1)[None])[0])
-    return GMM(jnp.zeros_like(gmm.logits[:1]), mean[None], log_diag, off_diag)
-
-
 def _coordinates(name: str, dims: Any) -> tuple[int, ...]:
+    """The coordinates as a tuple, or an error if they are not a sequence of integers."""
     try:
         return tuple(operator.index(dim) for dim in dims)
     except TypeError:
-        raise TypeError(
-            f"{name} must be a sequence of integers, such as (0, 2), got {dims!r}"
-        ) from None
+        needed = "a sequence of integers, such as (0, 2)"
+        raise TypeError(f"{name} must be {needed}, got {dims!r}") from None
 
 
 Coordinates = Annotated[Sequence[int], Check(_coordinates, static=True)]
 
 
 def coordinates_of_mixture(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The arguments of a function of (gmm, dims), with dims counted from 0 on."""
-    dims, num_dims = arguments["dims"], arguments["gmm"].num_dims
-    if not dims or any(not -num_dims <= dim < num_dims for dim in dims):
-        raise ValueError(
-            f"dims must be at least one coordinate from {-num_dims} to {num_dims - 1}, got {dims!r}"
-        )
-    positive = tuple(dim % num_dims for dim in dims)
+    """The arguments of a function of (gmm, dims), with dims from 0 to D - 1."""
+    dims, d = arguments["dims"], arguments["gmm"].num_dims
+    if not dims or any(not -d <= dim < d for dim in dims):
+        raise ValueError(f"dims must be at least one coordinate from {-d} to {d - 1}, got {dims!r}")
+    positive = tuple(dim % d for dim in dims)
     if len(set(positive)) < len(positive):
-        raise ValueError(
-            f"dims must be distinct, got {dims!r}, which name the coordinates {positive}"
-        )
+        raise ValueError(f"dims must be distinct, got {dims!r}, which are coordinates {positive}")
     return {**arguments, "dims": positive}
 
 
 def values_of_coordinates(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The arguments of a function of (gmm, dims, values), with a value for each of dims."""
+    """The arguments of a function of (gmm, dims, values), with one value for each of dims."""
     arguments = coordinates_of_mixture(arguments)
     gmm, dims = arguments["gmm"], arguments["dims"]
     if len(dims) == gmm.num_dims:
-        raise ValueError(
-            f"dims are all {gmm.num_dims} coordinates of gmm, so none is left; leave some out"
-        )
-    values = _checked_array("values", arguments["values"], (len(dims),), gmm)
+        raise ValueError(f"dims are all {gmm.num_dims} coordinates of gmm; leave some out")
+    values = checked_array("values", arguments["values"], (len(dims),), gmm)
     return {**arguments, "values": values}
 
 
 def affine_map_of_mixture(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The arguments of a function of (gmm, matrix, shift), which fit together."""
+    """The arguments of a function of (gmm, matrix, shift), as arrays that fit together."""
     gmm = arguments["gmm"]
-    matrix = _checked_array("matrix", arguments["matrix"], (None, gmm.num_dims), gmm)
-    traced = isinstance(matrix, Tracer)
-    if len(matrix) > gmm.num_dims or (not traced and np.linalg.matrix_rank(matrix) < len(matrix)):
-        raise ValueError(
-            f"the {len(matrix)} rows of matrix are linearly dependent, so A x has no density: "
-            "leave some out"
-        )
+    matrix = checked_array("matrix", arguments["matrix"], (None, gmm.num_dims), gmm)
+    traced, rows = isinstance(matrix, Tracer), len(matrix)
+    if rows > gmm.num_dims or (not traced and np.linalg.matrix_rank(matrix) < rows):
+        mend = "so A x has no density; leave some out"
+        raise ValueError(f"the {rows} rows of matrix are linearly dependent, {mend}")
     shift = arguments.get("shift")
-    shift = None if shift is None else _checked_array("shift", shift, (len(matrix),), gmm)
+    shift = None if shift is None else checked_array("shift", shift, (rows,), gmm)
     return {**arguments, "matrix": matrix, "shift": shift}
-
-
-def _checked_array(
-    name: str, value: Any, shape: tuple[int | None, ...], gmm: GMM
-) -> Array | np.ndarray:
-    """A finite array of that shape, where None is any length, of the dtype of gmm."""
-    traced = isinstance(value, Tracer)
-    array = value if traced else finite_array(name, value, jnp.result_type(gmm.loc))
-    fits = array.ndim == len(shape) and all(
-        expected in (None, got) for got, expected in zip(array.shape, shape, strict=True)
-    )
-    if not fits or not array.size:
-        expected = str(shape).replace("None", "D'")
-        raise ValueError(f"{name} must have shape {expected}, got {array.shape}")
-    return array
 
 
 @validated_jit(coordinates_of_mixture)
@@ -115,13 +72,16 @@ def marginal(gmm: Mixture, dims: Coordinates) -> GMM:
 
     Args:
       gmm: the mixture.
-      dims: distinct integers from -D to D - 1; all of them in another order permutes the coordinates.
+      dims: distinct integers from -D to D - 1. All of them, in another order, permute them.
 
     Returns:
       The mixture in len(dims) dimensions, of the same weights and covariance type.
 
     Raises:
-      TypeError, ValueError: gmm is not a finite mixture, or dims are not distinct coordinates of it.
+      TypeError: gmm is not a GMM.
+      TypeError: dims is not a sequence of integers.
+      ValueError: a parameter of gmm is not finite.
+      ValueError: dims are not distinct coordinates of gmm.
 
     Example:
       >>> p = GMM.from_moments([1.0], [[0.0, 1.0, 2.0]], [[1.0, 2.0, 3.0]], "diag")
@@ -139,19 +99,24 @@ def condition(gmm: Mixture, dims: Coordinates, values: ArrayLike) -> GMM:
               \mu_k' = \mu_{k,a} + \Sigma_{k,ab} \Sigma_{k,bb}^{-1} (v - \mu_{k,b}), \quad
               \Sigma_k' = \Sigma_{k,aa} - \Sigma_{k,ab} \Sigma_{k,bb}^{-1} \Sigma_{k,ba}
 
-    The covariances come from an orthogonalisation, without that difference. The weights are those of
-    log-densities, and lose digits as these grow: at 1e4 standard deviations in float64, 1e-8 of a weight.
+    The covariances come from an orthogonalisation, without that difference. The weights lose digits
+    far from a component: at 1e4 standard deviations their error in float64 is 1e-8.
 
     Args:
       gmm: the mixture.
-      dims: b, distinct integers from -D to D - 1; not all coordinates.
-      values: v, (len(dims),). Use `jax.vmap` for many.
+      dims: b, distinct integers from -D to D - 1, not all coordinates.
+      values: v, (len(dims),). Use `jax.vmap` for several.
 
     Returns:
       The mixture of the coordinates not in dims, in their order, of the same covariance type.
 
     Raises:
-      TypeError, ValueError: gmm is not a finite mixture, dims are not distinct coordinates of it, or values do not fit them.
+      TypeError: gmm is not a GMM.
+      TypeError: dims is not a sequence of integers.
+      TypeError: values does not consist of real numbers.
+      ValueError: a parameter of gmm is not finite.
+      ValueError: dims are not distinct coordinates of gmm, or are all of them.
+      ValueError: values is not finite, or has another shape.
 
     Example:
       >>> p = GMM.from_moments([1.0], [[0.0, 1.0]], [[[1.0, 0.5], [0.5, 1.0]]])
@@ -162,35 +127,42 @@ def condition(gmm: Mixture, dims: Coordinates, values: ArrayLike) -> GMM:
     References:
       Bishop, Pattern Recognition and Machine Learning (2006), eq. 2.81 and 2.82.
     """
-    seen, rest = np.asarray(dims), np.setdiff1d(np.arange(gmm.num_dims), dims)
+    seen, others = np.asarray(dims), np.setdiff1d(np.arange(gmm.num_dims), dims)
     given = jnp.asarray(values).astype(gmm.loc.dtype)
     log_evidence = component_log_densities(_selected(gmm, seen))(given[:, None])[:, 0]
     logits = jax.nn.log_softmax(gmm.log_weights + log_evidence)
     if gmm.off_diag is None:
-        return dataclasses.replace(_selected(gmm, rest), logits=logits)
-    lower, inverse = tril_of(factor_rows(gmm)[:, np.concatenate([seen, rest])])
-    # In blocks, the lower triangle of (x_b, x_a) is [[B, 0], [C, A]], and x_a = mu_a + C B^-1 (x_b - mu_b) + A eps.
+        return dataclasses.replace(_selected(gmm, others), logits=logits)
+    lower, inverse = tril_of(factor_rows(gmm)[:, np.concatenate([seen, others])])
+    # In blocks, the triangle of (x_b, x_a) is [[B, 0], [C, A]], with normals eps_b and eps_a. Then
+    # x_a = mu_a + C eps_b + A eps_a, and eps_b = B^-1 (v - mu_b) is known.
     m = len(seen)
     whitened = matmul(inverse[:, :m, :m], (given[None] - gmm.loc[:, seen])[:, :, None])
-    loc = gmm.loc[:, rest] + matmul(lower[:, m:, :m], whitened)[:, :, 0]
+    loc = gmm.loc[:, others] + matmul(lower[:, m:, :m], whitened)[:, :, 0]
     return GMM(logits, loc, *pack_tril(lower[:, m:, m:]))
 
 
 @validated_jit(affine_map_of_mixture)
 def affine(gmm: Mixture, matrix: ArrayLike, shift: ArrayLike | None = None) -> GMM:
-    r"""The mixture of :math:`A x + b` for x of a mixture: means :math:`A \mu_k + b`, covariances :math:`A \Sigma_k A^T`.
+    r"""The mixture of :math:`A x + b` for x of a mixture.
+
+    .. math:: \sum_k \pi_k N(A \mu_k + b, A \Sigma_k A^T)
 
     Args:
       gmm: the mixture.
-      matrix: A, (D', D) with linearly independent rows, so D' <= D; otherwise there is no density. That is an error where the
-        matrix is concrete; under a transformation such a matrix gives numbers without meaning, or NaN.
-      shift: b, (D',); None: 0.
+      matrix: A, (D', D) with linearly independent rows, so D' <= D. Dependent rows are an error
+        where the matrix is concrete. Under a transformation of JAX they give meaningless numbers.
+      shift: b, (D',), or None for 0.
 
     Returns:
-      The mixture in D' dimensions; "tied" if one covariance was shared, else "full", of diagonal ones too.
+      The mixture in D' dimensions. It is "tied" if all components share one, else "full".
 
     Raises:
-      TypeError, ValueError: gmm is not a finite mixture, matrix or shift does not fit it, or the rows of matrix are dependent.
+      TypeError: gmm is not a GMM.
+      TypeError: matrix or shift does not consist of real numbers.
+      ValueError: a parameter of gmm, matrix or shift is not finite.
+      ValueError: matrix or shift has another shape.
+      ValueError: the rows of matrix are linearly dependent.
 
     Example:
       >>> p = GMM.from_moments([1.0], [[1.0, 2.0]], [[1.0, 4.0]], "diag")
@@ -202,11 +174,7 @@ def affine(gmm: Mixture, matrix: ArrayLike, shift: ArrayLike | None = None) -> G
     a = jnp.asarray(matrix).astype(dtype)
     b = jnp.zeros(len(a), dtype) if shift is None else jnp.asarray(shift).astype(dtype)
     roots = matmul(a[None], factor_rows(gmm))
-    return GMM(
-        gmm.logits,
-        matmul(gmm.loc, a.T) + b[None],
-        *pack_tril(tril_of(roots)[0]),
-    )
+    return GMM(gmm.logits, matmul(gmm.loc, a.T) + b[None], *pack_tril(tril_of(roots)[0]))
 
 
 @validated_jit(one_space)
@@ -215,17 +183,20 @@ def convolve(p: Mixture, q: Mixture) -> GMM:
 
     .. math:: (p * q)(z) = \sum_{kj} \pi_k \omega_j N(z; \mu_k + \mu_j, \Sigma_k + \Sigma_j)
 
-    With q one Gaussian around 0 it is p smoothed by q.
+    If q is one Gaussian with mean 0, the result is p smoothed by q.
 
     Args:
       p: a mixture.
       q: the other mixture, in the same space.
 
     Returns:
-      The mixture of K_p K_q components, component j of q fastest, of the least restricted covariance type of both.
+      The mixture of K_p K_q components, component j of q fastest, in the less restricted of the two
+      covariance types.
 
     Raises:
-      TypeError, ValueError: p or q is not a finite mixture, or their dimensions differ.
+      TypeError: p or q is not a GMM.
+      ValueError: a parameter is not finite.
+      ValueError: their dimensions differ.
 
     Example:
       >>> p = GMM.from_moments([0.5, 0.5], [[0.0], [5.0]], [1.0, 2.0], "spherical")
@@ -246,20 +217,24 @@ def convolve(p: Mixture, q: Mixture) -> GMM:
 def product(p: Mixture, q: Mixture) -> tuple[GMM, Array]:
     r"""The normalised product of two densities, and the logarithm of its normaliser.
 
-    .. math:: \frac{p(x) q(x)}{Z}, \quad Z = \int p q, \quad
-              p_k q_j = N(\mu_k; \mu_j, \Sigma_k + \Sigma_j)
-              N\left(x; C (\Sigma_k^{-1} \mu_k + \Sigma_j^{-1} \mu_j), C\right), \quad C = (\Sigma_k^{-1} + \Sigma_j^{-1})^{-1}
+    .. math:: \frac{p(x) q(x)}{Z}, \quad Z = \int p q
+
+    A product of components is Gaussian, with :math:`C = (\Sigma_k^{-1} + \Sigma_j^{-1})^{-1}`:
+
+    .. math:: p_k q_j = N(\mu_k; \mu_j, \Sigma_k + \Sigma_j)
+              N\left(x; C (\Sigma_k^{-1} \mu_k + \Sigma_j^{-1} \mu_j), C\right)
 
     Args:
       p: a mixture.
       q: the other mixture, in the same space.
 
     Returns:
-      The mixture of K_p K_q components, component j of q fastest, of the least restricted covariance type of both; and log Z, a
-      scalar, which stays in range where Z does not.
+      The mixture, with components as in `convolve`, and the scalar log Z, which does not underflow.
 
     Raises:
-      TypeError, ValueError: p or q is not a finite mixture, or their dimensions differ.
+      TypeError: p or q is not a GMM.
+      ValueError: a parameter is not finite.
+      ValueError: their dimensions differ.
 
     Example:
       >>> p = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
@@ -269,72 +244,21 @@ def product(p: Mixture, q: Mixture) -> tuple[GMM, Array]:
       [[1.]] [[0.5]] -2.2655
 
     References:
-      Bromiley, Products and convolutions of Gaussian probability density functions, Tina memo 2003-003.
+      Bromiley, Products and convolutions of Gaussian probability density functions, Tina memo
+      2003-003.
     """
     weighted = (_log_weights_of_pairs(p, q) + component_overlaps(p, q)[1]).ravel()
     log_normaliser = jax.nn.logsumexp(weighted)
     return _products(p, q, weighted - log_normaliser), log_normaliser
 
 
-@validated_jit()
-def mixture_mean(gmm: Mixture) -> Array:
-    r"""The mean of the whole mixture, :math:`\bar\mu = \sum_k \pi_k \mu_k`; those of its components are ``gmm.means``.
-
-    Args:
-      gmm: the mixture.
-
-    Returns:
-      (D,).
-
-    Raises:
-      TypeError, ValueError: gmm is not a finite mixture.
-
-    Example:
-      >>> print(mixture_mean(GMM.from_moments([0.25, 0.75], [[0.0], [4.0]], [1.0, 1.0], "spherical")).round(4))
-      [3.]
-    """
-    return matmul(gmm.weights, gmm.loc)
-
-
-@validated_jit()
-def mixture_covariance(gmm: Mixture) -> Array:
-    r"""The covariance of the whole mixture; those of its components are ``gmm.covariances``.
-
-    .. math:: \sum_k \pi_k \left(\Sigma_k + (\mu_k - \bar\mu) (\mu_k - \bar\mu)^T\right)
-
-    Args:
-      gmm: the mixture.
-
-    Returns:
-      (D, D), of every covariance type.
-
-    Raises:
-      TypeError, ValueError: gmm is not a finite mixture.
-
-    Example:
-      >>> print(mixture_covariance(GMM.from_moments([0.25, 0.75], [[0.0], [4.0]], [1.0, 1.0], "spherical")).round(4))
-      [[4.]]
-    """
-    weights, offsets = gmm.weights, gmm.loc - mixture_mean(gmm)[None]
-    between = matmul((weights[:, None] * offsets).T, offsets)
-    if gmm.off_diag is None:
-        variances = jnp.broadcast_to(jnp.exp(2 * gmm.log_diag), gmm.loc.shape)
-        return between + jnp.diag(matmul(weights, variances))
-    factors = gmm.scale_tril
-    return between + einsum("kij,klj->il", weights[:, None, None] * factors, factors)
-
-
 def _selected(gmm: GMM, dims: np.ndarray) -> GMM:
-    """The mixture of these coordinates."""
+    """The mixture of the coordinates dims, in their order."""
     loc = gmm.loc[:, dims]
-    if gmm.off_diag is None:
-        return GMM(
-            gmm.logits,
-            loc,
-            gmm.log_diag if gmm.log_diag.shape[1] == 1 else gmm.log_diag[:, dims],
-            None,
-        )
-    return GMM(gmm.logits, loc, *pack_tril(tril_of(factor_rows(gmm)[:, dims])[0]))
+    if gmm.off_diag is not None:
+        return GMM(gmm.logits, loc, *pack_tril(tril_of(factor_rows(gmm)[:, dims])[0]))
+    log_diag = gmm.log_diag if gmm.log_diag.shape[1] == 1 else gmm.log_diag[:, dims]
+    return GMM(gmm.logits, loc, log_diag, None)
 
 
 def _products(p: GMM, q: GMM, logits: Array) -> GMM:
@@ -342,31 +266,28 @@ def _products(p: GMM, q: GMM, logits: Array) -> GMM:
     start, end = _paired(p, q, p.loc, q.loc)
     if p.off_diag is None and q.off_diag is None:
         a, b = _paired(p, q, p.log_diag, q.log_diag)
-        return GMM(
-            logits,
-            start + jax.nn.sigmoid(2 * (a - b)) * (end - start),
-            -0.5 * jnp.logaddexp(-2 * a, -2 * b),
-            None,
-        )
-    a, b = _paired(p, q, *(inv_tril(factor_rows(gmm)) for gmm in (p, q)))
-    # [A^T B^T] is a root of the precision. With the coordinates reversed, its triangle's inverse is L^T, reversed as well.
-    lower = tril_of(jnp.concatenate([a.mT, b.mT], axis=2)[:, ::-1])[1].mT[:, ::-1, ::-1]
+        loc = start + jax.nn.sigmoid(2 * (a - b)) * (end - start)
+        return GMM(logits, loc, -0.5 * jnp.logaddexp(-2 * a, -2 * b), None)
+    a, b = _paired(p, q, inv_tril(factor_rows(p)), inv_tril(factor_rows(q)))
+    # The precision A^T A + B^T B has the root [A^T, B^T]. If T is its triangle after a reversal of
+    # the coordinates, then T^-T, reversed again, is the triangle of C.
+    roots = jnp.concatenate([a.mT, b.mT], axis=2)[:, ::-1]
+    lower = tril_of(roots)[1].mT[:, ::-1, ::-1]
     step = (end - start)[:, :, None]
-    for factor in (b, b.mT, lower.mT, lower):  # C B^T B (mu_j - mu_k), as vectors all the way
+    # C B^T B (mu_j - mu_k) with C = L L^T is computed from the right, one vector at a time.
+    for factor in (b, b.mT, lower.mT, lower):
         step = matmul(factor, step)
     return GMM(logits, start + step[:, :, 0], *pack_tril(lower))
 
 
 def _log_weights_of_pairs(p: GMM, q: GMM) -> Array:
-    """log pi_k + log omega_j, (K_p, K_q)."""
+    """The log-weights log pi_k + log omega_j of all pairs of components, (K_p, K_q)."""
     return p.log_weights[:, None] + q.log_weights[None]
 
 
 def _paired(p: GMM, q: GMM, a: Array, b: Array) -> tuple[Array, Array]:
-    """Rows a of p and b of q, K or 1 each -> K_p K_q rows of both, one for each pair of components; or 1 if all share both."""
+    """Rows a of p and b of q, K or 1 each, for all K_p K_q pairs, or 1 row if both have 1."""
     pairs = (1, 1) if len(a) == len(b) == 1 else (p.num_components, q.num_components)
-    a, b = (
-        jnp.broadcast_to(a[:, None], pairs + a.shape[1:]),
-        jnp.broadcast_to(b[None], pairs + b.shape[1:]),
-    )
+    a = jnp.broadcast_to(a[:, None], pairs + a.shape[1:])
+    b = jnp.broadcast_to(b[None], pairs + b.shape[1:])
     return a.reshape(-1, *a.shape[2:]), b.reshape(-1, *b.shape[2:])

@@ -1,4 +1,4 @@
-"""Checks of mixtures, and the annotations that ask for them."""
+"""Checks of mixtures and of arrays beside a mixture, and annotations that demand a check."""
 
 import dataclasses
 import math
@@ -17,12 +17,10 @@ from jaxgmm._validation.validated_jit import Check
 
 
 def checked_mixture(name: str, gmm: Any) -> GMM:
-    """The mixture, or an error unless its shapes are right and its concrete leaves are finite."""
+    """The mixture, or an error if a shape is wrong or a concrete leaf is not finite."""
     if not isinstance(gmm, GMM):
-        raise TypeError(
-            f"{name} must be a jaxgmm.GMM, got {kind(gmm)}; build one with GMM.from_moments, "
-            "or jaxgmm.from_sklearn for a scikit-learn mixture"
-        )
+        mend = "build one with GMM.from_moments, or with jaxgmm.from_sklearn"
+        raise TypeError(f"{name} must be a jaxgmm.GMM, got {kind(gmm)}; {mend}")
     _check_shapes(name, gmm)
     for field in dataclasses.fields(gmm):
         leaf = getattr(gmm, field.name)
@@ -33,14 +31,13 @@ def checked_mixture(name: str, gmm: Any) -> GMM:
 
 def _check_values(name: str, field: str, values: np.ndarray) -> None:
     if field == "logits" and values.max() > -np.inf:
-        values = np.where(values == -np.inf, 0, values)  # -inf is a component without weight
+        values = np.where(values == -np.inf, 0, values)  # A logit of -inf is a weight of 0.
     if not np.isfinite(values).all():
         raise ValueError(f"{name} holds NaN or infinity, so no density is defined: {values}")
     largest = math.log(float(jnp.finfo(values.dtype).max))
     if field == "log_diag" and (np.abs(values) > largest).any():
-        raise ValueError(
-            f"{name} is beyond the logarithms of {values.dtype}: {values}; take other units of x"
-        )
+        problem = f"{name} is beyond the logarithms of {values.dtype}"
+        raise ValueError(f"{problem}: {values}; take other units of x")
 
 
 def _check_shapes(name: str, gmm: GMM) -> None:
@@ -54,35 +51,29 @@ def _check_shapes(name: str, gmm: GMM) -> None:
     for field, options in allowed.items():
         if shapes[field] not in options:
             expected = " or ".join(str(option) for option in dict.fromkeys(options))
-            raise ValueError(
-                f"{name}.{field} must have shape {expected} beside loc of shape {(k, d)}, "
-                f"got {shapes[field]}"
-            )
+            got = f"beside loc of shape {(k, d)}, got {shapes[field]}"
+            raise ValueError(f"{name}.{field} must have shape {expected} {got}")
     for field, leaf in leaves.items():
         if leaf is not None and not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
-            raise TypeError(
-                f"{name}.{field} must be floating, got {jnp.result_type(leaf)}; use "
-                "GMM.from_moments, which converts"
-            )
+            got = f"{jnp.result_type(leaf)}; use GMM.from_moments, which converts"
+            raise TypeError(f"{name}.{field} must be floating, got {got}")
 
 
 def _check_shape_of_loc(name: str, loc: tuple[int, ...], logits: tuple[int, ...]) -> None:
     if len(loc) == 3 and len(logits) == 2:
-        raise ValueError(
-            f"{name} is a stack of {loc[0]} mixtures (loc has shape {loc}); use jax.vmap"
-        )
+        problem = f"{name} is a stack of {loc[0]} mixtures (loc has shape {loc})"
+        raise ValueError(f"{problem}; use jax.vmap")
     if len(loc) != 2 or 0 in loc:
         raise ValueError(f"{name}.loc must have shape (K, D) with K and D at least 1, got {loc}")
 
 
 def checked_mixtures(name: str, gmms: Any) -> Sequence[GMM] | GMM:
-    """The mixtures of a sequence or of a stack, or an error that names the first at fault."""
+    """The mixtures of a sequence or of a stack, or an error that names the first one at fault."""
     if isinstance(gmms, GMM):
         _check_stack(name, gmms)
     elif not isinstance(gmms, list | tuple):
-        raise TypeError(
-            f"{name} must be a list of jaxgmm.GMM, or a stack of them, got {kind(gmms)}"
-        )
+        needed = "a list of jaxgmm.GMM, or a stack of them"
+        raise TypeError(f"{name} must be {needed}, got {kind(gmms)}")
     if not len(gmms.loc if isinstance(gmms, GMM) else gmms):
         raise ValueError(f"{name} is empty: pass at least one mixture")
     for one, gmm in _one_by_one(name, gmms):
@@ -91,18 +82,17 @@ def checked_mixtures(name: str, gmms: Any) -> Sequence[GMM] | GMM:
 
 
 def _check_stack(name: str, gmms: GMM) -> None:
-    if len(np.shape(gmms.loc)) != 3:
-        raise ValueError(
-            f"{name} is one mixture, of loc {np.shape(gmms.loc)}: pass a list of mixtures, "
-            "or a stack of them"
-        )
+    loc = np.shape(gmms.loc)
+    if len(loc) != 3:
+        mend = "pass a list of mixtures, or a stack of them"
+        raise ValueError(f"{name} is one mixture, with loc of shape {loc}; {mend}")
     if len({len(leaf) for leaf in jax.tree.leaves(gmms)}) > 1:
         shapes = jax.tree.map(np.shape, gmms)
         raise ValueError(f"the leaves of {name} are stacks of different lengths: {shapes}")
 
 
 def _one_by_one(name: str, value: Any) -> list[tuple[str, GMM]]:
-    """The mixtures in an argument, each with its own name; none in an argument of another type."""
+    """The mixtures in an argument, each with its name. An argument of another type has none."""
     if isinstance(value, GMM) and len(np.shape(value.loc)) == 2:
         return [(name, value)]
     gmms = unstacked(value) if isinstance(value, GMM) else value
@@ -116,32 +106,43 @@ def one_space(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     mixtures = [pair for argument in arguments.items() for pair in _one_by_one(*argument)]
     first_of = {gmm.num_dims: name for name, gmm in reversed(mixtures)}
     if len(first_of) > 1:
-        each = [f"{name} has {num_dims}" for num_dims, name in reversed(first_of.items())]
-        raise ValueError(
-            f"mixtures of different dimension: {' and '.join(each)}; both must live in one space"
-        )
+        each = " and ".join(f"{name} has {d}" for d, name in reversed(first_of.items()))
+        problem = f"these are mixtures of different dimension: {each}"
+        raise ValueError(f"{problem}; both must live in one space")
     return arguments
 
 
 def checked_points(x: Any, name: str, gmm: GMM) -> Array | np.ndarray:
-    """Points (..., D) as a floating array, or an error unless they live in the space of gmm."""
+    """The points (..., D) as a floating array, or an error if they do not fit gmm."""
     if not isinstance(x, Array):
         x = finite_array("x", x, jnp.result_type(gmm.loc))
     elif not jnp.issubdtype(x.dtype, jnp.floating):
         x = x.astype(gmm.loc.dtype)
-    if x.ndim == 0 or x.shape[-1] != gmm.num_dims:
-        mend = "; write x[..., None] for one dimension" if gmm.num_dims == 1 else ""
-        raise ValueError(
-            f"x must have shape (..., {gmm.num_dims}), as {name}.num_dims is {gmm.num_dims}; "
-            f"got {x.shape}{mend}"
-        )
+    d = gmm.num_dims
+    if x.ndim == 0 or x.shape[-1] != d:
+        mend = "; write x[..., None] for one dimension" if d == 1 else ""
+        needed = f"shape (..., {d}), as {name}.num_dims is {d}"
+        raise ValueError(f"x must have {needed}; got {x.shape}{mend}")
     if not isinstance(x, Tracer) and not np.isfinite(np.asarray(x)).all():
         raise ValueError("x holds NaN or infinity: remove or impute those points first")
     return x
 
 
+def checked_array(
+    name: str, value: Any, shape: tuple[int | None, ...], gmm: GMM
+) -> Array | np.ndarray:
+    """A finite array in the dtype of gmm, of this shape, in which None stands for any length."""
+    traced = isinstance(value, Tracer)
+    array = value if traced else finite_array(name, value, jnp.result_type(gmm.loc))
+    expected = tuple(got if n is None else n for n, got in zip(shape, array.shape, strict=False))
+    if len(shape) != array.ndim or array.shape != expected or not array.size:
+        needed = str(shape).replace("None", "D'")
+        raise ValueError(f"{name} must have shape {needed}, got {array.shape}")
+    return array
+
+
 def points_of_mixture(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The arguments of a function of (gmm, x), with x in the space and of the dtype of gmm."""
+    """The arguments of a function of (gmm, x), with x as points in the space of gmm."""
     return {**arguments, "x": checked_points(arguments["x"], "gmm", arguments["gmm"])}
 
 

@@ -1,0 +1,81 @@
+"""The mean and the covariance of a whole mixture, and the Gaussian that has them."""
+
+import jax.numpy as jnp
+from jax import Array
+
+from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.validation import Mixture
+from jaxgmm._numerics.linalg import einsum, matmul, pack_tril, tril_of
+from jaxgmm._validation.validated_jit import validated_jit
+
+
+def moment_matched(gmm: GMM) -> GMM:
+    """The Gaussian with the mean and the covariance of a mixture."""
+    mean = matmul(gmm.weights, gmm.loc)
+    # The covariance is R R^T for R = [within, between]. Its triangle comes from R, not from R R^T,
+    # which would double the loss of digits.
+    roots = jnp.exp(0.5 * gmm.log_weights)
+    between = (roots[:, None] * (gmm.loc - mean[None])).T
+    if gmm.off_diag is None:
+        variances = matmul(gmm.weights, jnp.broadcast_to(jnp.exp(2 * gmm.log_diag), gmm.loc.shape))
+        within = jnp.diag(jnp.sqrt(variances))
+    else:
+        factors = roots[:, None, None] * gmm.scale_tril
+        within = factors.transpose(1, 0, 2).reshape(gmm.num_dims, -1)
+    log_diag, off_diag = pack_tril(tril_of(jnp.concatenate([within, between], axis=1)[None])[0])
+    return GMM(jnp.zeros_like(gmm.logits[:1]), mean[None], log_diag, off_diag)
+
+
+@validated_jit()
+def mixture_mean(gmm: Mixture) -> Array:
+    r"""The mean of a whole mixture. Its components have ``gmm.means``.
+
+    .. math:: \bar\mu = \sum_k \pi_k \mu_k
+
+    Args:
+      gmm: the mixture.
+
+    Returns:
+      The mean (D,).
+
+    Raises:
+      TypeError: gmm is not a GMM.
+      ValueError: a parameter of gmm is not finite.
+
+    Example:
+      >>> p = GMM.from_moments([0.25, 0.75], [[0.0], [4.0]], [1.0, 1.0], "spherical")
+      >>> print(mixture_mean(p).round(4))
+      [3.]
+    """
+    return matmul(gmm.weights, gmm.loc)
+
+
+@validated_jit()
+def mixture_covariance(gmm: Mixture) -> Array:
+    r"""The covariance of a whole mixture. Its components have ``gmm.covariances``.
+
+    .. math:: \sum_k \pi_k \left(\Sigma_k + (\mu_k - \bar\mu) (\mu_k - \bar\mu)^T\right)
+
+    Args:
+      gmm: the mixture.
+
+    Returns:
+      The covariance (D, D), whatever the covariance type of gmm is.
+
+    Raises:
+      TypeError: gmm is not a GMM.
+      ValueError: a parameter of gmm is not finite.
+
+    Example:
+      >>> p = GMM.from_moments([0.25, 0.75], [[0.0], [4.0]], [1.0, 1.0], "spherical")
+      >>> print(mixture_covariance(p).round(4))
+      [[4.]]
+    """
+    weights = gmm.weights
+    offsets = gmm.loc - mixture_mean(gmm)[None]
+    between = matmul((weights[:, None] * offsets).T, offsets)
+    if gmm.off_diag is None:
+        variances = jnp.broadcast_to(jnp.exp(2 * gmm.log_diag), gmm.loc.shape)
+        return between + jnp.diag(matmul(weights, variances))
+    factors = gmm.scale_tril
+    return between + einsum("kij,klj->il", weights[:, None, None] * factors, factors)
