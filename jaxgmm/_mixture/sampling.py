@@ -17,35 +17,40 @@ from jaxgmm._validation.validated_jit import validated_jit
 
 @validated_jit()
 def sample(key: RequiredKey, gmm: Mixture, num_samples: PositiveInt) -> Array:
-    r"""Independent points of a mixture, differentiable in every parameter, weights and covariances included.
+    r"""Independent points of a mixture, differentiable in every parameter, weights included.
 
-    A component is drawn by the weights, then :math:`x = \mu_k + L_k \epsilon`. The derivative is not that of these two steps,
-    which knows nothing of the weights. It holds the distribution function of each coordinate, given those before it, at the
-    value drawn:
+    A component is drawn by the weights, then :math:`x = \mu_k + L_k \epsilon`. The derivative of
+    these two steps does not see the weights. An implicit reparameterisation does. As the parameters
+    :math:`\phi` change, it moves each point so that the distribution function of each coordinate,
+    given the earlier ones, keeps its value.
 
-    .. math:: T_i(x; \phi) = \sum_k r_k(x_{<i}) \Phi(z_{ki}), \quad z_k = L_k^{-1} (x - \mu_k), \quad
-              r_k(x_{<i}) \propto \pi_k \prod_{j<i} N(z_{kj}) / L_{kjj}
+    .. math:: T_i(x; \phi) = \sum_k r_k(x_{<i}) \Phi(z_{ki}), \quad
+              r_k(x_{<i}) \propto \pi_k \prod_{j<i} N(z_{kj}) / L_{kjj}, \quad
+              z_k = L_k^{-1} (x - \mu_k)
 
     .. math:: \frac{dx}{d\phi} = -\left(\frac{dT}{dx}\right)^{-1} \frac{dT}{d\phi}
 
-    So the gradient of the mean of a function over the points is an unbiased estimate of the gradient of its expectation, and so
-    are second derivatives; higher ones are wrong. The gradient in the weights has a large variance where few points lie between
-    components far apart: those few have far to go.
+    The gradient of a mean over the points is an unbiased estimate of that of the expectation.
+    Second derivatives are unbiased too, but higher ones are wrong. The gradient in the weights has
+    a large variance where few points lie between distant components, since these points move far.
 
-    `expectation` has less variance for as many points, as it sums over the components instead of drawing one, and its gradient
-    is many times faster in many dimensions, as no coordinate waits for another. This function is for programs that need points
-    one by one, all of one weight: as the input of a network or a simulator, or for a loss of all pairs of points.
+    `expectation` has less variance, because it sums over the components, and its gradient is faster
+    in many dimensions. This function is for programs that need single points of equal weight, such
+    as the input of a simulator or a loss over pairs of points.
 
     Args:
       key: a random key.
       gmm: the mixture.
-      num_samples: how many points, a static integer of at least 1.
+      num_samples: the number of points, a static integer of at least 1.
 
     Returns:
-      The points (num_samples, D), in no particular order, of the dtype of the mixture.
+      The points (num_samples, D), in no particular order, in the dtype of gmm.
 
     Raises:
-      TypeError, ValueError: gmm is not a finite mixture, num_samples is not a positive integer, or key is no key.
+      TypeError: gmm is not a GMM.
+      TypeError: key is not a random key, or num_samples is not an integer.
+      ValueError: a parameter of gmm is not finite.
+      ValueError: key is None, or num_samples is not positive.
 
     Example:
       >>> import jax
@@ -58,13 +63,15 @@ def sample(key: RequiredKey, gmm: Mixture, num_samples: PositiveInt) -> Array:
       [-0.5  0.5]
 
     References:
-      Figurnov, Mohamed and Mnih, Implicit reparameterization gradients, NeurIPS (2018), arXiv 1805.08498.
-      Graves, Stochastic backpropagation through mixture density distributions (2016), arXiv 1607.05690.
+      Figurnov, Mohamed and Mnih, Implicit reparameterization gradients, NeurIPS (2018),
+      arXiv 1805.08498.
+      Graves, Stochastic backpropagation through mixture density distributions (2016),
+      arXiv 1607.05690.
     """
     num_batches = math.ceil(num_samples / batch_length(gmm))
     size = math.ceil(num_samples / num_batches)
     drawn = jax.lax.map(lambda key: _drawn(key, gmm, size), jax.random.split(key, num_batches))
-    return _moving(*drawn, gmm).reshape(-1, gmm.num_dims)[:num_samples]
+    return _points(*drawn, gmm).reshape(-1, gmm.num_dims)[:num_samples]
 
 
 def _drawn(key: Array, gmm: GMM, n: int) -> tuple[Array, Array]:
@@ -75,78 +82,77 @@ def _drawn(key: Array, gmm: GMM, n: int) -> tuple[Array, Array]:
 
 
 @jax.custom_jvp
-def _moving(component: Array, eps: Array, gmm: GMM) -> Array:
-    """The points drawn, in batches (m, n, D); where they are differentiated, they move with the mixture."""
+def _points(component: Array, eps: Array, gmm: GMM) -> Array:
+    """The points in batches (m, n, D), with the derivative of an implicit reparameterisation."""
     place = placement(gmm)
     return jax.lax.map(lambda drawn: place(drawn[0], drawn[1][:, :, None]).T, (component, eps))
 
 
-@_moving.defjvp
-def _moving_jvp(
+@_points.defjvp
+def _points_jvp(
     primals: tuple[Array, Array, GMM], tangents: tuple[Any, Any, GMM]
 ) -> tuple[Array, Array]:
     component, eps, gmm = primals
 
     def in_batches(gmm: GMM) -> Array:
-        return jax.lax.map(
-            jax.checkpoint(lambda drawn: _keeping_quantiles(drawn[0], drawn[1], gmm)),
-            (component, eps),
-        )
+        # A batch is computed again for the gradient, so that the memory does not grow with m.
+        batch = jax.checkpoint(lambda drawn: _reparameterised(drawn[0], drawn[1], gmm))
+        return jax.lax.map(batch, (component, eps))
 
     return jax.jvp(in_batches, (gmm,), (tangents[2],))
 
 
-def _keeping_quantiles(component: Array, eps: Array, gmm: GMM) -> Array:
-    """Points (n, D) as functions of the mixture: coordinate by coordinate, each given those before it."""
+def _reparameterised(component: Array, eps: Array, gmm: GMM) -> Array:
+    """Points (n, D) as functions of the mixture, coordinate by coordinate, given those before."""
     centre = centre_of(gmm)
     gmm = translate(gmm, -centre)
     log_scale = jnp.broadcast_to(gmm.log_diag, gmm.loc.shape)
     log_weights = jnp.broadcast_to(gmm.log_weights[:, None], (gmm.num_components, len(component)))
-    # Columns of L, each added to the means when its coordinate is known, so that nothing of shape (n, D, D) is made, or kept.
+    # A column of L is added to the means once its coordinate is known. No (n, D, D) is then stored.
     full = gmm.off_diag is not None
     columns = gmm.scale_tril.transpose(2, 0, 1) if full else None
     shift = jnp.zeros((*gmm.loc.shape, len(component)), gmm.loc.dtype) if full else None
 
     def coordinate(
-        given: tuple[Array, Array | None], this: tuple[Any, ...]
+        state: tuple[Array, Array | None], inputs: tuple[Any, ...]
     ) -> tuple[tuple[Array, Array | None], Array]:
-        (log_weights, shift), (index, eps, loc, log_scale, column) = given, this
+        (log_weights, shift), (index, eps, loc, log_scale, column) = state, inputs
         loc = jnp.broadcast_to(loc[:, None], log_weights.shape)
         if shift is not None:
             loc = loc + jax.lax.dynamic_index_in_dim(shift, index, 1, keepdims=False)
-        # From the mean of the component that was drawn: the point itself has lost the digits of eps where scales are small.
+        # The origin is the mean of the component drawn. The sum of a large mean and a small offset
+        # would have lost the digits of eps.
         origin = jax.lax.stop_gradient(jnp.take_along_axis(loc, component[None], 0))
         offset = jax.lax.stop_gradient(jnp.exp(log_scale))[component] * eps
-        offset = _keeping_quantiles_on_the_line(offset, log_weights, loc - origin, log_scale)
+        offset = _reparameterised_on_the_line(offset, log_weights, loc - origin, log_scale)
         z = (offset[None] - (loc - origin)) * jnp.exp(-log_scale)[:, None]
         if shift is not None:
             shift = shift + column[:, :, None] * z[:, None]
         return (log_weights - 0.5 * jnp.square(z) - log_scale[:, None], shift), origin[0] + offset
 
-    coordinates = (jnp.arange(gmm.num_dims), eps.T, gmm.loc.T, log_scale.T, columns)
-    return jax.lax.scan(coordinate, (log_weights, shift), coordinates)[1].T + centre[None]
+    inputs = (jnp.arange(gmm.num_dims), eps.T, gmm.loc.T, log_scale.T, columns)
+    return jax.lax.scan(coordinate, (log_weights, shift), inputs)[1].T + centre[None]
 
 
-def _keeping_quantiles_on_the_line(
+def _reparameterised_on_the_line(
     x: Array, log_weights: Array, loc: Array, log_scale: Array
 ) -> Array:
-    """Points x (n,), each under a mixture on the line of its own: log_weights and loc (K, n), log_scale (K,).
+    """Points x (n,), each of a mixture on the line: log_weights and loc (K, n), log_scale (K,).
 
-    Chebyshev's step from x to the root of T - u, with u the value of T: of length 0, and with the first and second derivatives
-    of the root. A rule for the derivative that calls itself would do for all orders, but JAX forgets such a rule in a loop that
-    is differentiated backwards, and then once more.
+    This is Chebyshev's step from x to the root of T - u, where u is the value of T at x. Its length
+    is 0, and its first and second derivatives are those of the root. A custom derivative that calls
+    itself would be right in every order, but JAX drops it from a loop that is differentiated twice,
+    first in reverse.
     """
     inverse_scale = jnp.exp(-log_scale)[:, None]
     z = (x[None] - loc) * inverse_scale
     log_weights = jax.nn.log_softmax(log_weights, axis=0)
-    log_joint = (
-        log_weights - 0.5 * jnp.square(z) - (log_scale[:, None] + 0.5 * math.log(2 * math.pi))
-    )
+    log_constant = log_scale[:, None] + 0.5 * math.log(2 * math.pi)
+    log_joint = log_weights - 0.5 * jnp.square(z) - log_constant
     log_density = jax.nn.logsumexp(log_joint, axis=0)
-    slope = -(jnp.exp(log_joint - log_density[None]) * z * inverse_scale).sum(
-        0
-    )  # of the log-density
-    # Of the two tails, the lighter: the digits of the other would cancel.
+    posterior = jnp.exp(log_joint - log_density[None])
+    slope = -(posterior * z * inverse_scale).sum(0)  # This is the derivative of log_density in x.
+    # The lighter of the two tails is used, as digits of the heavier one cancel.
     weights = jnp.exp(log_weights)
     below = jax.lax.stop_gradient((weights * _normal_cdf(z)).sum(0))
     side = jnp.where(below < 0.5, jnp.ones_like(x), -jnp.ones_like(x))
