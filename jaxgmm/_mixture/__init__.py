@@ -1,1 +1,1 @@
-"""A Gaussian mixture and all that is exact about one. It imports _numerics, _validation and _quadrature."""
+"""Gaussian mixtures, and operations on one or two. It imports _numerics and _validation."""

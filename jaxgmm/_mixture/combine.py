@@ -1,4 +1,4 @@
-"""Several mixtures as one: translated, concatenated, mixed and stacked."""
+"""Mixtures of mixtures, stacks of mixtures, and a common origin for two."""
 
 import dataclasses
 import math
@@ -26,16 +26,15 @@ def centred(p: Mixture, q: Mixture) -> tuple[GMM, GMM]:
 
     .. math:: p(x + \bar\mu), \quad q(x + \bar\mu), \quad \bar\mu = \sum_k \pi_k \mu_k
 
-    A common translation changes no divergence. Far from the origin it saves digits, as coordinates
-    are then rounded to a share of the distance from the mixtures, and not from the origin. Every
-    divergence of this package does so itself.
+    A common translation changes no divergence. It saves digits where both mixtures are far from the
+    origin, as floating-point numbers are dense near 0. Every divergence here begins with this step.
 
     Args:
       p: a mixture.
       q: the other mixture, in the same space.
 
     Returns:
-      Both mixtures. The translation is constant in derivatives.
+      The translated mixtures (p, q). The translation is constant in derivatives.
 
     Raises:
       TypeError: p or q is not a GMM.
@@ -58,7 +57,7 @@ def translate(gmm: GMM, shift: Array) -> GMM:
 
 
 def concatenate(gmms: Sequence[GMM], log_weights: Array) -> GMM:
-    """The mixture of mixtures with these log-weights (n,): the components of each in turn."""
+    """The mixture of mixtures with these log-weights (n,), with the components of each in turn."""
     parts = [
         dataclasses.replace(gmm, logits=gmm.log_weights + log_weights[i])
         for i, gmm in enumerate(with_common_structure(gmms))
@@ -67,36 +66,33 @@ def concatenate(gmms: Sequence[GMM], log_weights: Array) -> GMM:
 
 
 def with_common_structure(gmms: Sequence[GMM]) -> list[GMM]:
-    """The same mixtures with a row for each component, in the least restricted covariance type among them."""
+    """The same mixtures, with K rows each, in the least restricted covariance type among them."""
     full = any(gmm.off_diag is not None for gmm in gmms)
-    num_dims = gmms[0].num_dims
-    columns = num_dims if full else max(gmm.log_diag.shape[1] for gmm in gmms)
+    columns = gmms[0].num_dims if full else max(gmm.log_diag.shape[1] for gmm in gmms)
+    return [_restructured(gmm, columns, full) for gmm in gmms]
 
-    def in_type(gmm: GMM) -> GMM:
-        log_diag = jnp.broadcast_to(gmm.log_diag, (gmm.num_components, columns))
-        if not full:
-            return dataclasses.replace(gmm, log_diag=log_diag)
-        off_diag = (
-            jnp.zeros_like(gmm.loc, shape=(1, num_dims * (num_dims - 1) // 2))
-            if gmm.off_diag is None
-            else gmm.off_diag
-        )
-        off_diag = jnp.broadcast_to(off_diag, (gmm.num_components, off_diag.shape[1]))
-        return dataclasses.replace(gmm, log_diag=log_diag, off_diag=off_diag)
 
-    return [in_type(gmm) for gmm in gmms]
+def _restructured(gmm: GMM, columns: int, full: bool) -> GMM:
+    """The same mixture with log_diag (K, columns), and with off_diag (K, D (D - 1) / 2) if full."""
+    k, d = gmm.loc.shape
+    off_diag, shape = gmm.off_diag, (k, d * (d - 1) // 2)
+    if full and off_diag is None:
+        off_diag = jnp.zeros_like(gmm.loc, shape=shape)
+    off_diag = None if off_diag is None else jnp.broadcast_to(off_diag, shape)
+    log_diag = jnp.broadcast_to(gmm.log_diag, (k, columns))
+    return dataclasses.replace(gmm, log_diag=log_diag, off_diag=off_diag)
 
 
 def midpoint(p: GMM, q: GMM) -> GMM:
-    """The mixture p / 2 + q / 2: the components of p, then those of q."""
+    """The mixture p / 2 + q / 2, with the components of p before those of q."""
     return concatenate((p, q), jnp.full_like(p.loc, -math.log(2), shape=(2,)))
 
 
 def midpoint_log_weights(p: GMM, q: GMM) -> tuple[Array, Array]:
-    """The log-weights (K_p + K_q,) with which the components of both make p, and those with which they make q."""
-    absent_p, absent_q = (jnp.full_like(gmm.logits, -jnp.inf) for gmm in (p, q))
-    log_p, log_q = p.log_weights, q.log_weights
-    return jnp.concatenate([log_p, absent_q]), jnp.concatenate([absent_p, log_q])
+    """The log-weights (K_p + K_q,) of p and those of q, over the components of `midpoint`."""
+    of_p = jnp.concatenate([p.log_weights, jnp.full_like(q.logits, -jnp.inf)])
+    of_q = jnp.concatenate([jnp.full_like(p.logits, -jnp.inf), q.log_weights])
+    return of_p, of_q
 
 
 def weights_of_mixtures(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -108,28 +104,33 @@ def weights_of_mixtures(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         weights = checked_weights(finite_array("weights", weights))
     expected = (len(gmms.loc if isinstance(gmms, GMM) else gmms),)
     if weights.shape != expected:
-        raise ValueError(
-            f"weights must have shape {expected}, one for each mixture in gmms, got {weights.shape}"
-        )
+        needed = f"shape {expected}, one for each mixture in gmms"
+        raise ValueError(f"weights must have {needed}, got {weights.shape}")
     return {**arguments, "weights": weights}
 
 
 @validated_jit(weights_of_mixtures)
 def mixture_of(gmms: Mixtures, weights: ArrayLike | None = None) -> GMM:
-    r"""The mixture of mixtures, :math:`\sum_i w_i p_i`.
+    r"""The mixture :math:`\sum_i w_i p_i` of mixtures.
 
-    The midpoint in the Jensen-Shannon divergence is ``mixture_of([p, q])``.
+    For example, ``mixture_of([p, q])`` is the midpoint in the Jensen-Shannon divergence.
 
     Args:
-      gmms: mixtures of one dimension, of any numbers of components and covariance types: a sequence, or a stack.
-      weights: (n,), not negative, with sum 1 to within 1e-6; None: equal. Differentiable where positive.
+      gmms: a sequence or a stack of n mixtures in one space, of any sizes and covariance types.
+      weights: (n,), not negative, with sum 1 to within 1e-6, or None for equal weights. The
+        derivative in a weight is right where the weight is positive.
 
     Returns:
-      The mixture of all their components in turn, in the least restricted type of all, "full" if any covariance has an
-      off-diagonal part, else "diag", or "spherical" if all are.
+      The mixture of all components in turn, in the least restricted covariance type of all: "full"
+      if a mixture has off-diagonal elements, else "diag", and "spherical" if all mixtures are.
 
     Raises:
-      TypeError, ValueError: an element is not a finite mixture, dimensions differ, or weights are not those of a mixture.
+      TypeError: gmms is not a sequence or a stack of GMMs.
+      TypeError: weights does not consist of real numbers.
+      ValueError: gmms is empty, or a parameter in it is not finite.
+      ValueError: their dimensions differ.
+      ValueError: a weight is negative, or the weights do not sum to 1.
+      ValueError: the number of weights is not n.
 
     Example:
       >>> p = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
@@ -141,25 +142,26 @@ def mixture_of(gmms: Mixtures, weights: ArrayLike | None = None) -> GMM:
     dtype = jnp.result_type(gmms[0].loc)
     if weights is None:
         return concatenate(gmms, jnp.full(len(gmms), -math.log(len(gmms)), dtype))
-    log_weights = log_or_minus_infinity(jnp.asarray(weights).astype(dtype))
-    return concatenate(gmms, log_weights)
+    return concatenate(gmms, log_or_minus_infinity(jnp.asarray(weights).astype(dtype)))
 
 
 @validated_jit(one_space)
 def stack(gmms: Mixtures) -> GMM:
-    """One stacked pytree of several mixtures, for `jax.vmap`; their densities stay what they are.
+    """Several mixtures as one stacked pytree, for `jax.vmap`.
 
-    Those with fewer components than the largest get components without weight, copies of their first with the logit -inf. All
-    come in the least restricted covariance type among them, as in `mixture_of`; those of equal shapes are stacked as they are.
+    Mixtures of equal shapes are stacked as they are. Otherwise all take one covariance type, as in
+    `mixture_of`, and copies of their first component with weight 0 fill up the smaller ones.
 
     Args:
-      gmms: n mixtures of one dimension: a sequence; a stack is returned as it is.
+      gmms: a sequence of n mixtures in one space. A stack is returned as it is.
 
     Returns:
       A `GMM` whose leaves have a leading axis n.
 
     Raises:
-      TypeError, ValueError: an element is not a finite mixture, or dimensions differ.
+      TypeError: gmms is not a sequence or a stack of GMMs.
+      ValueError: gmms is empty, or a parameter in it is not finite.
+      ValueError: their dimensions differ.
 
     Example:
       >>> import jax
@@ -178,7 +180,7 @@ def stack(gmms: Mixtures) -> GMM:
 
 
 def _padded(gmm: GMM, num_components: int) -> GMM:
-    """The mixture with copies of its first component, without weight, up to that many."""
+    """The mixture, filled up to that many components with copies of the first of weight 0."""
     rows = np.arange(num_components)
     alive = rows < gmm.num_components
     padded = jax.tree.map(lambda leaf: leaf[np.where(alive, rows, 0)], gmm)

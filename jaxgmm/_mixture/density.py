@@ -1,4 +1,4 @@
-"""The density of a mixture, and what follows from it at a point."""
+"""The density of a mixture, the densities of its components, and their posterior probabilities."""
 
 import math
 from collections.abc import Callable
@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jax import Array
 from numpy.typing import ArrayLike
 
-from jaxgmm._mixture.gmm import GMM, centre_of, log_det
+from jaxgmm._mixture.gmm import GMM, centre_of, factor_rows, log_det
 from jaxgmm._mixture.validation import Mixture, points_of_mixture
-from jaxgmm._numerics.linalg import inv_tril, matmul, unpack_tril
+from jaxgmm._numerics.linalg import inv_tril, matmul
 from jaxgmm._validation.validated_jit import validated, validated_jit
 
 
@@ -22,13 +22,16 @@ def negative_log_likelihood(gmm: Mixture, x: ArrayLike) -> Array:
 
     Args:
       gmm: the mixture.
-      x: points (..., D).
+      x: points (..., D), at least one.
 
     Returns:
-      A scalar, in nats for a point; scikit-learn's ``score`` with the other sign.
+      A scalar, in nats (natural logarithms) per point. It is minus the ``score`` of scikit-learn.
 
     Raises:
-      TypeError, ValueError: gmm is not a mixture, x has another dimension or no points, or either holds NaN or infinity.
+      TypeError: gmm is not a GMM.
+      TypeError: x does not consist of real numbers.
+      ValueError: a parameter of gmm is not finite.
+      ValueError: x is not finite, has another dimension than gmm, or has no points.
 
     Example:
       >>> p = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
@@ -45,18 +48,19 @@ def negative_log_likelihood(gmm: Mixture, x: ArrayLike) -> Array:
 def log_density(gmm: Mixture) -> Callable[[Array], Array]:
     r"""The function :math:`x \mapsto \log \sum_k \pi_k N(x; \mu_k, \Sigma_k)` of a mixture.
 
-    What does not depend on the point is computed here, once, so that this is what to use inside `expectation`, or in a
-    loop. It is not jitted; `log_prob` is.
+    All that does not depend on the point is computed once, before the function is returned. It is
+    therefore the form to use inside of `expectation` or a loop. It is not jitted; `log_prob` is.
 
     Args:
       gmm: the mixture.
 
     Returns:
-      A function from points (..., D) to their log-densities (...), in nats. A density is per unit of volume, so its logarithm
-      may well be positive.
+      A function from points (..., D) to their log-densities (...), in nats (natural logarithms). A
+      density is per unit of volume, so its logarithm may be positive.
 
     Raises:
-      TypeError, ValueError: gmm is not a mixture, or its shapes disagree.
+      TypeError: gmm is not a GMM.
+      ValueError: the shapes of gmm do not fit together, or a parameter is not finite.
 
     Example:
       >>> import jax.numpy as jnp
@@ -77,10 +81,13 @@ def log_prob(gmm: Mixture, x: ArrayLike) -> Array:
       x: points (..., D).
 
     Returns:
-      (...), in nats.
+      The log-densities (...), in nats (natural logarithms).
 
     Raises:
-      TypeError, ValueError: gmm is not a mixture, x has another dimension, or either holds NaN or infinity.
+      TypeError: gmm is not a GMM.
+      TypeError: x does not consist of real numbers.
+      ValueError: a parameter of gmm is not finite.
+      ValueError: x is not finite, or has another dimension than gmm.
 
     Example:
       >>> p = GMM.from_moments([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], "spherical")
@@ -99,10 +106,13 @@ def component_log_prob(gmm: Mixture, x: ArrayLike) -> Array:
       x: points (..., D).
 
     Returns:
-      (..., K), in nats.
+      The log-densities (..., K), in nats (natural logarithms).
 
     Raises:
-      TypeError, ValueError: gmm is not a mixture, x has another dimension, or either holds NaN or infinity.
+      TypeError: gmm is not a GMM.
+      TypeError: x does not consist of real numbers.
+      ValueError: a parameter of gmm is not finite.
+      ValueError: x is not finite, or has another dimension than gmm.
 
     Example:
       >>> p = GMM.from_moments([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], "spherical")
@@ -122,21 +132,23 @@ def responsibilities(gmm: Mixture, x: ArrayLike) -> Array:
       x: points (..., D).
 
     Returns:
-      (..., K), which sums to 1 over the last axis. More than 1e19 standard deviations from all components (1e154 in float64),
-      where all densities are 0 as their squares overflow, it is 0 / 0: NaN.
+      The probabilities (..., K), with sum 1 over the last axis. They are NaN where the squared
+      distances overflow, at 1e19 standard deviations from all components (1e154 in float64).
 
     Raises:
-      TypeError, ValueError: gmm is not a mixture, x has another dimension, or either holds NaN or infinity.
+      TypeError: gmm is not a GMM.
+      TypeError: x does not consist of real numbers.
+      ValueError: a parameter of gmm is not finite.
+      ValueError: x is not finite, or has another dimension than gmm.
 
     Example:
       >>> p = GMM.from_moments([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], "spherical")
       >>> print(responsibilities(p, [[2.0]]))
       [[0.5 0.5]]
     """
-    weighted, x = _weighted_log_densities(gmm), jnp.asarray(x)
-    return jax.nn.softmax(weighted(_columns(x)), axis=0).T.reshape(
-        *x.shape[:-1], gmm.num_components
-    )
+    x = jnp.asarray(x)
+    posterior = jax.nn.softmax(_weighted_log_densities(gmm)(_columns(x)), axis=0)
+    return posterior.T.reshape(*x.shape[:-1], gmm.num_components)
 
 
 def log_density_of_columns(gmm: GMM) -> Callable[[Array], Array]:
@@ -146,7 +158,7 @@ def log_density_of_columns(gmm: GMM) -> Callable[[Array], Array]:
 
 
 def _columns(x: Array) -> Array:
-    """Points (..., D) as columns (D, n): sums over dimensions and components then run along the points, which is fast."""
+    """Points (..., D) as columns (D, n), so that sums over D and K run along the points."""
     return x.reshape(-1, x.shape[-1]).T
 
 
@@ -158,23 +170,21 @@ def _weighted_log_densities(gmm: GMM) -> Callable[[Array], Array]:
 
 def component_log_densities(gmm: GMM) -> Callable[[Array], Array]:
     """Points (D, n) -> log N(x; mu_k, Sigma_k), (K, n)."""
-    mahalanobis = (
-        _diagonal_mahalanobis(gmm) if gmm.off_diag is None else _full_mahalanobis(gmm, gmm.off_diag)
-    )
+    mahalanobis = (_diagonal_mahalanobis if gmm.off_diag is None else _full_mahalanobis)(gmm)
     log_peak = -log_det(gmm) - 0.5 * gmm.num_dims * math.log(2 * math.pi)
     return lambda x: log_peak[:, None] - 0.5 * mahalanobis(x)
 
 
-def _full_mahalanobis(gmm: GMM, off_diag: Array) -> Callable[[Array], Array]:
+def _full_mahalanobis(gmm: GMM) -> Callable[[Array], Array]:
     """Points (D, n) -> |L_k^{-1} (x - mu_k)|^2, (K, n)."""
-    inverse = inv_tril(unpack_tril(gmm.log_diag, off_diag, gmm.num_dims))
-    # W x - W mu cancels far from the origin; from the mixture's own centre it does not.
+    inverse = inv_tril(factor_rows(gmm))
+    # Far from the origin W x - W mu cancels. Coordinates are taken from the mean of the mixture.
     centre = centre_of(gmm)
     offset = matmul(inverse, (gmm.loc - centre[None, :])[:, :, None])
     if len(inverse) == 1:
         return lambda x: jnp.square(matmul(inverse, x - centre[:, None]) - offset).sum(1)
-    # One matrix product for all components is three times faster than K of them, and W mu as a column of it
-    # spares the gradient a pass.
+    # One matrix product for all components is faster than K of them. With W mu as one of its
+    # columns, the gradient passes over the points once less.
     rows = jnp.concatenate([inverse, -offset], axis=2).reshape(-1, gmm.num_dims + 1)
 
     def mahalanobis(x: Array) -> Array:
@@ -188,13 +198,14 @@ def _full_mahalanobis(gmm: GMM, off_diag: Array) -> Callable[[Array], Array]:
 def _diagonal_mahalanobis(gmm: GMM) -> Callable[[Array], Array]:
     """Points (D, n) -> |(x - mu_k) / sigma_k|^2, (K, n)."""
     centre = centre_of(gmm)
-    loc, log_scale = gmm.loc - centre[None, :], jnp.broadcast_to(gmm.log_diag, gmm.loc.shape)
+    loc = gmm.loc - centre[None, :]
+    log_scale = jnp.broadcast_to(gmm.log_diag, gmm.loc.shape)
     return lambda x: _sum_of_squares(x - centre[:, None], loc, log_scale)
 
 
 @jax.custom_jvp
 def _sum_of_squares(x: Array, loc: Array, log_scale: Array) -> Array:
-    """Sum over d of ((x_d - loc_kd) / scale_kd)^2, for x (D, n) and loc (K, D): (K, n)."""
+    """The sums over d of ((x_d - loc_kd) / scale_kd)^2, (K, n), for x (D, n) and loc (K, D)."""
     return jnp.square((x[None] - loc[:, :, None]) * jnp.exp(-log_scale)[:, :, None]).sum(1)
 
 
@@ -202,7 +213,8 @@ def _sum_of_squares(x: Array, loc: Array, log_scale: Array) -> Array:
 def _sum_of_squares_jvp(
     primals: tuple[Array, Array, Array], tangents: tuple[Array, Array, Array]
 ) -> tuple[Array, Array]:
-    # Where nothing is lost, as matrix products: what JAX makes of the sum is twenty times slower to transpose.
+    # Matrix products serve wherever they lose no digits. The transpose of JAX's own derivative of
+    # the sum is many times slower.
     (x, loc, log_scale), (dx, dloc, dlog_scale) = primals, tangents
     precision = jnp.exp(-2 * log_scale)
     by_x = matmul(precision, x * dx) - matmul(precision * loc, dx)

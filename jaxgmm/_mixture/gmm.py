@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import operator
 
 import jax
 import jax.numpy as jnp
@@ -11,44 +12,32 @@ from jax.core import Tracer
 from jax.typing import DTypeLike
 from numpy.typing import ArrayLike
 
+from jaxgmm._mixture import moments
 from jaxgmm._mixture.initialization import kmeans_plus_plus, pooled_scales, random_scales, residuals
-from jaxgmm._mixture.moments import (
-    check_covariance_shape,
-    check_covariance_type,
-    checked_data,
-    checked_means,
-    checked_variances,
-    checked_weights,
-    cholesky,
-)
 from jaxgmm._numerics.linalg import diagonal_matrices, einsum, unpack_tril
-from jaxgmm._validation.checks import (
-    check_key,
-    check_positive,
-    checked_int,
-    finite_array,
-    floating_dtype,
-)
+from jaxgmm._validation import checks
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class GMM:
-    r"""A Gaussian mixture :math:`p(x) = \sum_k \pi_k N(x; \mu_k, L_k L_k^T)`, as unconstrained arrays.
+    r"""A Gaussian mixture :math:`p(x) = \sum_k \pi_k N(x; \mu_k, L_k L_k^T)` as a pytree of arrays.
 
-    Every finite pytree of these shapes is a valid mixture, so an optimiser needs neither projection nor bijector.
-    Build one from the usual moments with `GMM.from_moments`. A stack of mixtures is a stacked pytree, under `jax.vmap`.
+    Every finite pytree of these shapes is a valid mixture, so an optimiser needs no projection and
+    no bijector. `GMM.from_moments` builds a mixture from weights, means and covariances. Several
+    mixtures of equal shapes make one stacked pytree, for `jax.vmap`; see `stack`.
 
     Attributes:
-      logits: (K,), :math:`\pi = \mathrm{softmax}(\mathrm{logits})`; -inf is a component without weight.
+      logits: (K,), :math:`\pi = \mathrm{softmax}(\mathrm{logits})`. A logit of -inf is weight 0.
       loc: (K, D), the means :math:`\mu_k`.
       log_diag: (K or 1, D or 1), the logarithm of the diagonal of :math:`L_k`.
-      off_diag: (K or 1, D (D - 1) / 2), the strict lower triangle of :math:`L_k` row by row; None: diagonal covariances.
+      off_diag: (K or 1, D (D - 1) / 2), the strict lower triangle of :math:`L_k`, row by row, or
+        None for diagonal covariances.
 
     Example:
       >>> import jax.numpy as jnp
-      >>> standard_normal = GMM(logits=jnp.zeros(1), loc=jnp.zeros((1, 2)), log_diag=jnp.zeros((1, 1)), off_diag=None)
-      >>> standard_normal.covariance_type
+      >>> gmm = GMM(jnp.zeros(1), loc=jnp.zeros((1, 2)), log_diag=jnp.zeros((1, 1)), off_diag=None)
+      >>> gmm.covariance_type
       'spherical'
     """
 
@@ -66,56 +55,45 @@ class GMM:
         covariance_type: str = "full",
         dtype: DTypeLike | None = None,
     ) -> "GMM":
-        """The mixture with these weights, means and covariances, in scikit-learn's shapes.
+        """The mixture with these weights, means and covariances, in the shapes of scikit-learn.
 
         Args:
           weights: (K,), not negative, with sum 1 to within 1e-6.
           means: (K, D).
-          covariances: (K, D, D) if "full", (D, D) if "tied", (K, D) variances if "diag", (K,) variances if "spherical".
+          covariances: (K, D, D) if "full", (D, D) if "tied", variances (K, D) if "diag" and (K,) if
+            "spherical".
           covariance_type: "full", "tied", "diag" or "spherical".
-          dtype: a floating dtype; None: that of the floating arrays given, else JAX's default.
+          dtype: a floating dtype, or None for the widest among the arguments, else JAX's default.
 
         Returns:
-          The mixture. The Cholesky factors are computed in NumPy, in float64, so this is not for use under `jax.jit`.
+          The mixture. NumPy computes its Cholesky factors in float64, outside of `jax.jit`.
 
         Raises:
-          TypeError: an argument is not made of real numbers, or is traced.
-          ValueError: shapes disagree, a number is not finite, weights are negative or do not sum to 1, a covariance is not
-            symmetric or not positive definite, or covariance_type is unknown.
+          TypeError: an argument does not consist of real numbers.
+          TypeError: an argument is traced by JAX.
+          TypeError: dtype is not floating.
+          ValueError: the shapes do not fit together.
+          ValueError: a number is not finite.
+          ValueError: a weight is negative, or the weights do not sum to 1.
+          ValueError: a covariance is not symmetric and positive definite.
+          ValueError: covariance_type is unknown.
 
         Example:
-          >>> p = GMM.from_moments([0.3, 0.7], [[0.0, 0.0], [2.0, 1.0]], [[[1.0, 0.5], [0.5, 1.0]], [[1.0, 0.0], [0.0, 4.0]]])
+          >>> covariances = [[[1.0, 0.5], [0.5, 1.0]], [[1.0, 0.0], [0.0, 4.0]]]
+          >>> p = GMM.from_moments([0.3, 0.7], [[0.0, 0.0], [2.0, 1.0]], covariances)
           >>> p.num_components, p.num_dims, p.covariance_type
           (2, 2, 'full')
         """
-        dtype = floating_dtype(dtype, weights, means, covariances)
-        weights = checked_weights(finite_array("weights", weights))
-        means = checked_means(finite_array("means", means), len(weights))
-        covariances = finite_array("covariances", covariances)
-        check_covariance_shape(covariances, means.shape, covariance_type)
-        if covariance_type in ("full", "tied"):
-            factors = cholesky(covariances.reshape(-1, *covariances.shape[-2:]))
-            rows, columns = np.tril_indices(means.shape[1], -1)
-            log_diag = np.log(np.diagonal(factors, axis1=1, axis2=2))
-            off_diag = factors[:, rows, columns]
-        else:
-            log_diag, off_diag = (
-                0.5 * np.log(checked_variances(covariances)).reshape(len(means), -1),
-                None,
-            )
-        with np.errstate(divide="ignore"):  # a weight of 0 is a logit of -inf, as documented
+        dtype = checks.floating_dtype(dtype, weights, means, covariances)
+        weights = moments.checked_weights(checks.finite_array("weights", weights))
+        means = moments.checked_means(checks.finite_array("means", means), len(weights))
+        covariances = checks.finite_array("covariances", covariances)
+        moments.check_covariance_shape(covariances, means.shape, covariance_type)
+        with np.errstate(divide="ignore"):  # The logit of a weight of 0 is -inf, as documented.
             logits = np.log(weights)
-
-        # NumPy converts them, as JAX would compile a program for each shape.
-        logits, means, log_diag = (
-            jnp.asarray(array.astype(dtype), dtype) for array in (logits, means, log_diag)
-        )
-        return cls(
-            logits,
-            means,
-            log_diag,
-            off_diag if off_diag is None else jnp.asarray(off_diag.astype(dtype), dtype),
-        )
+        leaves = (logits, means, *moments.log_cholesky(covariances, means.shape, covariance_type))
+        # NumPy converts the dtype, because JAX would compile a program for each shape.
+        return cls(*jax.tree.map(lambda leaf: jnp.asarray(leaf.astype(dtype), dtype), leaves))
 
     @classmethod
     def from_data(
@@ -127,22 +105,29 @@ class GMM:
         *,
         reg_covar: float = 1e-6,
     ) -> "GMM":
-        r"""A mixture to start a fit from: means by k-means++, equal weights, and one covariance for all.
+        r"""A mixture to start a fit from: means by k-means++, equal weights, one common covariance.
 
-        .. math:: \Sigma = \frac1n \sum_i (x_i - c_i)(x_i - c_i)^T + \mathrm{reg} I, \quad c_i \text{ the mean nearest to } x_i
+        .. math:: \Sigma = \frac1n \sum_i (x_i - c_i)(x_i - c_i)^T + r I
+
+        Here :math:`c_i` is the mean nearest to the point :math:`x_i`, and r is ``reg_covar``.
 
         Args:
-          key: a random key; `jax.vmap` over keys gives several starts.
+          key: a random key. `jax.vmap` over keys gives several starts.
           x: points (n, D).
           num_components: K.
           covariance_type: "full", "tied", "diag" or "spherical".
-          reg_covar: what is added to every variance, in the square of the units of x.
+          reg_covar: a number that is added to every variance, in the square of the units of x.
 
         Returns:
-          The mixture, of the dtype of x.
+          The mixture, in the dtype of x.
 
         Raises:
-          TypeError, ValueError: x is not an array (n, D) of finite numbers, or another argument is not usable.
+          TypeError: key is not a random key.
+          TypeError: x does not consist of real numbers.
+          TypeError: num_components is not an integer, or reg_covar is not a number.
+          ValueError: x is not a finite array of shape (n, D).
+          ValueError: num_components or reg_covar is not positive.
+          ValueError: covariance_type is unknown.
 
         Example:
           >>> import jax
@@ -151,13 +136,14 @@ class GMM:
           True True
 
         References:
-          Arthur and Vassilvitskii, k-means++: the advantages of careful seeding, SODA (2007), section 2.2.
+          Arthur and Vassilvitskii, k-means++: the advantages of careful seeding, SODA (2007),
+          section 2.2.
         """
-        check_key("key", key, required=True)
-        x = checked_data(x)
-        k = checked_int("num_components", num_components)
-        check_covariance_type(covariance_type)
-        check_positive("reg_covar", reg_covar)
+        checks.check_key("key", key, required=True)
+        x = moments.checked_data(x)
+        k = checks.checked_int("num_components", num_components)
+        moments.check_covariance_type(covariance_type)
+        checks.check_positive("reg_covar", reg_covar)
         centres = kmeans_plus_plus(key, x, k)
         scales = pooled_scales(residuals(x, centres), reg_covar, k, covariance_type)
         return cls(jnp.zeros(k, x.dtype), centres, *scales)
@@ -173,35 +159,40 @@ class GMM:
         spread: float = 2.0,
         dtype: DTypeLike | None = None,
     ) -> "GMM":
-        """A mixture at random, to start a fit from or to try things on.
+        """A mixture with random parameters, as a start of a fit or as an example.
 
-        Its means are normal with standard deviation ``spread`` in each coordinate, its covariances are random with eigenvalues
-        about 1, and its logits are normal with standard deviation 1/2.
+        The means are normal with standard deviation ``spread`` in each coordinate. The covariances
+        have eigenvalues about 1. The logits are normal with standard deviation 1/2.
 
         Args:
-          key: a random key; `jax.vmap` over keys gives several.
+          key: a random key. `jax.vmap` over keys gives several mixtures.
           num_components: K.
           num_dims: D.
           covariance_type: "full", "tied", "diag" or "spherical".
           spread: the standard deviation of the means.
-          dtype: a floating dtype; None: JAX's default.
+          dtype: a floating dtype, or None for JAX's default.
 
         Returns:
           The mixture.
 
         Raises:
-          TypeError, ValueError: an argument is not usable.
+          TypeError: key is not a random key.
+          TypeError: num_components or num_dims is not an integer, or spread is not a number.
+          TypeError: dtype is not floating.
+          ValueError: num_components, num_dims or spread is not positive.
+          ValueError: covariance_type is unknown.
 
         Example:
           >>> import jax
           >>> GMM.random(jax.random.key(0), 3, 2, "tied").covariances.shape
           (2, 2)
         """
-        check_key("key", key, required=True)
-        k, d = checked_int("num_components", num_components), checked_int("num_dims", num_dims)
-        check_covariance_type(covariance_type)
-        check_positive("spread", spread)
-        dtype = floating_dtype(dtype)
+        checks.check_key("key", key, required=True)
+        k = checks.checked_int("num_components", num_components)
+        d = checks.checked_int("num_dims", num_dims)
+        moments.check_covariance_type(covariance_type)
+        checks.check_positive("spread", spread)
+        dtype = checks.floating_dtype(dtype)
         logits_key, loc_key, scale_key = jax.random.split(key, 3)
         logits = 0.5 * jax.random.normal(logits_key, (k,), dtype)
         loc = spread * jax.random.normal(loc_key, (k, d), dtype)
@@ -224,7 +215,7 @@ class GMM:
 
     @property
     def log_weights(self) -> Array:
-        """The logarithms of the weights (K,); -inf for a component without weight."""
+        """The logarithms of the weights (K,), -inf for a component without weight."""
         return jax.nn.log_softmax(self.logits)
 
     @property
@@ -234,9 +225,9 @@ class GMM:
 
     @property
     def covariance_type(self) -> str:
-        """Scikit-learn's name for the shapes of log_diag and off_diag; of two that fit, the less restricted one.
+        """The name that scikit-learn has for the shapes of log_diag and off_diag.
 
-        With one component "tied" reads as "full", and with one dimension "spherical" reads as "diag".
+        One component is "full", which is also "tied". One dimension is "diag", also "spherical".
         """
         if self.off_diag is not None:
             return "full" if self.off_diag.shape[0] == self.num_components else "tied"
@@ -244,7 +235,7 @@ class GMM:
 
     @property
     def covariances(self) -> Array:
-        """The covariances in scikit-learn's shape for the `covariance_type`, as `from_moments` takes them."""
+        """The covariances in the shape that `from_moments` takes for this `covariance_type`."""
         return _covariances(self)
 
     @property
@@ -253,7 +244,7 @@ class GMM:
         return _scale_tril(self)
 
 
-# What is read out of a mixture is compiled as a whole, which takes less time than its operations one by one.
+# Each of these is one compiled program, which is faster than its operations one by one.
 _softmax = jax.jit(jax.nn.softmax, inline=True)
 
 
@@ -278,26 +269,26 @@ def _scale_tril(gmm: GMM) -> Array:
 
 
 def log_det(gmm: GMM) -> Array:
-    """log det L_k, shape (K or 1,)."""
+    """The logarithms of det L_k, (K or 1,)."""
     return jnp.broadcast_to(gmm.log_diag, (gmm.log_diag.shape[0], gmm.num_dims)).sum(-1)
 
 
 def factor_rows(gmm: GMM) -> Array:
-    """The Cholesky factors (R, D, D), where one that all components share stays one."""
+    """The Cholesky factors (R, D, D), with R = 1 where all components share one factor."""
     if gmm.off_diag is None:
-        return diagonal_matrices(
-            jnp.broadcast_to(jnp.exp(gmm.log_diag), (len(gmm.log_diag), gmm.num_dims))
-        )
+        shape = (len(gmm.log_diag), gmm.num_dims)
+        return diagonal_matrices(jnp.broadcast_to(jnp.exp(gmm.log_diag), shape))
     return unpack_tril(gmm.log_diag, gmm.off_diag, gmm.num_dims)
 
 
 def centre_of(gmm: GMM) -> Array:
-    """The mean of the mixture (D,), constant in derivatives: an origin that saves digits."""
+    """The mean of the mixture (D,), constant in derivatives, as an origin that saves digits."""
     return jax.lax.stop_gradient(gmm.weights @ gmm.loc)
 
 
 def unstacked(gmms: GMM) -> list[GMM]:
-    """The mixtures of a stack, one by one."""
+    """The mixtures of a stack, as a list."""
     traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(gmms))
-    leaves = gmms if traced else jax.tree.map(np.asarray, gmms)  # whose slices cost nothing
-    return [jax.tree.map(lambda leaf, i=i: leaf[i], leaves) for i in range(len(gmms.loc))]
+    # A slice of a NumPy array is a view, where a slice of a JAX array is a compiled program.
+    leaves = gmms if traced else jax.tree.map(np.asarray, gmms)
+    return [jax.tree.map(operator.itemgetter(i), leaves) for i in range(len(gmms.loc))]

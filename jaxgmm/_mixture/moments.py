@@ -1,4 +1,4 @@
-"""Checks of the moments that a mixture is built from, and their Cholesky factors, all in NumPy and float64."""
+"""Checks of weights, means and covariances, and Cholesky factors, in NumPy and float64."""
 
 from typing import Any
 
@@ -13,33 +13,31 @@ COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
 
 
 def checked_weights(weights: np.ndarray) -> np.ndarray:
+    """The weights (K,), or an error if they are not those of a mixture."""
     if weights.ndim != 1 or not weights.size:
         raise ValueError(f"weights must have shape (K,) with K at least 1, got {weights.shape}")
-    if (weights < 0).any():
-        worst = int(weights.argmin())
-        raise ValueError(
-            f"weights must not be negative, but weights[{worst}] is {weights[worst]:g}"
-        )
+    k = int(weights.argmin())
+    if weights[k] < 0:
+        raise ValueError(f"weights must not be negative, but weights[{k}] is {weights[k]:g}")
     if abs(weights.sum() - 1) > 1e-6:
-        raise ValueError(
-            f"weights must sum to 1 to within 1e-6, but the sum is {weights.sum():.9g}; pass weights / weights.sum()"
-        )
+        got = f"the sum is {weights.sum():.9g}; pass weights / weights.sum()"
+        raise ValueError(f"weights must sum to 1 to within 1e-6, but {got}")
     return weights
 
 
-def checked_means(means: np.ndarray, num_components: int) -> np.ndarray:
+def checked_means(means: np.ndarray, k: int) -> np.ndarray:
+    """The means (K, D), or an error if they are not K points."""
+    shape = means.shape
     if means.ndim != 2 or not means.size:
         mend = "; write means[:, None] for one dimension" if means.ndim == 1 else ""
-        raise ValueError(f"means must have shape (K, D) with D at least 1, got {means.shape}{mend}")
-    if len(means) != num_components:
-        raise ValueError(
-            f"weights has {num_components} components, but means of shape {means.shape} has {len(means)}"
-        )
+        raise ValueError(f"means must have shape (K, D) with D at least 1, got {shape}{mend}")
+    if len(means) != k:
+        raise ValueError(f"weights has {k} components, but means of shape {shape} has {shape[0]}")
     return means
 
 
 def checked_data(x: Any) -> Array:
-    """Points (n, D) as a floating array."""
+    """The points (n, D) as a floating array, or an error if they are not finite numbers."""
     if not isinstance(x, Tracer):
         x = jnp.asarray(finite_array("x", x, floating_dtype(None, x)))
     if x.ndim != 2 or not x.size:
@@ -49,52 +47,59 @@ def checked_data(x: Any) -> Array:
 
 
 def check_covariance_type(covariance_type: Any) -> None:
+    """Raise unless it is the name of a covariance type."""
     check_static("covariance_type", covariance_type)
     if not isinstance(covariance_type, str) or covariance_type not in COVARIANCE_TYPES:
-        raise ValueError(
-            f"covariance_type must be one of {', '.join(COVARIANCE_TYPES)}, got {covariance_type!r}"
-        )
+        names = ", ".join(COVARIANCE_TYPES)
+        raise ValueError(f"covariance_type must be one of {names}, got {covariance_type!r}")
 
 
-def check_covariance_shape(
-    covariances: np.ndarray, shape: tuple[int, ...], covariance_type: str
-) -> None:
-    check_covariance_type(covariance_type)
+def check_covariance_shape(covariances: np.ndarray, shape: tuple[int, ...], kind: str) -> None:
+    """Raise unless the covariances, of the type ``kind``, fit means of this shape (K, D)."""
+    check_covariance_type(kind)
     k, d = shape
-    expected = {"full": (k, d, d), "tied": (d, d), "diag": (k, d), "spherical": (k,)}[
-        covariance_type
-    ]
+    expected = {"full": (k, d, d), "tied": (d, d), "diag": (k, d), "spherical": (k,)}[kind]
     if covariances.shape != expected:
         raise ValueError(
-            f"covariances must have shape {expected} for covariance_type {covariance_type!r} and means of shape {shape}, "
-            f"got {covariances.shape}"
+            f"covariances must have shape {expected} for covariance_type {kind!r} and means of "
+            f"shape {shape}, got {covariances.shape}"
         )
 
 
-def checked_variances(variances: np.ndarray) -> np.ndarray:
-    if not (variances > 0).all():
-        component = int(np.argwhere(~(variances > 0))[0][0])
-        raise ValueError(
-            f"covariances[{component}] is {variances[component]}: every variance must be positive; add a small constant to it"
-        )
+def log_cholesky(
+    covariances: np.ndarray, shape: tuple[int, ...], kind: str
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The log_diag and off_diag of covariances of the type ``kind``, beside means (K, D)."""
+    k, d = shape
+    if kind in ("diag", "spherical"):
+        return 0.5 * np.log(_checked_variances(covariances)).reshape(k, -1), None
+    factors = _cholesky(covariances.reshape(-1, d, d))
+    rows, columns = np.tril_indices(d, -1)
+    return np.log(np.diagonal(factors, axis1=1, axis2=2)), factors[:, rows, columns]
+
+
+def _checked_variances(variances: np.ndarray) -> np.ndarray:
+    for k, variance in enumerate(variances):
+        if not (variance > 0).all():
+            mend = "every variance must be positive; add a small constant to it"
+            raise ValueError(f"covariances[{k}] is {variance}: {mend}")
     return variances
 
 
-def cholesky(covariances: np.ndarray) -> np.ndarray:
-    """Cholesky factors of a batch (R, D, D), or an error that names the first component at fault."""
-    for component, covariance in enumerate(covariances):
+def _cholesky(covariances: np.ndarray) -> np.ndarray:
+    """The Cholesky factors (R, D, D), or an error that names the first component at fault."""
+    for k, covariance in enumerate(covariances):
         scale = np.sqrt(np.abs(np.diagonal(covariance)))
         # The covariance of float32 data is symmetric to a few of its own roundings, 6e-8 each.
         if (np.abs(covariance - covariance.T) > 1e-5 * np.outer(scale, scale)).any():
-            raise ValueError(
-                f"covariances[{component}] is not symmetric; pass (C + C.T) / 2 if it should be:\n{covariance}"
-            )
+            mend = "pass (C + C.T) / 2 if it should be"
+            raise ValueError(f"covariances[{k}] is not symmetric; {mend}:\n{covariance}")
         try:
             np.linalg.cholesky(0.5 * (covariance + covariance.T))
         except np.linalg.LinAlgError:
             smallest = np.linalg.eigvalsh(covariance)[0]
             raise ValueError(
-                f"covariances[{component}] is not positive definite: its smallest eigenvalue is {smallest:.3g}; "
-                "add a small multiple of the identity to it"
+                f"covariances[{k}] is not positive definite: its smallest eigenvalue is "
+                f"{smallest:.3g}; add a small multiple of the identity to it"
             ) from None
     return np.linalg.cholesky(0.5 * (covariances + covariances.swapaxes(-1, -2)))
