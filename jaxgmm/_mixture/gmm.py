@@ -225,10 +225,7 @@ class GMM:
 
     @property
     def covariance_type(self) -> str:
-        """The name that scikit-learn has for the shapes of log_diag and off_diag.
-
-        One component is "full", which is also "tied". One dimension is "diag", also "spherical".
-        """
+        """The least restricted type of scikit-learn that fits log_diag and off_diag."""
         if self.off_diag is not None:
             return "full" if self.off_diag.shape[0] == self.num_components else "tied"
         return "diag" if self.log_diag.shape[1] == self.num_dims else "spherical"

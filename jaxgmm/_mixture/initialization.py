@@ -12,10 +12,7 @@ Scales = tuple[Array, Array | None]
 
 
 def kmeans_plus_plus(key: Array, x: Array, num_components: int) -> Array:
-    """Centres (K, D) drawn among points (n, D), by the squared distance from earlier centres.
-
-    The method is that of Arthur and Vassilvitskii, which `GMM.from_data` cites.
-    """
+    """Centres (K, D) drawn among points (n, D), by the squared distance from earlier centres."""
 
     def draw(distances: Array, key: Array) -> tuple[Array, Array]:
         # All distances are infinite at first, when each point has the same chance.

@@ -12,8 +12,7 @@ from jaxgmm._validation.validated_jit import validated_jit
 def moment_matched(gmm: GMM) -> GMM:
     """The Gaussian with the mean and the covariance of a mixture."""
     mean = matmul(gmm.weights, gmm.loc)
-    # The covariance is R R^T for R = [within, between]. Its triangle comes from R, not from R R^T,
-    # which would double the loss of digits.
+    # The covariance is R R^T for R = [within, between]. R gives its triangle in more digits.
     roots = jnp.exp(0.5 * gmm.log_weights)
     between = (roots[:, None] * (gmm.loc - mean[None])).T
     if gmm.off_diag is None:
