@@ -15,22 +15,26 @@ from jaxgmm._validation.validated_jit import validated_jit
 
 @validated_jit(one_space)
 def kl_variational(p: Mixture, q: Mixture) -> Array:
-    r"""The variational approximation of KL(p || q). It is not a bound, and it may be negative.
+    r"""The variational approximation of KL(p || q), which is not a bound and may be negative.
 
-    .. math:: \sum_k \pi_k \log \frac{\sum_l \pi_l \exp(-KL(p_k \| p_l))}{\sum_j \omega_j \exp(-KL(p_k \| q_j))}
+    .. math:: \sum_k \pi_k \log \frac{\sum_l \pi_l \exp(-KL(p_k \| p_l))}
+              {\sum_j \omega_j \exp(-KL(p_k \| q_j))}
 
-    The difference of two lower bounds, of E[log p] and of E[log q], whose errors cancel in part. Exact for one Gaussian each, and
-    between far components of the same shapes; 0 at p = q. Where components overlap it is off by any amount, in either direction.
+    It is the difference of lower bounds of E[log p] and E[log q], whose errors partly cancel. It is
+    0 at p = q, and exact for one Gaussian each and between far components of the same shapes. Where
+    components overlap it is off by any amount, in either direction.
 
     Args:
-      p: the mixture under which the expectation is.
+      p: the mixture that the divergence averages over.
       q: the other mixture, in the same space.
 
     Returns:
       A scalar, in nats.
 
     Raises:
-      TypeError, ValueError: p or q is not a finite mixture, or their dimensions differ.
+      TypeError: p or q is not a GMM.
+      ValueError: a parameter is not finite.
+      ValueError: their dimensions differ.
 
     Example:
       >>> p = GMM.from_moments([0.5, 0.5], [[-1.0, 0.0], [1.0, 0.0]], [1.0, 1.0], "spherical")
@@ -39,30 +43,33 @@ def kl_variational(p: Mixture, q: Mixture) -> Array:
       -0.1231
 
     References:
-      Hershey and Olsen, Approximating the Kullback Leibler divergence between Gaussian mixture models, ICASSP (2007), section 7.
+      Hershey and Olsen, Approximating the Kullback Leibler divergence between Gaussian mixture
+      models, ICASSP (2007), section 7.
     """
-    k, kl = p.num_components, component_kl(p, midpoint(p, q))
+    k = p.num_components
+    kl = component_kl(p, midpoint(p, q))
     return mean_log_mixture(p, p, -kl[:, :k]) - mean_log_mixture(p, q, -kl[:, k:])
 
 
 @validated_jit(one_space)
 def kl_product(p: Mixture, q: Mixture) -> Array:
-    r"""The product-of-Gaussians approximation of KL(p || q). It is not a bound, and it may be negative.
+    r"""The product approximation of KL(p || q), which is not a bound and may be negative.
 
     .. math:: \sum_k \pi_k \log \frac{\sum_l \pi_l \int p_k p_l}{\sum_j \omega_j \int p_k q_j}
 
-    The difference of two upper bounds, of E[log p] and of E[log q]. It is 0 at p = q, but not even exact for one Gaussian each:
-    between equal covariances it is half of the divergence.
+    It is the difference of upper bounds of E[log p] and E[log q], from the integrals of products of
+    Gaussians. It is 0 at p = q, but not exact for one Gaussian each: it is half of the divergence
+    if their covariances are equal.
 
     Args:
-      p: the mixture under which the expectation is.
+      p: the mixture that the divergence averages over.
       q: the other mixture, in the same space.
 
     Returns:
       A scalar, in nats.
 
     Raises:
-      TypeError, ValueError: p or q is not a finite mixture, or their dimensions differ.
+      TypeError, ValueError: as in `kl_variational`.
 
     Example:
       >>> p = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
@@ -71,30 +78,31 @@ def kl_product(p: Mixture, q: Mixture) -> Array:
       1.0000
 
     References:
-      Hershey and Olsen, Approximating the Kullback Leibler divergence between Gaussian mixture models, ICASSP (2007), section 5.
+      Hershey and Olsen (2007), section 5, as in `kl_variational`.
     """
-    k, (_, log_overlap) = p.num_components, component_overlaps(p, midpoint(p, q))
+    k = p.num_components
+    _, log_overlap = component_overlaps(p, midpoint(p, q))
     return mean_log_mixture(p, p, log_overlap[:, :k]) - mean_log_mixture(p, q, log_overlap[:, k:])
 
 
 @validated_jit(one_space)
 def kl_matched(p: Mixture, q: Mixture) -> Array:
-    r"""The matched approximation of KL(p || q): each component against its best match.
+    r"""The matched approximation of KL(p || q), of each component with its best match.
 
     .. math:: \sum_k \pi_k \min_j \left(KL(p_k \| q_j) + \log \frac{\pi_k}{\omega_j}\right)
 
-    An upper bound only if no two components have the same match; if some do, it may be far too small, and negative. It has kinks
-    where the match changes.
+    It is an upper bound if no two components have the same match. Otherwise it may be far too
+    small, and negative. It has kinks where the match changes.
 
     Args:
-      p: the mixture under which the expectation is.
+      p: the mixture that the divergence averages over.
       q: the other mixture, in the same space.
 
     Returns:
       A scalar, in nats.
 
     Raises:
-      TypeError, ValueError: p or q is not a finite mixture, or their dimensions differ.
+      TypeError, ValueError: as in `kl_variational`.
 
     Example:
       >>> p = GMM.from_moments([0.5, 0.5], [[-1.0], [1.0]], [1.0, 1.0], "spherical")
@@ -103,8 +111,8 @@ def kl_matched(p: Mixture, q: Mixture) -> Array:
       -0.1931
 
     References:
-      Goldberger, Gordon and Greenspan, An efficient image similarity measure based on approximations of KL-divergence between two
-      Gaussian mixtures, ICCV (2003).
+      Goldberger et al., An efficient image similarity measure based on approximations of
+      KL-divergence between two Gaussian mixtures, ICCV (2003).
     """
     log_weights = p.log_weights
     log_weights = jnp.where(jnp.isneginf(log_weights), 0, log_weights)  # 0 log 0 is 0
@@ -114,22 +122,22 @@ def kl_matched(p: Mixture, q: Mixture) -> Array:
 
 @validated_jit(one_space)
 def kl_moment_matched(p: Mixture, q: Mixture) -> Array:
-    r"""KL between the two Gaussians that have the mean and the covariance of p and of q.
+    r"""KL between the Gaussians with the means and covariances of p and q, which is not a bound.
 
     .. math:: KL(N(\bar\mu_p, \bar\Sigma_p) \| N(\bar\mu_q, \bar\Sigma_q))
 
-    Exact for one Gaussian each. It sees two moments only: different mixtures with the same ones are at 0, and values 1,500 times
-    too small occur. It is not a bound.
+    It is exact for one Gaussian each. It is 0 between any two mixtures of the same mean and
+    covariance, and values 1,500 times too small occur.
 
     Args:
-      p: the mixture under which the expectation is.
+      p: the mixture that the divergence averages over.
       q: the other mixture, in the same space.
 
     Returns:
       A scalar, in nats, not negative.
 
     Raises:
-      TypeError, ValueError: p or q is not a finite mixture, or their dimensions differ.
+      TypeError, ValueError: as in `kl_variational`.
 
     Example:
       >>> p = GMM.from_moments([0.5, 0.5], [[-2.0], [2.0]], [1.0, 1.0], "spherical")
@@ -138,13 +146,13 @@ def kl_moment_matched(p: Mixture, q: Mixture) -> Array:
       0.0000
 
     References:
-      Hershey and Olsen, Approximating the Kullback Leibler divergence between Gaussian mixture models, ICASSP (2007), section 4.
+      Hershey and Olsen (2007), section 4, as in `kl_variational`.
     """
     p, q = centred(p, q)
     return component_kl(moment_matched(p), moment_matched(q))[0, 0]
 
 
 def mean_log_mixture(p: GMM, q: GMM, log_kernel: Array) -> Array:
-    r""":math:`\sum_k \pi_k \log \sum_j \omega_j e^{c_{kj}}` for c (K_p, K_q), which all of these and most bounds are made of."""
+    r"""The mean over p :math:`\sum_k \pi_k \log \sum_j \omega_j e^{c_{kj}}`, for c (K_p, K_q)."""
     log_means = jax.nn.logsumexp(q.log_weights[None] + log_kernel, axis=1)
     return vdot(p.weights, jnp.where(p.weights > 0, log_means, 0))  # 0 log 0 is 0

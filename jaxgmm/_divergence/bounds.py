@@ -1,4 +1,4 @@
-"""Bounds of a divergence or an entropy."""
+"""Bounds of divergences and of the entropy that hold for certain."""
 
 import dataclasses
 import math
@@ -22,31 +22,35 @@ MAX_ALTERNATIONS = 1000
 
 @validated_jit(one_space)
 def kl_bounds(p: Mixture, q: Mixture) -> tuple[Array, Array]:
-    r"""Bounds of KL(p || q) that hold for certain.
+    r"""Bounds of KL(p || q), which hold for certain.
 
-    With the bounds of the entropy H(p) from `entropy_bounds`, and :math:`\bar H = \sum_k \pi_k H(p_k)`,
+    With the `entropy_bounds` of H(p), and :math:`\bar H = \sum_k \pi_k H(p_k)`, the inequalities
 
     .. math:: -\sum_k \pi_k \log \sum_j \omega_j \int p_k q_j \le -E_p[\log q]
               \le \bar H - \sum_k \pi_k \log \sum_j \omega_j e^{-KL(p_k \| q_j)}
 
-    bounds their difference, KL; these are never wider than Durrieu, Thiran and Kelly's. So does 0 from below, and from above the
-    variational bound
+    bounds KL, their difference. These bounds are never wider than those of Durrieu, Thiran and
+    Kelly. The divergence is also at least 0, and at most the variational bound
 
-    .. math:: \min_{\phi, \psi} \sum_{kj} \phi_{kj} \left(\log \frac{\phi_{kj}}{\psi_{kj}} + KL(p_k \| q_j)\right),
+    .. math:: \min_{\phi, \psi} \sum_{kj} \phi_{kj}
+              \left(\log \frac{\phi_{kj}}{\psi_{kj}} + KL(p_k \| q_j)\right),
               \quad \sum_j \phi_{kj} = \pi_k, \quad \sum_k \psi_{kj} = \omega_j
 
-    which is never above :math:`\sum_{kj} \pi_k \omega_j KL(p_k \| q_j)`, where its minimisation starts.
+    which is never above :math:`\sum_{kj} \pi_k \omega_j KL(p_k \| q_j)`, where its minimisation
+    starts.
 
     Args:
-      p: the mixture under which the expectation is.
+      p: the mixture that the divergence averages over.
       q: the other mixture, in the same space.
 
     Returns:
-      (lower, upper), two scalars in nats, with 0 <= lower <= KL(p || q) <= upper. Gradients are those of the bound that is
-      tightest. First derivatives only: the second ones hold phi and psi constant.
+      (lower, upper), scalars in nats with 0 <= lower <= KL(p || q) <= upper. The gradient is that
+      of the tightest bound. Second derivatives are wrong: they hold phi and psi constant.
 
     Raises:
-      TypeError, ValueError: p or q is not a finite mixture, or their dimensions differ.
+      TypeError: p or q is not a GMM.
+      ValueError: a parameter is not finite.
+      ValueError: their dimensions differ.
 
     Example:
       >>> p = GMM.from_moments([0.35, 0.65], [[-5.0], [1.25]], [0.35, 0.8], "spherical")
@@ -55,15 +59,15 @@ def kl_bounds(p: Mixture, q: Mixture) -> tuple[Array, Array]:
       ['3.715', '6.355']
 
     References:
-      Durrieu, Thiran and Kelly, Lower and upper bounds for approximation of the Kullback-Leibler divergence between Gaussian
-      mixture models, ICASSP (2012). Hershey and Olsen, Approximating the Kullback Leibler divergence between Gaussian mixture
-      models, ICASSP (2007), section 8.
+      Durrieu, Thiran and Kelly, Lower and upper bounds for approximation of the Kullback-Leibler
+      divergence between Gaussian mixture models, ICASSP (2012).
+      Hershey and Olsen (2007), section 8, as in `kl_variational`.
     """
     p, q = centred(p, q)
-    k, pairs = p.num_components, _pairs(p, midpoint(p, q))
-    within, across = (
-        jax.tree.map(lambda a, rows=rows: a[:, rows], pairs) for rows in (slice(k), slice(k, None))
-    )
+    k = p.num_components
+    terms = pairwise_terms(p, midpoint(p, q))
+    within = jax.tree.map(lambda term: term[:, :k], terms)
+    across = jax.tree.map(lambda term: term[:, k:], terms)
     lower_entropy, upper_entropy = _entropy_bounds(p, within)
     lower_cross = -mean_log_mixture(p, q, across.log_overlap)
     upper_cross = _mean_entropy(p) - mean_log_mixture(p, q, -across.kl)
@@ -74,27 +78,29 @@ def kl_bounds(p: Mixture, q: Mixture) -> tuple[Array, Array]:
 
 @validated_jit()
 def entropy_bounds(p: Mixture) -> tuple[Array, Array]:
-    r"""Bounds of the differential entropy of a mixture that hold for certain.
+    r"""Bounds of the differential entropy of a mixture, which hold for certain.
 
     With :math:`\bar H = \sum_k \pi_k H(p_k)` and the Bhattacharyya distance B,
 
     .. math:: \max\left(\bar H - \sum_k \pi_k \log \sum_l \pi_l e^{-B(p_k, p_l)},
               -\sum_k \pi_k \log \sum_l \pi_l \int p_k p_l\right) \le H(p)
 
-    .. math:: H(p) \le \min\left(\bar H - \sum_k \pi_k \log \sum_l \pi_l e^{-KL(p_k \| p_l)}, H(N(\bar\mu, \bar\Sigma))\right)
+    .. math:: H(p) \le \min\left(\bar H - \sum_k \pi_k \log \sum_l \pi_l e^{-KL(p_k \| p_l)},
+              H(N(\bar\mu, \bar\Sigma))\right)
 
-    where the last is the Gaussian with the mean and the covariance of p. Two classical bounds are never tighter:
-    :math:`\bar H \le H(p) \le \bar H - \sum_k \pi_k \log \pi_k`.
+    where the last Gaussian has the mean and the covariance of p. The classical bounds
+    :math:`\bar H \le H(p) \le \bar H - \sum_k \pi_k \log \pi_k` are never tighter.
 
     Args:
       p: the mixture.
 
     Returns:
-      (lower, upper), two scalars in nats, with lower <= H(p) <= upper, equal for one Gaussian. Gradients are those of the bound
-      that is tightest.
+      (lower, upper), scalars in nats with lower <= H(p) <= upper, equal for one Gaussian. The
+      gradient is that of the tightest bound.
 
     Raises:
-      TypeError, ValueError: p is not a finite mixture.
+      TypeError: p is not a GMM.
+      ValueError: a parameter is not finite.
 
     Example:
       >>> p = GMM.from_moments([0.5, 0.5], [[-2.0], [2.0]], [1.0, 1.0], "spherical")
@@ -102,33 +108,35 @@ def entropy_bounds(p: Mixture) -> tuple[Array, Array]:
       ['1.985', '2.112']
 
     References:
-      Kolchinsky and Tracey, Estimating mixture entropy with pairwise distances, Entropy 19 (2017), section 3. Huber, Bailey,
-      Durrant-Whyte and Hanebeck, On entropy approximation for Gaussian mixture random vectors, MFI (2008), for the overlaps.
+      Kolchinsky and Tracey, Estimating mixture entropy with pairwise distances, Entropy 19 (2017),
+      section 3.
+      Huber et al., On entropy approximation for Gaussian mixture random vectors, MFI (2008), for
+      the overlaps.
     """
     p, _ = centred(p, p)
-    return _entropy_bounds(p, _pairs(p, p))
+    return _entropy_bounds(p, pairwise_terms(p, p))
 
 
 @validated_jit(one_space, symmetric=True)
 def js_bounds(p: Mixture, q: Mixture) -> tuple[Array, Array]:
-    r"""Bounds of the Jensen-Shannon divergence that hold for certain.
+    r"""Bounds of the Jensen-Shannon divergence, which hold for certain.
 
-    .. math:: JS(p, q) = H(m) - \tfrac12 H(p) - \tfrac12 H(q) = \tfrac12 KL(p \| m) + \tfrac12 KL(q \| m),
-              \quad m = \tfrac12 p + \tfrac12 q
+    .. math:: JS(p, q) = H(m) - \tfrac12 H(p) - \tfrac12 H(q)
+              = \tfrac12 KL(p \| m) + \tfrac12 KL(q \| m), \quad m = \tfrac12 p + \tfrac12 q
 
-    From the `entropy_bounds` of m, p and q; from above also from the variational bounds of the two divergences, as in
-    `kl_bounds`; and 0 and log 2.
+    Both bounds follow from the `entropy_bounds` of m, p and q, and from 0 and log 2. The upper one
+    also follows from the variational bounds of both divergences, as in `kl_bounds`.
 
     Args:
       p: a mixture.
       q: the other mixture, in the same space.
 
     Returns:
-      (lower, upper), two scalars in nats, with 0 <= lower <= JS(p, q) <= upper <= log 2. Gradients are those of the bound that is
-      tightest, so 0 where that is 0 or log 2. First derivatives only, as for `kl_bounds`.
+      (lower, upper), scalars in nats with 0 <= lower <= JS(p, q) <= upper <= log 2. The gradient is
+      that of the tightest bound, and 0 where the bound is 0 or log 2. Second derivatives are wrong.
 
     Raises:
-      TypeError, ValueError: p or q is not a finite mixture, or their dimensions differ.
+      TypeError, ValueError: as in `kl_bounds`.
 
     Example:
       >>> p = GMM.from_moments([1.0], [[-2.0]], [1.0], "spherical")
@@ -137,44 +145,47 @@ def js_bounds(p: Mixture, q: Mixture) -> tuple[Array, Array]:
       ['0.566', '0.693']
 
     References:
-      Lin, Divergence measures based on the Shannon entropy, IEEE Trans. Inf. Theory 37 (1991), eq. 4.1; and as for
-      `entropy_bounds` and `kl_bounds`.
+      Lin (1991), eq. 4.1, as in `js_divergence`, and those of `entropy_bounds` and `kl_bounds`.
     """
     m = midpoint(*centred(p, q))
-    pairs, parts = _pairs(m, m), jnp.stack(midpoint_log_weights(p, q))
-    low_m, high_m = _entropy_bounds(m, pairs)
-    low, high = jax.vmap(
-        lambda logits: _entropy_bounds(dataclasses.replace(m, logits=logits), pairs)
-    )(parts)
-    variational = jax.vmap(lambda log_weights: _variational_bound(log_weights, m.logits, pairs.kl))(
-        parts
-    )
+    terms = pairwise_terms(m, m)
+    parts = jnp.stack(midpoint_log_weights(p, q))
+
+    def entropy_bounds_of_part(log_weights: Array) -> tuple[Array, Array]:
+        return _entropy_bounds(dataclasses.replace(m, logits=log_weights), terms)
+
+    def variational_bound_of_part(log_weights: Array) -> Array:
+        return _variational_bound(log_weights, m.logits, terms.kl)
+
+    low_m, high_m = _entropy_bounds(m, terms)
+    low, high = jax.vmap(entropy_bounds_of_part)(parts)
+    variational = jax.vmap(variational_bound_of_part)(parts)
     upper = jnp.minimum(jnp.minimum(high_m - low.mean(), variational.mean()), math.log(2))
     return _ordered(jnp.clip(low_m - high.mean(), 0, math.log(2)), upper)
 
 
-class _Pairs(NamedTuple):
-    """What bounds need of all pairs of components, (K_p, K_q) each."""
+class PairwiseTerms(NamedTuple):
+    """Exact quantities between all pairs of components, (K_p, K_q) each."""
 
     kl: Array
     bhattacharyya: Array
     log_overlap: Array
 
 
-def _pairs(p: GMM, q: GMM) -> _Pairs:
-    return _Pairs(component_kl(p, q), *component_overlaps(p, q))
+def pairwise_terms(p: GMM, q: GMM) -> PairwiseTerms:
+    """The terms of the bounds for the components of p and q."""
+    return PairwiseTerms(component_kl(p, q), *component_overlaps(p, q))
 
 
-def _entropy_bounds(p: GMM, pairs: _Pairs) -> tuple[Array, Array]:
+def _entropy_bounds(p: GMM, terms: PairwiseTerms) -> tuple[Array, Array]:
     mean = _mean_entropy(p)
-    lower = jnp.maximum(
-        mean - mean_log_mixture(p, p, -pairs.bhattacharyya),
-        -mean_log_mixture(p, p, pairs.log_overlap),
+    from_bhattacharyya = mean - mean_log_mixture(p, p, -terms.bhattacharyya)
+    from_overlaps = -mean_log_mixture(p, p, terms.log_overlap)
+    from_kl = mean - mean_log_mixture(p, p, -terms.kl)
+    of_gaussian = component_entropy(moment_matched(p))[0]
+    return _ordered(
+        jnp.maximum(from_bhattacharyya, from_overlaps), jnp.minimum(from_kl, of_gaussian)
     )
-    upper = jnp.minimum(
-        mean - mean_log_mixture(p, p, -pairs.kl), component_entropy(moment_matched(p))[0]
-    )
-    return _ordered(lower, upper)
 
 
 def _mean_entropy(p: GMM) -> Array:
@@ -183,27 +194,34 @@ def _mean_entropy(p: GMM) -> Array:
 
 
 def _variational_bound(log_pi: Array, log_omega: Array, kl: Array) -> Array:
-    r"""Hershey and Olsen's upper bound of KL(p || q), from the log-weights and KL(p_k || q_j).
+    r"""The variational upper bound of KL(p || q), from the log-weights and KL(p_k || q_j).
 
-    As functions of phi(j | k) = phi / pi and psi(k | j) = psi / omega, which hold the constraints whatever they and the weights
-    are, it is a bound at every step of its minimisation, and its gradient at the minimum is the one that holds them constant.
+    As a function of phi(j | k) = phi / pi and psi(k | j) = psi / omega, which meet the constraints
+    for any weights, it is a bound at every step of its minimisation. Its gradient at the minimum is
+    the one that holds both constant.
     """
-    log_pi, log_omega = (
-        jnp.maximum(log_pi, -1e30),
-        jnp.maximum(log_omega, -1e30),
-    )  # so that 0 log 0 is 0
-    log_phi, log_psi = _alternate(
-        *jax.lax.stop_gradient((log_pi, log_omega, jnp.minimum(kl, 1e30)))
-    )
-    phi, log_ratio = (
-        jnp.exp(log_pi[:, None] + log_phi),
-        log_pi[:, None] + log_phi - log_omega[None] - log_psi,
-    )
+    # Finite logarithms make 0 log 0 equal to 0.
+    log_pi = jnp.maximum(log_pi, -1e30)
+    log_omega = jnp.maximum(log_omega, -1e30)
+    constant = jax.lax.stop_gradient((log_pi, log_omega, jnp.minimum(kl, 1e30)))
+    log_phi, log_psi = _alternate(*constant)
+    phi = jnp.exp(log_pi[:, None] + log_phi)
+    log_ratio = log_pi[:, None] + log_phi - log_omega[None] - log_psi
     return (phi * jnp.where(phi > 0, log_ratio + kl, 0)).sum()
 
 
+class _Alternation(NamedTuple):
+    """The state of the minimisation, with the bound before the last step."""
+
+    log_phi: Array
+    log_psi: Array
+    bound: Array
+    previous: Array
+    num_steps: Array
+
+
 def _alternate(log_pi: Array, log_omega: Array, kl: Array) -> tuple[Array, Array]:
-    """The best log phi(j | k) and log psi(k | j): each in turn, until the bound falls no further."""
+    """The best log phi(j | k) and log psi(k | j), by turns, until the bound no longer falls."""
 
     def step(state: _Alternation) -> _Alternation:
         log_psi = jax.nn.log_softmax(log_pi[:, None] + state.log_phi, axis=0)
@@ -223,14 +241,6 @@ def _alternate(log_pi: Array, log_omega: Array, kl: Array) -> tuple[Array, Array
     return last.log_phi, last.log_psi
 
 
-class _Alternation(NamedTuple):
-    log_phi: Array
-    log_psi: Array
-    bound: Array
-    previous: Array
-    num_steps: Array
-
-
 def _ordered(lower: Array, upper: Array) -> tuple[Array, Array]:
-    """Where bounds meet, rounding may have crossed them."""
+    """The bounds, where rounding may have made the lower one exceed the upper one."""
     return lower, jnp.maximum(lower, upper)

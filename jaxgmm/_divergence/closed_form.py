@@ -25,19 +25,22 @@ def l2_distance(p: Mixture, q: Mixture) -> Array:
     .. math:: \|p - q\| = \left(\int (p(x) - q(x))^2 dx\right)^{1/2},
               \quad \int p q = \sum_{kj} \pi_k \omega_j N(\mu_k; \mu_j, \Sigma_k + \Sigma_j)
 
-    A density is per unit of volume, so in many dimensions this number leaves the range of floats: use `log_l2_distance` there, or
-    `cauchy_schwarz_divergence`. Its square has the gradient 0 at p = q; the distance itself has a kink there, where 0 is what is
-    returned. Where p and q nearly agree, the distance is good to about 1e-8 of the norm of p (3e-4 in float32).
+    A density is per unit of volume, so in many dimensions this number leaves the range of floats.
+    Use `log_l2_distance` or `cauchy_schwarz_divergence` there. The distance has a kink at p = q,
+    where the gradient 0 is returned, which is that of its square. Where p and q nearly agree, it is
+    good to about 1e-8 of the norm of p (3e-4 in float32).
 
     Args:
       p: a mixture.
       q: the other mixture, in the same space.
 
     Returns:
-      A scalar, a metric; in units of the square root of a density.
+      A scalar, a metric, in units of the square root of a density.
 
     Raises:
-      TypeError, ValueError: p or q is not a finite mixture, or their dimensions differ.
+      TypeError: p or q is not a GMM.
+      ValueError: a parameter is not finite.
+      ValueError: their dimensions differ.
 
     Example:
       >>> p = GMM.from_moments([0.35, 0.65], [[-1.0], [1.25]], [0.35, 0.8], "spherical")
@@ -53,17 +56,17 @@ def l2_distance(p: Mixture, q: Mixture) -> Array:
 
 @validated_jit(one_space, symmetric=True)
 def log_l2_distance(p: Mixture, q: Mixture) -> Array:
-    r"""The logarithm of the exact L2 distance of the densities, :math:`\log \|p - q\|`, which stays in range in any dimension.
+    r"""The logarithm of `l2_distance`, :math:`\log \|p - q\|`, in range in any dimension.
 
     Args:
       p: a mixture.
       q: the other mixture, in the same space.
 
     Returns:
-      A scalar; -inf, with the gradient 0, where p = q to rounding.
+      A scalar. Where p = q to rounding it is -inf, with the gradient 0.
 
     Raises:
-      TypeError, ValueError: p or q is not a finite mixture, or their dimensions differ.
+      TypeError, ValueError: as in `l2_distance`.
 
     Example:
       >>> p = GMM.from_moments([1.0], [[0.0] * 400], [1.0], "spherical")
@@ -83,7 +86,7 @@ def cauchy_schwarz_divergence(p: Mixture, q: Mixture) -> Array:
 
     .. math:: CS(p, q) = -\log \frac{\int p q}{\sqrt{\int p^2 \int q^2}}
 
-    Symmetric, 0 only at p = q, unbounded, and the same in any units of x.
+    It is symmetric, 0 only at p = q, unbounded, and the same in any units of x.
 
     Args:
       p: a mixture.
@@ -93,7 +96,7 @@ def cauchy_schwarz_divergence(p: Mixture, q: Mixture) -> Array:
       A scalar, in nats.
 
     Raises:
-      TypeError, ValueError: p or q is not a finite mixture, or their dimensions differ.
+      TypeError, ValueError: as in `l2_distance`.
 
     Example:
       >>> p = GMM.from_moments([0.35, 0.65], [[-1.0], [1.25]], [0.35, 0.8], "spherical")
@@ -102,7 +105,8 @@ def cauchy_schwarz_divergence(p: Mixture, q: Mixture) -> Array:
       0.0780
 
     References:
-      Kampa, Hasanbelliu and Principe, Closed-form Cauchy-Schwarz PDF divergence for mixture of Gaussians, IJCNN (2011).
+      Kampa, Hasanbelliu and Principe, Closed-form Cauchy-Schwarz PDF divergence for mixture of
+      Gaussians, IJCNN (2011).
     """
     log_pp, log_qq, log_pq = _log_products(p, q)
     return not_negative(0.5 * (log_pp + log_qq) - log_pq)
@@ -112,22 +116,24 @@ def cauchy_schwarz_divergence(p: Mixture, q: Mixture) -> Array:
 def mmd(p: Mixture, q: Mixture, bandwidth: PositiveNumber) -> Array:
     r"""The exact maximum mean discrepancy with a Gaussian kernel.
 
-    .. math:: MMD^2 = E[k(x, x')] + E[k(y, y')] - 2 E[k(x, y)], \quad k(x, y) = \exp\left(-\frac{|x - y|^2}{2 h^2}\right),
-              \quad x, x' \sim p, \quad y, y' \sim q
+    .. math:: MMD^2 = E[k(x, x')] + E[k(y, y')] - 2 E[k(x, y)], \quad x, x' \sim p,
+              \quad y, y' \sim q, \quad k(x, y) = \exp\left(-\frac{|x - y|^2}{2 h^2}\right)
 
-    The square has the gradient 0 at p = q; the discrepancy itself has a kink there, where 0 is what is returned. Where p and q
+    It has a kink at p = q, where the gradient 0 is returned, as in `l2_distance`. Where p and q
     nearly agree, it is good to about 1e-8 (3e-4 in float32).
 
     Args:
       p: a mixture.
       q: the other mixture, in the same space.
-      bandwidth: h, a positive number in the units of the data; the result is differentiable in it.
+      bandwidth: h, a positive number in units of the data, in which the result is differentiable.
 
     Returns:
-      A scalar between 0 and the square root of 2, a metric. It is not squared.
+      A scalar between 0 and the square root of 2, a metric, not squared.
 
     Raises:
-      TypeError, ValueError: p or q is not a finite mixture, their dimensions differ, or bandwidth is not a positive number.
+      TypeError, ValueError: as in `l2_distance`.
+      TypeError: bandwidth is not a number.
+      ValueError: bandwidth is not one positive and finite number.
 
     Example:
       >>> p = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
@@ -136,8 +142,9 @@ def mmd(p: Mixture, q: Mixture, bandwidth: PositiveNumber) -> Array:
       0.7496
 
     References:
-      Gretton, Borgwardt, Rasch, Scholkopf and Smola, A kernel two-sample test, JMLR 13 (2012), lemma 6. Muandet, Fukumizu,
-      Dinuzzo and Scholkopf, Learning from distributions via support measure machines, NeurIPS (2012), table 1, for Gaussians.
+      Gretton et al., A kernel two-sample test, JMLR 13 (2012), lemma 6.
+      Muandet et al., Learning from distributions via support measure machines, NeurIPS (2012),
+      table 1, for Gaussians.
     """
     log_h = jnp.log(jnp.asarray(bandwidth).astype(p.loc.dtype))
     log_peak = p.num_dims * (0.5 * math.log(2 * math.pi) + log_h)
@@ -145,16 +152,17 @@ def mmd(p: Mixture, q: Mixture, bandwidth: PositiveNumber) -> Array:
 
 
 def _log_products(p: GMM, q: GMM, log_h: Array | None = None) -> Array:
-    """log <p, p>, log <q, q> and log <p, q>, of the densities, or with one of each two convolved with N(0, h^2 I)."""
+    """log <p, p>, log <q, q>, log <p, q>; with log_h, one factor is convolved with N(0, h^2 I)."""
     both = midpoint(p, q)
     _, log_overlap = component_overlaps(both if log_h is None else _smoothed(both, log_h), both)
     log_p, log_q = midpoint_log_weights(p, q)
-    left, right = jnp.stack([log_p, log_q, log_p]), jnp.stack([log_p, log_q, log_q])
+    left = jnp.stack([log_p, log_q, log_p])
+    right = jnp.stack([log_p, log_q, log_q])
     return jax.nn.logsumexp(left[:, :, None] + right[:, None, :] + log_overlap[None], axis=(1, 2))
 
 
 def _log_distance(log_pp: Array, log_qq: Array, log_pq: Array) -> Array:
-    """1/2 log(<p, p> + <q, q> - 2 <p, q>); -inf, with the gradient 0, where rounding leaves nothing of it."""
+    """1/2 log(<p, p> + <q, q> - 2 <p, q>), or -inf with the gradient 0 where rounding leaves 0."""
     log_sum = jnp.logaddexp(log_pp, log_qq)
     remainder = -jnp.expm1(math.log(2) + log_pq - log_sum)
     log_distance = 0.5 * (log_sum + log_or_minus_infinity(remainder))
@@ -164,13 +172,10 @@ def _log_distance(log_pp: Array, log_qq: Array, log_pq: Array) -> Array:
 def _smoothed(gmm: GMM, log_h: Array) -> GMM:
     """The mixture convolved with N(0, h^2 I)."""
     if gmm.off_diag is None:
-        return dataclasses.replace(
-            gmm, log_diag=0.5 * jnp.logaddexp(2 * gmm.log_diag, 2 * log_h[None, None])
-        )
+        log_diag = 0.5 * jnp.logaddexp(2 * gmm.log_diag, 2 * log_h[None, None])
+        return dataclasses.replace(gmm, log_diag=log_diag)
     factors = gmm.scale_tril
-    kernel = jnp.broadcast_to(
-        diagonal_matrices(jnp.exp(log_h) * jnp.ones((1, gmm.num_dims), factors.dtype)),
-        factors.shape,
-    )
-    log_diag, off_diag = pack_tril(tril_of(jnp.concatenate([factors, kernel], axis=2))[0])
+    kernel = diagonal_matrices(jnp.exp(log_h) * jnp.ones((1, gmm.num_dims), factors.dtype))
+    roots = jnp.concatenate([factors, jnp.broadcast_to(kernel, factors.shape)], axis=2)
+    log_diag, off_diag = pack_tril(tril_of(roots)[0])
     return dataclasses.replace(gmm, log_diag=log_diag, off_diag=off_diag)

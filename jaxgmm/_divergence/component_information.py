@@ -1,4 +1,4 @@
-"""How much a point says about the component that it was drawn from."""
+"""The information that a point holds about the component that it is drawn from."""
 
 import jax
 import jax.numpy as jnp
@@ -19,48 +19,46 @@ from jaxgmm._validation.validated_jit import validated_jit
 def component_information(
     key: Key, p: Mixture, rule: RuleArg = DEFAULT_RULE, *, mesh: Devices = None
 ) -> Array:
-    r"""An estimate of the mutual information of a point and of the component that it is drawn from.
+    r"""An estimate of the mutual information of a point and the component that it is drawn from.
 
     .. math:: I(k; x) = E_p\left[\sum_k r_k(x) \log \frac{r_k(x)}{\pi_k}\right] = H(\pi) - H(k | x)
 
-    It is the Jensen-Shannon divergence of all components, by their weights: 0 where they coincide, and the entropy of the
-    weights, at most log K, where they are far apart. No term is negative, so the estimate is not, either.
+    It is the Jensen-Shannon divergence of all components with their weights. It is 0 where they
+    coincide, and the entropy of the weights, at most log K, where they are far apart.
 
     Args:
-      key: a random key.
+      key: a random key; None with a rule that draws nothing.
       p: the mixture.
       rule: the points.
       mesh: devices to spread the points over; see `expectation`.
 
     Returns:
-      A scalar, in nats. `estimate` adds its standard error.
+      A scalar, in nats, never negative. `estimate` adds its standard error.
 
     Raises:
-      TypeError, ValueError: p is not a finite mixture, or the rule needs a key.
+      TypeError, ValueError: as in `kl_divergence`.
 
     Example:
-      >>> import jax
-      >>> p = GMM.from_moments([0.5, 0.5], [[-1.0], [1.0]], [1.0, 1.0], "spherical")
+      >>> import jax, jaxgmm
+      >>> p = jaxgmm.GMM.from_moments([0.5, 0.5], [[-1.0], [1.0]], [1.0, 1.0], "spherical")
       >>> print(f"{component_information(jax.random.key(0), p):.3f}")
       0.337
 
     References:
-      Cover and Thomas, Elements of Information Theory, 2nd ed. (2006), section 2.3. Lin, Divergence measures based on the Shannon
-      entropy, IEEE Trans. Inf. Theory 37 (1991), for several distributions.
+      Cover and Thomas, Elements of Information Theory, 2nd ed. (2006), section 2.3.
+      Lin, Divergence measures based on the Shannon entropy, IEEE Trans. Inf. Theory 37 (1991), for
+      several distributions.
     """
     p, _ = centred(p, p)
-    log_components, log_weights = component_log_densities(p), p.log_weights
+    log_components = component_log_densities(p)
+    log_weights = p.log_weights
 
     def information(x: Array) -> Array:
         components = log_components(x)
         log_density = jax.nn.logsumexp(log_weights[:, None] + components, axis=0)
-        gain = (
-            components - log_density[None]
-        )  # log r_k - log pi_k, which is finite without weight as well
-        return (
-            jnp.exp(log_weights[:, None] + gain)
-            * jnp.where(gain == -jnp.inf, jnp.zeros_like(gain), gain)
-        ).sum(0)
+        gain = components - log_density[None]  # log r_k - log pi_k, finite where pi_k = 0 too
+        finite = jnp.where(gain == -jnp.inf, jnp.zeros_like(gain), gain)
+        return (jnp.exp(log_weights[:, None] + gain) * finite).sum(0)
 
     return not_negative(expectation_of_columns(key, p, information, rule, mesh))
 
@@ -73,10 +71,11 @@ def classification_entropy(
 
     .. math:: H(k | x) = -E_p\left[\sum_k r_k(x) \log r_k(x)\right]
 
-    How far the components overlap, as a clustering: 0 where every point tells its component, at most log K.
+    It says how far the components overlap as clusters. It is 0 where every point identifies its
+    component, and at most log K.
 
     Args:
-      key: a random key.
+      key: a random key; None with a rule that draws nothing.
       p: the mixture.
       rule: the points.
       mesh: devices to spread the points over; see `expectation`.
@@ -85,23 +84,25 @@ def classification_entropy(
       A scalar, in nats. `estimate` adds its standard error.
 
     Raises:
-      TypeError, ValueError: p is not a finite mixture, or the rule needs a key.
+      TypeError, ValueError: as in `kl_divergence`.
 
     Example:
-      >>> import jax
-      >>> p = GMM.from_moments([0.5, 0.5], [[-1.0], [1.0]], [1.0, 1.0], "spherical")
+      >>> import jax, jaxgmm
+      >>> p = jaxgmm.GMM.from_moments([0.5, 0.5], [[-1.0], [1.0]], [1.0, 1.0], "spherical")
       >>> print(f"{classification_entropy(jax.random.key(0), p):.3f}")
       0.356
 
     References:
-      Celeux and Soromenho, An entropy criterion for assessing the number of clusters in a mixture model, J. Classification 13
-      (1996), for the same sum over data.
+      Celeux and Soromenho, An entropy criterion for assessing the number of clusters in a mixture
+      model, J. Classification 13 (1996), for the same sum over data.
     """
     p, _ = centred(p, p)
-    log_components, log_weights = component_log_densities(p), p.log_weights
+    log_components = component_log_densities(p)
+    log_weights = p.log_weights
 
     def entropy(x: Array) -> Array:
         log_r = jax.nn.log_softmax(log_weights[:, None] + log_components(x), axis=0)
-        return -(jnp.exp(log_r) * jnp.where(log_r == -jnp.inf, jnp.zeros_like(log_r), log_r)).sum(0)
+        finite = jnp.where(log_r == -jnp.inf, jnp.zeros_like(log_r), log_r)
+        return -(jnp.exp(log_r) * finite).sum(0)
 
     return expectation_of_columns(key, p, entropy, rule, mesh)

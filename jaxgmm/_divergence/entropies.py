@@ -1,4 +1,4 @@
-"""The Kullback-Leibler and Jeffreys divergences and the entropies, as expectations of log-densities."""
+"""The Kullback-Leibler and Jeffreys divergences and the entropies, from means of log-densities."""
 
 import functools
 
@@ -31,39 +31,42 @@ def kl_divergence(
 
     .. math:: KL(p \| q) = E_p[\log p(x) - \log q(x)]
 
-    It is unbiased, so it may come out slightly negative where the divergence is near 0; it is exactly 0 at p = q.
+    It is unbiased, so it may be slightly negative where the divergence is near 0. It is exactly 0
+    at p = q.
 
     Args:
-      key: a random key.
+      key: a random key; None with a rule that draws nothing.
       p: the mixture that is sampled.
       q: the other mixture, in the same space.
-      rule: the points.
-      path_gradient: whether p is held constant inside the logarithm, so that its gradient comes from the points alone. It stays
-        unbiased and is exactly 0 at p = q: for fitting p, the mixture that is sampled. Second derivatives are then wrong.
+      rule: the points, scrambled Sobol' points unless given; see `Sobol`.
+      path_gradient: whether p is held constant inside the logarithm. The gradient in p is then the
+        path gradient, which comes from the points alone. It is unbiased and exactly 0 at p = q:
+        use it to fit p. Second derivatives are then wrong.
       mesh: devices to spread the points over; see `expectation`.
 
     Returns:
-      A scalar, in nats. `estimate` adds its standard error.
+      A scalar in nats, the unit of natural logarithms. `estimate` adds its standard error.
 
     Raises:
-      TypeError, ValueError: p or q is not a finite mixture, their dimensions differ, or the rule needs a key.
+      TypeError: an argument has the wrong type.
+      ValueError: a parameter of p or q is not finite.
+      ValueError: p and q differ in dimension.
+      ValueError: key is None and the rule draws at random.
 
     Example:
-      >>> import jax
-      >>> p = GMM.from_moments([0.35, 0.65], [[-1.0], [1.25]], [0.35, 0.8], "spherical")
-      >>> q = GMM.from_moments([0.55, 0.45], [[-0.4], [2.0]], [0.6, 1.1], "spherical")
+      >>> import jax, jaxgmm
+      >>> p = jaxgmm.GMM.from_moments([0.35, 0.65], [[-1.0], [1.25]], [0.35, 0.8], "spherical")
+      >>> q = jaxgmm.GMM.from_moments([0.55, 0.45], [[-0.4], [2.0]], [0.6, 1.1], "spherical")
       >>> print(f"{kl_divergence(jax.random.key(0), p, q):.3f}")
       0.113
 
     References:
-      Kullback and Leibler, On information and sufficiency, Ann. Math. Stat. 22 (1951), eq. 2.4. Roeder, Wu and Duvenaud, Sticking
-      the landing, NeurIPS (2017), for the path gradient.
+      Kullback and Leibler, On information and sufficiency, Ann. Math. Stat. 22 (1951), eq. 2.4.
+      Roeder, Wu and Duvenaud, Sticking the landing, NeurIPS (2017), for the path gradient.
     """
     p, q = centred(p, q)
-    log_p, log_q = (
-        log_density_with_control(held(p) if path_gradient else p),
-        log_density_with_control(q),
-    )
+    log_p = log_density_with_control(held(p) if path_gradient else p)
+    log_q = log_density_with_control(q)
     return controlled_expectation(key, p, log_p - log_q, rule, mesh)
 
 
@@ -82,28 +85,29 @@ def jeffreys_divergence(
     .. math:: J(p, q) = KL(p \| q) + KL(q \| p)
 
     Args:
-      key: a random key; p and q are sampled from two independent keys drawn from it.
+      key: a random key, split into one for p and one for q; None with a rule that draws nothing.
       p: a mixture.
       q: the other mixture, in the same space.
       rule: the points, as many under p as under q.
-      path_gradient: for both terms, as in `kl_divergence`.
+      path_gradient: whether both terms have the path gradient of `kl_divergence`.
       mesh: devices to spread the points over; see `expectation`.
 
     Returns:
       A scalar, in nats. `estimate` adds its standard error.
 
     Raises:
-      TypeError, ValueError: p or q is not a finite mixture, their dimensions differ, or the rule needs a key.
+      TypeError, ValueError: as in `kl_divergence`.
 
     Example:
-      >>> import jax
-      >>> p = GMM.from_moments([1.0], [[-1.0]], [1.0], "spherical")
-      >>> q = GMM.from_moments([1.0], [[1.0]], [1.0], "spherical")
+      >>> import jax, jaxgmm
+      >>> p = jaxgmm.GMM.from_moments([1.0], [[-1.0]], [1.0], "spherical")
+      >>> q = jaxgmm.GMM.from_moments([1.0], [[1.0]], [1.0], "spherical")
       >>> print(f"{jeffreys_divergence(jax.random.key(0), p, q):.3f}")
       4.000
 
     References:
-      Jeffreys, An invariant form for the prior probability in estimation problems, Proc. R. Soc. A 186 (1946), eq. 1.
+      Jeffreys, An invariant form for the prior probability in estimation problems, Proc. R. Soc. A
+      186 (1946), eq. 1.
     """
     key_p, key_q = split_key(key)
     kl = functools.partial(kl_divergence, rule=rule, path_gradient=path_gradient, mesh=mesh)
@@ -117,20 +121,20 @@ def entropy(key: Key, p: Mixture, rule: RuleArg = DEFAULT_RULE, *, mesh: Devices
     .. math:: H(p) = -E_p[\log p(x)]
 
     Args:
-      key: a random key.
+      key: a random key; None with a rule that draws nothing.
       p: the mixture.
       rule: the points.
       mesh: devices to spread the points over; see `expectation`.
 
     Returns:
-      A scalar, in nats; it may be negative, as the logarithm of a density may be positive. `estimate` adds its standard error.
+      A scalar, in nats; negative where p is concentrated. `estimate` adds its standard error.
 
     Raises:
-      TypeError, ValueError: p is not a finite mixture, or the rule needs a key.
+      TypeError, ValueError: as in `kl_divergence`.
 
     Example:
-      >>> import jax
-      >>> p = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
+      >>> import jax, jaxgmm
+      >>> p = jaxgmm.GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
       >>> print(f"{entropy(jax.random.key(0), p):.3f}")
       1.419
 
@@ -149,7 +153,7 @@ def cross_entropy(
     .. math:: H(p, q) = -E_p[\log q(x)] = H(p) + KL(p \| q)
 
     Args:
-      key: a random key.
+      key: a random key; None with a rule that draws nothing.
       p: the mixture that is sampled.
       q: the other mixture, in the same space.
       rule: the points.
@@ -159,12 +163,12 @@ def cross_entropy(
       A scalar, in nats. `estimate` adds its standard error.
 
     Raises:
-      TypeError, ValueError: p or q is not a finite mixture, their dimensions differ, or the rule needs a key.
+      TypeError, ValueError: as in `kl_divergence`.
 
     Example:
-      >>> import jax
-      >>> p = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
-      >>> q = GMM.from_moments([1.0], [[1.0]], [1.0], "spherical")
+      >>> import jax, jaxgmm
+      >>> p = jaxgmm.GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
+      >>> q = jaxgmm.GMM.from_moments([1.0], [[1.0]], [1.0], "spherical")
       >>> print(f"{cross_entropy(jax.random.key(0), p, q):.3f}")
       1.919
 

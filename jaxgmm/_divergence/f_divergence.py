@@ -7,9 +7,9 @@ from typing import Annotated
 import jax.numpy as jnp
 from jax import Array
 
+from jaxgmm._divergence.midpoint import log_ratio_of_columns
 from jaxgmm._expectation.expectation import expectation_of_columns
 from jaxgmm._mixture.combine import centred
-from jaxgmm._mixture.density import log_density_of_columns
 from jaxgmm._mixture.validation import Mixture, one_space
 from jaxgmm._quadrature.rule import RuleArg
 from jaxgmm._quadrature.sobol import DEFAULT_RULE
@@ -32,46 +32,51 @@ def f_divergence(
 
     .. math:: D_f(p \| q) = E_q\left[f\left(\frac{p(x)}{q(x)}\right)\right]
 
-    So t log t is KL(p || q), -log t is KL(q || p), and (t - 1)^2 is Pearson's chi-squared. The points are drawn from q: where
-    these are few and p is not, no standard error tells of what is missed, and the variance may be infinite. A divergence that
-    has a function of its own is better estimated by that.
+    For example, t log t gives KL(p || q), -log t gives KL(q || p), and (t - 1)^2 gives Pearson's
+    chi-squared. A divergence that has a function of its own is better estimated by that.
+
+    The points are drawn from q. A region where p has mass and q has next to none is missed, and the
+    standard error does not show it. The variance may also be infinite.
 
     Args:
-      key: a random key.
+      key: a random key; None with a rule that draws nothing.
       p: a mixture.
-      q: the other mixture, in the same space, which is sampled.
-      f: a function of JAX, elementwise. It is static: pass the same function object each time, or each call compiles anew.
+      q: the mixture that is sampled, in the same space.
+      f: an elementwise function, written in JAX. It is static: each new function object compiles
+        anew.
       rule: the points.
-      log_ratio: whether f takes :math:`\log p(x) - \log q(x)` instead of the ratio. The ratio is cut off at the smallest and the
-        largest float; its logarithm is never that small or large. KL(p || q) then reads ``lambda s: s * jnp.exp(s)``.
+      log_ratio: whether f takes :math:`\log p(x) - \log q(x)` instead of the ratio. The ratio is
+        clipped to the range of floats, and its logarithm is not. KL(p || q) then reads
+        ``lambda s: s * jnp.exp(s)``.
       mesh: devices to spread the points over; see `expectation`.
 
     Returns:
-      A scalar. `estimate` adds its standard error: pass ``f=...`` by name.
+      A scalar. `estimate` adds its standard error if ``f=...`` is passed by name.
 
     Raises:
-      TypeError, ValueError: p or q is not a finite mixture, their dimensions differ, f is not callable, or the rule needs a key.
+      TypeError: f is not a function.
+      TypeError, ValueError: as in `kl_divergence`.
 
     Example:
-      >>> import jax
-      >>> p = GMM.from_moments([1.0], [[-0.5]], [1.0], "spherical")
-      >>> q = GMM.from_moments([1.0], [[0.5]], [1.0], "spherical")
+      >>> import jax, jaxgmm
+      >>> p = jaxgmm.GMM.from_moments([1.0], [[-0.5]], [1.0], "spherical")
+      >>> q = jaxgmm.GMM.from_moments([1.0], [[0.5]], [1.0], "spherical")
       >>> print(f"{f_divergence(jax.random.key(0), p, q, lambda t: -jnp.log(t)):.3f}")  # KL(q || p)
       0.500
 
     References:
-      Csiszar, Information-type measures of difference of probability distributions and indirect observations, Studia Sci. Math.
-      Hungar. 2 (1967).
+      Csiszar, Information-type measures of difference of probability distributions and indirect
+      observations, Studia Sci. Math. Hungar. 2 (1967).
     """
     p, q = centred(p, q)
-    log_p, log_q = log_density_of_columns(p), log_density_of_columns(q)
+    log_ratio_at = log_ratio_of_columns(p, q)
 
     def ratio(s: Array) -> Array:
         info = jnp.finfo(s.dtype)
         return jnp.exp(jnp.clip(s, math.log(float(info.tiny)), math.log(float(info.max))))
 
     def integrand(x: Array) -> Array:
-        s = log_p(x) - log_q(x)
+        s = log_ratio_at(x)
         return f(s if log_ratio else ratio(s))
 
     return expectation_of_columns(key, q, integrand, rule, mesh)

@@ -16,9 +16,10 @@ def gaussian_kl(p: Mixture, q: Mixture) -> Array:
     r"""The exact Kullback-Leibler divergence between components, :math:`KL(p_k \| q_j)`.
 
     .. math:: KL(p_k \| q_j) = \tfrac12 \left(\mathrm{tr}(\Sigma_j^{-1} \Sigma_k) - D
-              + (\mu_k - \mu_j)^T \Sigma_j^{-1} (\mu_k - \mu_j) + \log \frac{\det \Sigma_j}{\det \Sigma_k}\right)
+              + (\mu_k - \mu_j)^T \Sigma_j^{-1} (\mu_k - \mu_j)
+              + \log \frac{\det \Sigma_j}{\det \Sigma_k}\right)
 
-    It is computed as a sum of terms that are not negative, so no digits are lost where components nearly coincide.
+    It is a sum of terms that are not negative, so no digits are lost where components nearly agree.
 
     Args:
       p: a mixture; its weights do not matter.
@@ -28,11 +29,14 @@ def gaussian_kl(p: Mixture, q: Mixture) -> Array:
       (K_p, K_q), in nats.
 
     Raises:
-      TypeError, ValueError: p or q is not a finite mixture, or their dimensions differ.
+      TypeError: p or q is not a GMM.
+      ValueError: a parameter is not finite.
+      ValueError: their dimensions differ.
 
     Example:
-      >>> p = GMM.from_moments([0.5, 0.5], [[0.0], [1.0]], [1.0, 1.0], "spherical")
-      >>> q = GMM.from_moments([1.0], [[2.0]], [1.0], "spherical")
+      >>> import jaxgmm
+      >>> p = jaxgmm.GMM.from_moments([0.5, 0.5], [[0.0], [1.0]], [1.0, 1.0], "spherical")
+      >>> q = jaxgmm.GMM.from_moments([1.0], [[2.0]], [1.0], "spherical")
       >>> print(gaussian_kl(p, q))
       [[2. ]
        [0.5]]
@@ -45,13 +49,15 @@ def gaussian_kl(p: Mixture, q: Mixture) -> Array:
 
 @validated_jit(one_space)
 def bhattacharyya_distance(p: Mixture, q: Mixture) -> Array:
-    r"""The exact Bhattacharyya distance between components, :math:`-\log \int \sqrt{p_k(x) q_j(x)} dx`.
+    r"""The exact Bhattacharyya distance between components.
 
-    .. math:: B(p_k, q_j) = \tfrac18 (\mu_k - \mu_j)^T \bar\Sigma^{-1} (\mu_k - \mu_j)
+    .. math:: B(p_k, q_j) = -\log \int \sqrt{p_k(x) q_j(x)} dx
+              = \tfrac18 (\mu_k - \mu_j)^T \bar\Sigma^{-1} (\mu_k - \mu_j)
               + \tfrac12 \log \frac{\det \bar\Sigma}{\sqrt{\det \Sigma_k \det \Sigma_j}},
               \quad \bar\Sigma = \tfrac12 (\Sigma_k + \Sigma_j)
 
-    Symmetric, and 0 only between equal components; it is no metric, for want of the triangle inequality.
+    It is symmetric, and 0 only between equal components. It violates the triangle inequality, so it
+    is not a metric.
 
     Args:
       p: a mixture; its weights do not matter.
@@ -61,31 +67,33 @@ def bhattacharyya_distance(p: Mixture, q: Mixture) -> Array:
       (K_p, K_q), in nats.
 
     Raises:
-      TypeError, ValueError: p or q is not a finite mixture, or their dimensions differ.
+      TypeError, ValueError: as in `gaussian_kl`.
 
     Example:
-      >>> p = GMM.from_moments([0.5, 0.5], [[0.0], [1.0]], [1.0, 1.0], "spherical")
-      >>> q = GMM.from_moments([1.0], [[2.0]], [1.0], "spherical")
+      >>> import jaxgmm
+      >>> p = jaxgmm.GMM.from_moments([0.5, 0.5], [[0.0], [1.0]], [1.0, 1.0], "spherical")
+      >>> q = jaxgmm.GMM.from_moments([1.0], [[2.0]], [1.0], "spherical")
       >>> print(bhattacharyya_distance(p, q))
       [[0.5  ]
        [0.125]]
 
     References:
-      Kailath, The divergence and Bhattacharyya distance measures in signal selection, IEEE Trans. Commun. 15 (1967).
+      Kailath, The divergence and Bhattacharyya distance measures in signal selection, IEEE Trans.
+      Commun. 15 (1967).
     """
     return component_overlaps(p, q)[0]
 
 
 @validated_jit(one_space)
 def gaussian_wasserstein_squared(p: Mixture, q: Mixture) -> Array:
-    r"""The square of the exact Wasserstein-2 distance between components, also named after Bures.
+    r"""The square of the exact Wasserstein-2 (Bures) distance between components.
 
     .. math:: W_2^2(p_k, q_j) = |\mu_k - \mu_j|^2 + \mathrm{tr}\left(\Sigma_k + \Sigma_j
               - 2 (\Sigma_k^{1/2} \Sigma_j \Sigma_k^{1/2})^{1/2}\right)
               = |\mu_k - \mu_j|^2 + \min_{Q^T Q = I} \|L_k Q - L_j\|_F^2
 
-    The square is smooth everywhere and the distance is not: it has a kink between equal components. Second derivatives need
-    forward mode outside, as in `jax.hessian`.
+    The square is smooth everywhere; the distance has a kink between equal components. Second
+    derivatives need forward mode outside, as in `jax.hessian`.
 
     Args:
       p: a mixture; its weights do not matter.
@@ -95,18 +103,20 @@ def gaussian_wasserstein_squared(p: Mixture, q: Mixture) -> Array:
       (K_p, K_q), in squared units of the data. The square root is a metric.
 
     Raises:
-      TypeError, ValueError: p or q is not a finite mixture, or their dimensions differ.
+      TypeError, ValueError: as in `gaussian_kl`.
 
     Example:
-      >>> p = GMM.from_moments([0.5, 0.5], [[0.0], [1.0]], [1.0, 4.0], "spherical")
-      >>> q = GMM.from_moments([1.0], [[2.0]], [1.0], "spherical")
+      >>> import jaxgmm
+      >>> p = jaxgmm.GMM.from_moments([0.5, 0.5], [[0.0], [1.0]], [1.0, 4.0], "spherical")
+      >>> q = jaxgmm.GMM.from_moments([1.0], [[2.0]], [1.0], "spherical")
       >>> print(gaussian_wasserstein_squared(p, q))
       [[4.]
        [2.]]
 
     References:
-      Dowson and Landau, The Frechet distance between multivariate normal distributions, J. Multivariate Anal. 12 (1982).
-      Bhatia, Jain and Lim, On the Bures-Wasserstein distance between positive definite matrices, Expo. Math. 37 (2019),
-      theorem 1, for the minimum over rotations.
+      Dowson and Landau, The Frechet distance between multivariate normal distributions, J.
+      Multivariate Anal. 12 (1982).
+      Bhatia, Jain and Lim, On the Bures-Wasserstein distance between positive definite matrices,
+      Expo. Math. 37 (2019), theorem 1, for the minimum over rotations.
     """
     return component_wasserstein_squared(p, q)

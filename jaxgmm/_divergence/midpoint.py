@@ -39,25 +39,25 @@ def js_divergence(
     path_gradient: Flag = False,
     mesh: Devices = None,
 ) -> Array:
-    r"""An estimate of the Jensen-Shannon divergence, symmetric and between 0 and log 2.
+    r"""An estimate of the Jensen-Shannon divergence, between 0 and log 2 nats, which is 1 bit.
 
-    .. math:: JS(p, q) = \tfrac12 KL(p \| m) + \tfrac12 KL(q \| m), \quad m = \tfrac12 p + \tfrac12 q
-              = \log 2 - \tfrac12 E_p[\mathrm{softplus}(\log q - \log p)] - \tfrac12 E_q[\mathrm{softplus}(\log p - \log q)]
+    .. math:: JS(p, q) = \tfrac12 KL(p \| m) + \tfrac12 KL(q \| m)
+              = \log 2 - \tfrac12 E_p[\mathrm{softplus}(\log q - \log p)]
+              - \tfrac12 E_q[\mathrm{softplus}(\log p - \log q)], \quad m = \tfrac12 p + \tfrac12 q
 
     Args:
-      key: a random key; p and q are sampled from two independent keys drawn from it.
+      key: a random key, split into one for p and one for q; None with a rule that draws nothing.
       p: a mixture.
       q: the other mixture, in the same space.
       rule: the points, as many under p as under q.
-      path_gradient: whether p and q are held constant inside the logarithms, so that gradients come from the points alone. They
-        stay unbiased and are exactly 0 at p = q. Second derivatives are then wrong.
+      path_gradient: whether the logarithms hold p and q constant, as in `kl_divergence`.
       mesh: devices to spread the points over; see `expectation`.
 
     Returns:
-      A scalar, in nats (divide by log 2 for bits). Its square root is a metric. `estimate` adds its standard error.
+      A scalar, in nats. Its square root is a metric. `estimate` adds its standard error.
 
     Raises:
-      TypeError, ValueError: p or q is not a finite mixture, their dimensions differ, or the rule needs a key.
+      TypeError, ValueError: as in `kl_divergence`.
 
     Example:
       >>> import jax
@@ -67,7 +67,8 @@ def js_divergence(
       0.337
 
     References:
-      Lin, Divergence measures based on the Shannon entropy, IEEE Trans. Inf. Theory 37 (1991), eq. 4.1.
+      Lin, Divergence measures based on the Shannon entropy, IEEE Trans. Inf. Theory 37 (1991), eq.
+      4.1.
     """
     p, q = centred(p, q)
     log_p, log_q = map(log_density_of_columns, held((p, q)) if path_gradient else (p, q))
@@ -87,14 +88,16 @@ def hellinger_distance(
 ) -> Array:
     r"""An estimate of the Hellinger distance, a metric between 0 and 1.
 
-    .. math:: H(p, q)^2 = \tfrac12 \int (\sqrt{p(x)} - \sqrt{q(x)})^2 dx = 1 - \int \sqrt{p(x) q(x)} dx
+    .. math:: H(p, q)^2 = \tfrac12 \int (\sqrt{p(x)} - \sqrt{q(x)})^2 dx
+              = 1 - \int \sqrt{p(x) q(x)} dx
 
-    Half of the points are drawn from each mixture, and the integrand is then between 0 and 1. It is exactly 0 at p = q, where it
-    has no derivative; 0 is returned for that. Its square is smooth there, and estimated without bias: fit with that. Only its
-    second derivatives at p = q itself are lost: 0 is returned for them, too.
+    Half of the points are drawn from each mixture, so that the integrand is between 0 and 1. The
+    distance is exactly 0 at p = q, where it has no derivative and the gradient 0 is returned. Its
+    square is smooth and estimated without bias: use the square to fit. The second derivatives of
+    the square are lost at p = q itself, where they are returned as 0.
 
     Args:
-      key: a random key; p and q are sampled from two independent keys drawn from it.
+      key: a random key, split into one for p and one for q; None with a rule that draws nothing.
       p: a mixture.
       q: the other mixture, in the same space.
       rule: the points, as many under p as under q.
@@ -104,7 +107,7 @@ def hellinger_distance(
       A scalar. `estimate` adds its standard error.
 
     Raises:
-      TypeError, ValueError: p or q is not a finite mixture, their dimensions differ, or the rule needs a key.
+      TypeError, ValueError: as in `kl_divergence`.
 
     Example:
       >>> import jax
@@ -114,15 +117,15 @@ def hellinger_distance(
       0.627
 
     References:
-      Gibbs and Su, On choosing and bounding probability metrics, Int. Stat. Rev. 70 (2002), up to a factor of 2 in the square.
+      Gibbs and Su, On choosing and bounding probability metrics, Int. Stat. Rev. 70 (2002), where
+      the square is twice as large.
     """
-    # With t the log-ratio, (sqrt p - sqrt q)^2 / (p + q) = 1 - sech(t / 2), which is a product that loses no digits near t = 0.
-    square = at_most(
-        1,
-        expectation_under_midpoint(
-            key, p, q, lambda t: jnp.tanh(t / 2) * jnp.tanh(t / 4), rule, mesh
-        ),
-    )
+
+    def integrand(t: Array) -> Array:
+        # (sqrt p - sqrt q)^2 / (p + q) = 1 - sech(t / 2), as a product that keeps its digits at 0.
+        return jnp.tanh(t / 2) * jnp.tanh(t / 4)
+
+    square = at_most(1, expectation_under_midpoint(key, p, q, integrand, rule, mesh))
     return sqrt_or_zero(square)
 
 
@@ -134,12 +137,12 @@ def total_variation(
 
     .. math:: TV(p, q) = \tfrac12 \int |p(x) - q(x)| dx
 
-    It is the largest difference between the probabilities that p and q give to any one event. Half of the points are drawn from
-    each mixture, and the integrand is then between 0 and 1. It is exactly 0 at p = q, where it has no derivative, and 0 is
-    returned for that. Second derivatives do not see the kink where p(x) = q(x), and are wrong.
+    It is the largest difference between the probabilities that p and q give to one event. It is
+    sampled like `hellinger_distance`, and exactly 0 at p = q, where it has no derivative and the
+    gradient 0 is returned. Second derivatives are wrong: they do not see the kink at p(x) = q(x).
 
     Args:
-      key: a random key; p and q are sampled from two independent keys drawn from it.
+      key: a random key, split into one for p and one for q; None with a rule that draws nothing.
       p: a mixture.
       q: the other mixture, in the same space.
       rule: the points, as many under p as under q.
@@ -149,7 +152,7 @@ def total_variation(
       A scalar. `estimate` adds its standard error.
 
     Raises:
-      TypeError, ValueError: p or q is not a finite mixture, their dimensions differ, or the rule needs a key.
+      TypeError, ValueError: as in `kl_divergence`.
 
     Example:
       >>> import jax
@@ -161,9 +164,8 @@ def total_variation(
     References:
       Gibbs and Su, On choosing and bounding probability metrics, Int. Stat. Rev. 70 (2002).
     """
-    return at_most(
-        1, expectation_under_midpoint(key, p, q, lambda t: jnp.abs(jnp.tanh(t / 2)), rule, mesh)
-    )
+    mean = expectation_under_midpoint(key, p, q, lambda t: jnp.abs(jnp.tanh(t / 2)), rule, mesh)
+    return at_most(1, mean)
 
 
 def expectation_under_midpoint(
@@ -171,8 +173,15 @@ def expectation_under_midpoint(
 ) -> T:
     """The expectation under (p + q) / 2 of a function of log p - log q."""
     p, q = centred(p, q)
-    log_p, log_q = log_density_of_columns(p), log_density_of_columns(q)
+    log_ratio = log_ratio_of_columns(p, q)
     key_p, key_q = split_key(key)
-    from_p = expectation_of_columns(key_p, p, lambda x: fn(log_p(x) - log_q(x)), rule, mesh)
-    from_q = expectation_of_columns(key_q, q, lambda x: fn(log_p(x) - log_q(x)), rule, mesh)
+    from_p = expectation_of_columns(key_p, p, lambda x: fn(log_ratio(x)), rule, mesh)
+    from_q = expectation_of_columns(key_q, q, lambda x: fn(log_ratio(x)), rule, mesh)
     return jax.tree.map(lambda a, b: 0.5 * a + 0.5 * b, from_p, from_q)
+
+
+def log_ratio_of_columns(p: GMM, q: GMM) -> LogDensity:
+    """The function from points (D, n) to log p - log q (n,)."""
+    log_p = log_density_of_columns(p)
+    log_q = log_density_of_columns(q)
+    return lambda x: log_p(x) - log_q(x)

@@ -20,15 +20,15 @@ from jaxgmm._validation.validated_jit import Check, is_symmetric, validated_jit
 
 
 def _divergence(name: str, divergence: Any) -> Any:
+    """The divergence, or an error unless it is a function with its key and rule unbound."""
     if not callable(divergence):
         raise TypeError(
-            f"{name} must be a function of two mixtures, such as jaxgmm.js_divergence, got {divergence!r}"
+            f"{name} must be a function of two mixtures, such as jaxgmm.js_divergence, "
+            f"got {divergence!r}"
         )
     bound = getattr(divergence, "keywords", {})  # of a functools.partial
     if "rule" in bound or "key" in bound:
-        raise ValueError(
-            f"{name} has a key or a rule bound by functools.partial: pass both beside it"
-        )
+        raise ValueError(f"{name} binds a key or a rule by functools.partial; pass it to pairwise")
     return divergence
 
 
@@ -46,28 +46,37 @@ def pairwise(
     symmetric: Flag | None = None,
     batch_size: PositiveInt = 8,
 ) -> Any:
-    r"""The matrix of a divergence between all pairs of many mixtures, :math:`d_{ij} = D(p_i, q_j)`, as one compiled program.
+    r"""The matrix :math:`d_{ij} = D(p_i, q_j)` of a divergence between all pairs of many mixtures.
 
-    Every pair gets the same key: common random numbers, so that differences between entries are less noisy than entries. Memory
-    grows with the result and with batch_size, not with the number of pairs times that of points.
+    It is one compiled program. All pairs share one key, so that differences between entries are
+    less noisy than the entries. Memory grows with the result and with batch_size, not with the
+    number of pairs times that of points.
 
     Args:
-      divergence: a function of (key, p, q, rule), such as `js_divergence`; or of (p, q), such as `l2_distance` or `kl_bounds`,
-        which gets neither key nor rule. Bind further arguments by `functools.partial`, once: each new object compiles anew.
-      key: a random key; None for what draws nothing.
-      gmms: N mixtures, which may differ in their number of components and covariance type: a sequence, or a stack as `stack`
-        makes it of such.
+      divergence: a function of (key, p, q, rule), such as `js_divergence`, or of (p, q), such as
+        `l2_distance` or `kl_bounds`, which gets neither key nor rule. Bind further arguments by
+        `functools.partial`, and keep that object, as each new one compiles anew.
+      key: a random key; None with a divergence or a rule that draws nothing.
+      gmms: N mixtures, a sequence or a `stack` of them. They may differ in their number of
+        components and in their covariance type.
       others: M mixtures for the columns; None: gmms.
       rule: the points, for a divergence that takes a rule.
-      symmetric: whether D(p, q) = D(q, p), so that without others each pair is computed once, in the order of gmms, and stands
-        in both of its places; None: so for the divergences of this package of which it is known.
-      batch_size: how many pairs are computed side by side: more keep a large device busy, and take more memory.
+      symmetric: whether D(p, q) = D(q, p). Each pair is then computed in one order only, unless
+        others are given. None: True for the divergences of this package that are symmetric.
+      batch_size: how many pairs are computed at a time. More pairs keep a large device busy, and
+        take more memory.
 
     Returns:
       (N, M), or a pytree of such matrices for a divergence that returns one, such as bounds.
 
     Raises:
-      TypeError, ValueError: an argument is not usable, a mixture is not finite, or dimensions differ.
+      TypeError: an argument has the wrong type.
+      ValueError: divergence binds a key or a rule by `functools.partial`.
+      ValueError: gmms or others is empty.
+      ValueError: a parameter of a mixture is not finite.
+      ValueError: mixtures differ in dimension.
+      ValueError: batch_size is less than 1.
+      ValueError: key is None and the rule draws at random.
 
     Example:
       >>> import jax, jaxgmm
@@ -79,16 +88,18 @@ def pairwise(
     """
     rows = stack(gmms)
     columns = rows if others is None else stack(others)
-    shape = len(rows.loc), len(columns.loc)
-    once = others is None and (is_symmetric(divergence) if symmetric is None else symmetric)
-    i, j = np.triu_indices(shape[0]) if once else map(np.ravel, np.indices(shape))
+    shape = (len(rows.loc), len(columns.loc))
+    is_mirrored = others is None and (is_symmetric(divergence) if symmetric is None else symmetric)
+    i, j = np.triu_indices(shape[0]) if is_mirrored else map(np.ravel, np.indices(shape))
     between = _between(divergence, key, rule)
-    values = _map_pairs(
-        lambda i, j: between(_at(rows, i), _at(columns, j)), i, j, min(batch_size, len(i))
-    )
+
+    def entry(i: Array, j: Array) -> Any:
+        return between(_at(rows, i), _at(columns, j))
+
+    values = _map_pairs(entry, i, j, min(batch_size, len(i)))
     place = np.zeros(shape, int)
     place[i, j] = np.arange(len(i))
-    if once:
+    if is_mirrored:
         place = np.maximum(place, place.T)
     return jax.tree.map(lambda value: value[place], values)
 
@@ -108,7 +119,8 @@ def _between(
 def _map_pairs(
     fn: Callable[[Array, Array], Any], i: np.ndarray, j: np.ndarray, batch_size: int
 ) -> Any:
-    """fn of every pair of indices, batch_size of them side by side; the last batch is filled up with what is then left out."""
+    """The values of fn at all pairs of indices, batch_size at a time."""
+    # The last batch is filled up with further pairs, whose values are dropped.
     num_batches = math.ceil(len(i) / batch_size)
     batches = [jnp.asarray(np.resize(index, (num_batches, batch_size))) for index in (i, j)]
     values = jax.lax.map(lambda batch: jax.vmap(fn)(*batch), tuple(batches))

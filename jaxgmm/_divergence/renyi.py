@@ -7,11 +7,10 @@ import jax.numpy as jnp
 from jax import Array
 from jax.sharding import Mesh
 
-from jaxgmm._divergence.entropies import kl_divergence
-from jaxgmm._divergence.midpoint import expectation_under_midpoint
+from jaxgmm._divergence.entropies import held, kl_divergence
+from jaxgmm._divergence.midpoint import expectation_under_midpoint, log_ratio_of_columns
 from jaxgmm._expectation.expectation import expectation_of_columns
 from jaxgmm._mixture.combine import centred
-from jaxgmm._mixture.density import log_density_of_columns
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.validation import Mixture, one_space
 from jaxgmm._quadrature.deterministic import SigmaPoints
@@ -35,17 +34,19 @@ def renyi_divergence(
 
     .. math:: D_\alpha(p \| q) = \frac{1}{\alpha - 1} \log \int p(x)^\alpha q(x)^{1 - \alpha} dx
 
-    At alpha = 1 it is the Kullback-Leibler divergence, and at 1/2 twice the Bhattacharyya distance. It is exactly 0 at p = q. It
-    is the logarithm of an unbiased estimate, so it is consistent, but not unbiased.
+    At alpha = 1 it is the Kullback-Leibler divergence, and at 1/2 twice the Bhattacharyya distance.
+    It is exactly 0 at p = q. As the logarithm of an unbiased estimate it is consistent, but biased.
 
-    Below 1 half of the points are drawn from each mixture. The integrand is then bounded, but where p and q are far apart no
-    point lies between them, and the estimate is far off. Above 1 the integrand, :math:`(p / q)^{\alpha - 1}` under p, is not
-    bounded: the divergence is infinite if the tails of p have more than :math:`\alpha / (\alpha - 1)` times the variance of
-    those of q, and the variance of the estimate is infinite before that. It shows as an estimate that grows with the number of
-    points, and a standard error that hardly falls.
+    Below 1 half of the points are drawn from each mixture, and the integrand is bounded. Where p
+    and q are far apart no point lies between them, and the estimate is far off.
+
+    Above 1 the integrand, :math:`(p / q)^{\alpha - 1}` under p, is unbounded. The divergence is
+    infinite if the tails of p have more than :math:`\alpha / (\alpha - 1)` times the variance of
+    those of q. The variance of the estimate is infinite even before that: the estimate then grows
+    with the number of points, and its standard error hardly falls.
 
     Args:
-      key: a random key.
+      key: a random key; None with a rule that draws nothing.
       p: a mixture.
       q: the other mixture, in the same space.
       alpha: the order, a static positive number.
@@ -53,11 +54,11 @@ def renyi_divergence(
       mesh: devices to spread the points over; see `expectation`.
 
     Returns:
-      A scalar, in nats. `estimate` adds its standard error: pass ``alpha=...`` by name.
+      A scalar, in nats. `estimate` adds its standard error if ``alpha=...`` is passed by name.
 
     Raises:
-      TypeError, ValueError: p or q is not a finite mixture, their dimensions differ, alpha is not a positive number, or the rule
-        needs a key.
+      ValueError: alpha is not positive and finite.
+      TypeError, ValueError: as in `kl_divergence`.
 
     Example:
       >>> import jax
@@ -67,8 +68,9 @@ def renyi_divergence(
       0.250
 
     References:
-      Renyi, On measures of entropy and information, Proc. 4th Berkeley Symposium (1961). Van Erven and Harremoes, Renyi
-      divergence and Kullback-Leibler divergence, IEEE Trans. Inf. Theory 60 (2014), whose Proposition 2 is used below 1/2.
+      Renyi, On measures of entropy and information, Proc. 4th Berkeley Symposium (1961).
+      Van Erven and Harremoes, Renyi divergence and Kullback-Leibler divergence, IEEE Trans. Inf.
+      Theory 60 (2014), whose Proposition 2 is used below 1/2.
     """
     if alpha == 1:
         return kl_divergence(key, p, q, rule, mesh=mesh)
@@ -82,48 +84,45 @@ def renyi_divergence(
 def _renyi_below_one(
     key: Array | None, p: GMM, q: GMM, alpha: float, beta: float, rule: Rule, mesh: Mesh | None
 ) -> Array:
-    """For beta = 1 - alpha of at most 1/2, from the integral of p^alpha q^beta, the overlap, or from what it lacks of 1.
+    """The divergence for beta = 1 - alpha <= 1/2, from the overlap, the integral of p^alpha q^beta.
 
-    What it lacks is that of alpha p + beta q - p^alpha q^beta, which is never negative and of the order of beta, so that no
+    Where the deficit, 1 - overlap, is below 1/2, the deficit is used. It is the integral of
+    alpha p + beta q - p^alpha q^beta, which is never negative and of the order of beta, so that no
     digits are lost near p = q, nor near alpha = 1.
     """
 
-    def lack_and_overlap(log_ratio: Array) -> tuple[Array, Array]:
+    def deficit_and_overlap(t: Array) -> tuple[Array, Array]:
         # p / m = 2 sigmoid(t) and q / m = 2 sigmoid(-t), with m the midpoint and t the log-ratio.
-        bounded = jnp.minimum(
-            -beta * log_ratio, 80
-        )  # beyond which the sigmoid is 0 in any precision
-        lack = -2 * beta * jnp.tanh(0.5 * log_ratio) - 2 * jax.nn.sigmoid(log_ratio) * jnp.expm1(
-            bounded
-        )
-        return lack, 2 * jnp.exp(
-            -beta * jax.nn.softplus(log_ratio) - alpha * jax.nn.softplus(-log_ratio)
-        )
+        bounded = jnp.minimum(-beta * t, 80)  # beyond 80 the product is 0 to rounding
+        slope = -2 * beta * jnp.tanh(0.5 * t)
+        overlap = 2 * jnp.exp(-beta * jax.nn.softplus(t) - alpha * jax.nn.softplus(-t))
+        return slope - 2 * jax.nn.sigmoid(t) * jnp.expm1(bounded), overlap
 
-    lack, overlap = expectation_under_midpoint(key, p, q, lack_and_overlap, rule, mesh)
-    near, floor = (
-        lack < 0.5,
-        float(jnp.finfo(overlap.dtype).tiny) ** 0.5,
-    )  # whose reciprocal, in the gradient, is far from overflow
-    from_lack = jnp.log1p(-jnp.where(near, lack, jnp.zeros_like(lack)))
-    log_overlap = jnp.where(near, from_lack, jnp.log(jnp.maximum(overlap, floor)))
+    deficit, overlap = expectation_under_midpoint(key, p, q, deficit_and_overlap, rule, mesh)
+    near = deficit < 0.5
+    # The gradient holds the reciprocal of the floor, which is far from overflow.
+    floor = float(jnp.finfo(overlap.dtype).tiny) ** 0.5
+    from_deficit = jnp.log1p(-jnp.where(near, deficit, jnp.zeros_like(deficit)))
+    log_overlap = jnp.where(near, from_deficit, jnp.log(jnp.maximum(overlap, floor)))
     return -log_overlap / beta
 
 
 def _renyi_above_one(
     key: Array | None, p: GMM, q: GMM, alpha: float, rule: Rule, mesh: Mesh | None
 ) -> Array:
-    """The log-ratio enters less a constant near its mean, so that its exponential neither underflows nor overflows early."""
+    """The divergence for alpha > 1.
+
+    A constant near its mean is subtracted from the log-ratio, so that the exponential neither
+    underflows nor overflows early.
+    """
     p, q = centred(p, q)
-    log_p, log_q = log_density_of_columns(p), log_density_of_columns(q)
-    level = jax.lax.stop_gradient(
-        expectation_of_columns(None, p, lambda x: log_p(x) - log_q(x), SigmaPoints(), None)
-    )
+    log_ratio = log_ratio_of_columns(p, q)
+    level = held(expectation_of_columns(None, p, log_ratio, SigmaPoints(), None))
     largest = 0.9 * math.log(float(jnp.finfo(level.dtype).max))
     start = jnp.where(jnp.isinf(level), jnp.zeros_like(level), level)
 
     def excess(x: Array) -> Array:
-        return jnp.expm1(jnp.minimum((alpha - 1) * (log_p(x) - log_q(x) - start), largest))
+        return jnp.expm1(jnp.minimum((alpha - 1) * (log_ratio(x) - start), largest))
 
     mean = expectation_of_columns(key, p, excess, rule, mesh)
     return level + jnp.log1p(jnp.maximum(mean, -1 + jnp.finfo(mean.dtype).eps)) / (alpha - 1)

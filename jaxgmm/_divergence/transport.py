@@ -16,35 +16,41 @@ from jaxgmm._validation.validated_jit import validated_jit
 
 @validated_jit(one_space, symmetric=True)
 def mixture_wasserstein(p: Mixture, q: Mixture) -> Array:
-    r"""The exact mixture Wasserstein distance MW2: optimal transport along couplings that are Gaussian mixtures themselves.
+    r"""The exact mixture Wasserstein distance MW2, whose couplings are Gaussian mixtures, too.
 
-    .. math:: MW_2(p, q) = \left(\min_{w \in \Pi(\pi, \omega)} \sum_{kj} w_{kj} W_2^2(p_k, q_j)\right)^{1/2} \ge W_2(p, q),
-              \quad \sum_j w_{kj} = \pi_k, \quad \sum_k w_{kj} = \omega_j
+    .. math:: MW_2(p, q)
+              = \left(\min_{w \in \Pi(\pi, \omega)} \sum_{kj} w_{kj} W_2^2(p_k, q_j)\right)^{1/2}
+              \ge W_2(p, q), \quad \sum_j w_{kj} = \pi_k, \quad \sum_k w_{kj} = \omega_j
 
-    It is not squared. The linear programme is solved on the host, by SciPy's HiGHS, in float64; SciPy is installed with this
-    package. The square of the result is good to 1e-10 of the largest squared distance between components. The distance has a kink
-    at p = q, and in the weights its square has one, too: at a distance of exactly 0 the gradient returned is 0. To fit by it, use
-    its square. First derivatives only.
+    The linear programme is solved on the host, in float64, by the HiGHS solver of SciPy. The square
+    of the result is good to 1e-10 of the largest squared distance between components. The distance
+    has a kink at p = q, and so has its square in the weights. Where the distance is exactly 0, the
+    gradient 0 is returned. Use the square to fit. Only first derivatives exist.
 
     Args:
       p: a mixture.
       q: the other mixture, in the same space.
 
     Returns:
-      A scalar, a metric, in units of the data. Where the best plan is not unique, its gradient is that of one of them.
+      A scalar, a metric in units of the data, not squared. Where several plans are optimal, the
+      gradient is that of one of them.
 
     Raises:
-      TypeError, ValueError: p or q is not a finite mixture, or their dimensions differ.
+      TypeError: p or q is not a GMM.
+      ValueError: a parameter is not finite.
+      ValueError: their dimensions differ.
+      RuntimeError: the solver finds no optimal plan.
 
     Example:
-      >>> p = GMM.from_moments([0.5, 0.5], [[0.0], [5.0]], [1.0, 1.0], "spherical")
-      >>> q = GMM.from_moments([0.5, 0.5], [[5.0], [2.0]], [1.0, 1.0], "spherical")
+      >>> import jaxgmm
+      >>> p = jaxgmm.GMM.from_moments([0.5, 0.5], [[0.0], [5.0]], [1.0, 1.0], "spherical")
+      >>> q = jaxgmm.GMM.from_moments([0.5, 0.5], [[5.0], [2.0]], [1.0, 1.0], "spherical")
       >>> print(f"{mixture_wasserstein(p, q):.4f}")
       1.4142
 
     References:
-      Delon and Desolneux, A Wasserstein-type distance in the space of Gaussian mixture models, SIAM J. Imaging Sci. 13 (2020),
-      definition 3 and proposition 4.
+      Delon and Desolneux, A Wasserstein-type distance in the space of Gaussian mixture models, SIAM
+      J. Imaging Sci. 13 (2020), definition 3 and proposition 4.
     """
     square = _transport_cost(gaussian_wasserstein_squared(p, q), p.weights, q.weights)
     return sqrt_or_zero(square)
@@ -52,7 +58,7 @@ def mixture_wasserstein(p: Mixture, q: Mixture) -> Array:
 
 @jax.custom_jvp
 def _transport_cost(costs: Array, weights_p: Array, weights_q: Array) -> Array:
-    """The least sum_kj w_kj c_kj over plans w (K_p, K_q) with these sums of rows and of columns."""
+    """The least sum_kj w_kj c_kj over plans w whose rows and columns sum to the weights."""
     return vdot(_best_plan(costs, weights_p, weights_q).plan, costs)
 
 
@@ -60,15 +66,15 @@ def _transport_cost(costs: Array, weights_p: Array, weights_q: Array) -> Array:
 def _transport_cost_jvp(
     primals: tuple[Array, Array, Array], tangents: tuple[Array, Array, Array]
 ) -> tuple[Array, Array]:
-    # The envelope theorem: what changes the costs is weighed by the plan, and what changes the weights by their prices. These
-    # are free up to a constant, which does not matter, as both weights go on to sum to 1.
+    # By the envelope theorem, changes of the costs are weighed by the plan, and changes of the
+    # weights by prices. These are free up to a constant, which cancels as the weights sum to 1.
     best = _best_plan(*primals)
     terms = [vdot(price, tangent) for price, tangent in zip(best, tangents, strict=True)]
     return vdot(best.plan, primals[0]), sum(terms[1:], terms[0])
 
 
 class _Best(NamedTuple):
-    """The solution of the linear programme, and of its dual: what one more unit of weight in each row and column costs."""
+    """The best plan, and the prices of one more unit of weight in each row and in each column."""
 
     plan: Array
     price_p: Array
@@ -76,46 +82,38 @@ class _Best(NamedTuple):
 
 
 def _best_plan(costs: Array, weights_p: Array, weights_q: Array) -> _Best:
-    shapes = tuple(
-        jax.ShapeDtypeStruct(a.shape, costs.dtype) for a in (costs, weights_p, weights_q)
-    )
-    return _Best(
-        *jax.pure_callback(_solve, shapes, costs, weights_p, weights_q, vmap_method="sequential")
-    )
+    arrays = (costs, weights_p, weights_q)
+    shapes = tuple(jax.ShapeDtypeStruct(array.shape, costs.dtype) for array in arrays)
+    return _Best(*jax.pure_callback(_solve, shapes, *arrays, vmap_method="sequential"))
 
 
 def _solve(costs: Array, weights_p: Array, weights_q: Array) -> tuple[np.ndarray, ...]:
     """The arrays of `_Best`, in NumPy and float64."""
-    from scipy.optimize import linprog  # deferred: not needed for anything else
+    from scipy.optimize import linprog  # deferred, as nothing else needs it
 
-    dtype = costs.dtype
     c, a, b = (np.asarray(value, np.float64) for value in (costs, weights_p, weights_q))
-    # Tolerances of the solver are absolute. What all plans cost is taken off first, and the rest has the scale 1.
+    # Tolerances of the solver are absolute, so the cost that all plans share is subtracted, and the
+    # remainder is scaled to 1.
     u = c.min(1)
     v = (c - u[:, None]).min(0)
-    rest = c - u[:, None] - v[None]
-    scale = rest.max() or 1.0
+    remainder = c - u[:, None] - v[None]
+    scale = remainder.max() or 1.0
     tolerances = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
     sums = np.concatenate([a / a.sum(), b / b.sum()])
-    result = linprog(
-        (rest / scale).ravel(), A_eq=_sums(*c.shape), b_eq=sums, method="highs", options=tolerances
-    )
+    objective = (remainder / scale).ravel()
+    result = linprog(objective, A_eq=_sums(*c.shape), b_eq=sums, method="highs", options=tolerances)
     if result.status != 0:
-        raise RuntimeError(
-            f"the linear programme of mixture_wasserstein was not solved: {result.message}"
-        )
+        raise RuntimeError(f"mixture_wasserstein found no optimal plan: {result.message}")
     prices = scale * result.eqlin.marginals
     best = result.x.reshape(c.shape), u + prices[: len(a)], v + prices[len(a) :]
-    return tuple(value.astype(dtype) for value in best)
+    return tuple(value.astype(costs.dtype) for value in best)
 
 
 @functools.lru_cache(maxsize=64)
 def _sums(num_rows: int, num_columns: int) -> Any:
-    """The matrix that takes a plan (num_rows * num_columns,) to the sums of its rows and of its columns."""
+    """The matrix from a plan (num_rows * num_columns,) to the sums of its rows and columns."""
     from scipy.sparse import eye, kron, vstack
 
-    rows, columns = (
-        kron(eye(num_rows), np.ones((1, num_columns))),
-        kron(np.ones((1, num_rows)), eye(num_columns)),
-    )
+    rows = kron(eye(num_rows), np.ones((1, num_columns)))
+    columns = kron(np.ones((1, num_rows)), eye(num_columns))
     return vstack([rows, columns]).tocsc()
