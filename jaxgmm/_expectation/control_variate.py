@@ -1,7 +1,8 @@
 """Control variates for log-densities.
 
-Where components are well separated, log q is nearly quadratic under each of them. A quadratic with
-a known mean is then subtracted as a control variate.
+A control variate is a function of known mean that resembles the integrand. Only the difference of
+both, which varies less, is averaged over the points. Where components are well separated, log q is
+nearly quadratic under each of them, and the control variate is a quadratic.
 """
 
 import dataclasses
@@ -20,10 +21,10 @@ from jaxgmm._numerics.linalg import einsum
 
 @dataclasses.dataclass(frozen=True)
 class Integrand:
-    """A function of points, and a basis of quadratics whose linear combinations may approximate it.
+    """A function of points, with a basis of quadratics that may approximate it.
 
     Attributes:
-      fn: points (D, n) -> values (n,) and the basis (J, n), whose members are quadratics.
+      fn: points (D, n) -> values (n,), and the basis (J, n).
       coefficients: the means (K, J) of the basis under each sampled component -> the coefficients
         (K, J) of the approximation there.
       basis_size: J.
@@ -34,7 +35,7 @@ class Integrand:
     basis_size: int
 
     def values(self, component: Array, x: Array) -> Array:
-        """The values (n,) at points (D, n), whatever components they belong to."""
+        """The values (n,) at points (D, n); the component is not used."""
         return self.fn(x)[0]
 
     def __sub__(self, other: "Integrand") -> "Integrand":
@@ -53,11 +54,18 @@ class Integrand:
 
 def without_control(fn: Callable[[Array], Array]) -> Integrand:
     """A function of points (D, n) with an empty basis."""
-    return Integrand(lambda x: (fn(x), jnp.zeros((0, x.shape[1]), x.dtype)), lambda means: means, 0)
+
+    def values_and_basis(x: Array) -> tuple[Array, Array]:
+        return fn(x), jnp.zeros((0, x.shape[1]), x.dtype)
+
+    def coefficients(means: Array) -> Array:
+        return means
+
+    return Integrand(values_and_basis, coefficients, 0)
 
 
 def log_density_with_control(q: GMM) -> Integrand:
-    r"""The log-density of q, with its variational approximation under each component p_k of p.
+    r"""The log-density of q, with its variational approximation under each sampled component p_k.
 
     .. math:: \log q(x) \approx \sum_j \phi_{kj} \log q_j(x),
               \quad \phi_{kj} \propto \omega_j \exp(-KL(p_k \| q_j))
@@ -85,21 +93,21 @@ class ControlVariate:
     """A quadratic under each component.
 
     Attributes:
-      coefficients: (K, J), in the basis of an integrand; 0 where the quadratic is no use.
-      means: (K,), its exact mean under each component.
+      coefficients: (K, J), in the basis of an integrand; 0 where no quadratic fits.
+      means: (K,), the exact mean of each quadratic under its component.
     """
 
     coefficients: Array
     means: Array
 
     def at(self, component: Array, basis: Array) -> Array:
-        """The quadratic (s b,) at points of these components (s,), from the basis (J, s b) there."""
+        """The quadratics (s b,) of components (s,) at their points, where the basis is (J, s b)."""
         by_component = basis.reshape(basis.shape[0], len(component), -1)
         coefficients = self.coefficients[component]
         return einsum("sj,jsb->sb", coefficients, by_component).ravel()
 
     def residual_of(self, integrand: Integrand) -> Callable[[Array, Array], Array]:
-        """Components (s,) and points (D, s b) -> the integrand less the quadratic, (s b,)."""
+        """The function: components (s,), points (D, s b) -> integrand less quadratic (s b,)."""
 
         def residual(component: Array, x: Array) -> Array:
             values, basis = integrand.fn(x)
@@ -113,9 +121,9 @@ def fitted_control_variate(
 ) -> ControlVariate:
     """The control variate from the points of a simplex about each component.
 
-    Their mean of a quadratic is exact. They also tell whether the quadratic explains nearly all of
-    the variance: one that explains less is worth nothing on top of quasi-Monte Carlo points. None of
-    it depends on the points that are averaged, so it causes no bias.
+    The mean of a quadratic over these points is exact. It is used only where it explains nearly all
+    of their variance, as one that explains less gains nothing with quasi-Monte Carlo points. The
+    points of the integral play no part, so it causes no bias.
     """
     num_components, num_dims = loc.shape
     simplex_points = simplex(num_dims, loc.dtype)
@@ -136,7 +144,7 @@ def fitted_control_variate(
 def simplex(num_dims: int, dtype: DTypeLike) -> Array:
     """The vertices (D, D + 1) of a regular simplex of mean 0 and covariance I.
 
-    Their mean of a polynomial of degree 2 is its mean under N(0, I).
+    The mean of a polynomial of degree 2 over the vertices is its mean under N(0, I).
 
     References:
       Julier, The spherical simplex unscented transformation, ACC (2003), here without its central
@@ -146,5 +154,5 @@ def simplex(num_dims: int, dtype: DTypeLike) -> Array:
     vertex = jnp.arange(num_dims + 1)[None]
     base = jnp.asarray(np.sqrt((num_dims + 1) / (row * (row + 1))), dtype)
     apex = jnp.asarray(row, dtype) * base
-    # Row i holds base in its first i columns and -i base in the next, and is 0 from there on.
+    # Row i holds base in its first i columns, -i base in the next, and 0 in the others.
     return jnp.where(vertex < row, base, jnp.where(vertex == row, -apex, jnp.zeros_like(apex)))

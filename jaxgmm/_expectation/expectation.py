@@ -40,28 +40,28 @@ def expectation(
     .. math:: E_p[h] = \sum_k \pi_k E_{\epsilon \sim N(0, I)}[h(\mu_k + L_k \epsilon)]
                    \approx \sum_k \pi_k \sum_i \omega_i h(\mu_k + L_k \epsilon_{ki})
 
-    The sum over the components is exact, so the gradient in the weights is exact too: no component
-    index is drawn. The sum over the points runs in blocks, which the gradient computes again, so
-    memory does not grow with the number of points. This function is not jitted: jit the function
-    that calls it, once.
+    No component index is drawn: the sum over the components is exact, and so is the gradient in the
+    weights. The sum over the points runs in batches, which the gradient computes again, so memory
+    does not grow with the number of points. This function is not jitted: jit its caller.
 
-    The points themselves are rounded to the dtype. Far from the origin that costs digits: for
-    mixtures at 1e6 in float32, whose coordinates are multiples of 1/16 there, a divergence written
-    by `expectation` is off by about 1e-4. That of ``centred(p, q)`` is not.
+    The points are rounded to the dtype, which costs digits far from the origin. At 1e6 the
+    coordinates in float32 are multiples of 1/16, and a divergence written with `expectation` is off
+    by about 1e-4. Translate the mixtures by `centred` first to avoid it.
 
     Args:
       key: a random key; None with a rule that draws nothing.
       gmm: the mixture.
       fn: a function of points (n, D), to an array or a pytree of arrays whose first axis is n.
-      rule: the points; see `MonteCarlo` and `Sobol`.
-      mesh: devices to spread the points over, all axes of a `jax.sharding.Mesh`; the answer is that
+      rule: the points. Unless given they are scrambled Sobol' points, which fill the space evenly
+        although each of them is random; see `Sobol` and `MonteCarlo`.
+      mesh: devices to spread the points over, all axes of a `jax.sharding.Mesh`. The result is that
         of one device, to rounding.
 
     Returns:
-      What fn returns, averaged over its first axis.
+      The values of fn, averaged over their first axis.
 
     Raises:
-      TypeError: gmm is not a GMM, fn is not a function, or rule is not a rule.
+      TypeError: an argument has the wrong type.
       ValueError: a parameter of gmm is not finite.
       ValueError: key is None and the rule draws at random.
 
@@ -88,12 +88,12 @@ def expectation_of_columns(
 
 @dataclasses.dataclass(frozen=True)
 class Points:
-    """The points of a rule under a mixture, batch by batch.
+    """The points of a rule under a mixture, in batches.
 
     Attributes:
       num_batches: the number of batches.
       batch: the index of a batch -> the batch.
-      weights: (K,), the weights of the components, with their derivative.
+      weights: (K,), the weights of the components, which are differentiated.
       place: components (s,) and their standard normals (s, D, b) -> points (D, s b).
     """
 
@@ -107,7 +107,10 @@ class Points:
         weights = gmm.weights
         held = jax.lax.stop_gradient(weights)
         num_batches, batch = rule.batches(key, held, gmm.num_dims, batch_length(gmm))
-        checked = lambda index: checked_batch(rule, batch(index))  # noqa: E731
+
+        def checked(index: Array) -> Batch:
+            return checked_batch(rule, batch(index))
+
         return cls(num_batches, checked, weights, placement(gmm))
 
     @property
@@ -123,7 +126,7 @@ def integrate(points: Points, fn: Callable[[Array, Array], T], mesh: Mesh | None
     Args:
       points: the points.
       fn: the components (s,) of a batch and its points (D, s b) -> a pytree of values (s b, ...).
-      mesh: devices to spread the batches over; None: the default device.
+      mesh: devices to spread the batches over; None is the default device.
     """
 
     def contribution(index: Array) -> T:
@@ -136,5 +139,5 @@ def integrate(points: Points, fn: Callable[[Array, Array], T], mesh: Mesh | None
 
 
 def _weighted_sum(weights: Array, values: Array) -> Array:
-    """Weights (n,) and values (n, ...) -> their product (...)."""
+    """The sum (...) of values (n, ...) times weights (n,)."""
     return einsum("n...,n->...", values, weights.astype(values.dtype))

@@ -1,6 +1,7 @@
-"""Whether to use a control variate and a rotation, and the expectation that uses them."""
+"""Expectations with a control variate and a rotation, where these are worth their cost."""
 
 import dataclasses
+from collections.abc import Callable
 
 import jax.numpy as jnp
 from jax import Array
@@ -17,11 +18,15 @@ from jaxgmm._quadrature.sobol import MAX_DIMS_OF_WHOLE_NETS
 
 MAX_PILOTS = 64
 
+OfComponents = Callable[[Array, Array], Array]
+
 
 def controlled_expectation(
     key: Array | None, gmm: GMM, integrand: Integrand, rule: Rule, mesh: Mesh | None
 ) -> Array:
-    r"""The expectation of h, less a control s of known mean: :math:`\sum_k \pi_k (E_k[h - s_k] + E_k[s_k])`.
+    r"""The expectation of h, with a control variate s whose mean under each component is known.
+
+    .. math:: E_p[h] = \sum_k \pi_k (E_k[h - s_k] + E_k[s_k])
 
     The standard normals are rotated towards the directions in which h - s varies most.
     """
@@ -33,27 +38,34 @@ def controlled_expectation(
         residual, means = control.residual_of(integrand), control.means
     num_pilots = min(MAX_PILOTS, points.num_points // (64 * gmm.num_components))
     if _rotation_is_worth_it(gmm, rule, num_pilots):
-        along = lambda c, nodes: residual(c, points.place(c, nodes))  # noqa: E731
-        rotation = active_directions(along, gmm, num_pilots)
+        rotation = active_directions(_of_nodes(residual, points.place), gmm, num_pilots)
         points = dataclasses.replace(points, place=placement(gmm, rotation))
     return integrate(points, residual, mesh) + vdot(points.weights, means)
 
 
+def _of_nodes(residual: OfComponents, place: OfComponents) -> OfComponents:
+    """The residual as a function of components (s,) and their standard normals (s, D, b)."""
+
+    def residual_at(component: Array, nodes: Array) -> Array:
+        return residual(component, place(component, nodes))
+
+    return residual_at
+
+
 def _control_is_worth_it(gmm: GMM, rule: Rule, basis_size: int, num_points: int) -> bool:
-    """Not where its D + 1 points for each component are many, or take much memory."""
+    """Whether its D + 1 points for each component are few, and take little memory."""
     num_simplex_points = (gmm.num_dims + 1) * gmm.num_components
     is_cheap = 6 * num_simplex_points <= num_points
     return _may_reduce(gmm, rule) and is_cheap and 0 < num_simplex_points * basis_size <= 2**22
 
 
 def _rotation_is_worth_it(gmm: GMM, rule: Rule, num_pilots: int) -> bool:
-    """Only where the first coordinates are the best, D^2 is not too much, and pilots suffice."""
-    is_full = gmm.off_diag is not None
-    return (
-        _may_reduce(gmm, rule) and rule.favours_first_coordinates and is_full and num_pilots >= 16
-    )
+    """Whether first coordinates are the best, placement costs D^2 anyway, and pilots suffice."""
+    is_dense = gmm.off_diag is not None
+    favours_first = rule.favours_first_coordinates
+    return _may_reduce(gmm, rule) and favours_first and is_dense and num_pilots >= 16
 
 
 def _may_reduce(gmm: GMM, rule: Rule) -> bool:
-    """Not in few dimensions, where a net is accurate enough by itself."""
+    """Whether the rule allows it, and dimensions are too many for a net to suffice by itself."""
     return gmm.num_dims > MAX_DIMS_OF_WHOLE_NETS and rule.variance_reduction
