@@ -24,13 +24,14 @@ MAX_ALTERNATIONS = 1000
 def kl_bounds(p: Mixture, q: Mixture) -> tuple[Array, Array]:
     r"""Bounds of KL(p || q), which hold for certain.
 
-    With the `entropy_bounds` of H(p), and :math:`\bar H = \sum_k \pi_k H(p_k)`, the inequalities
+    KL(p || q) is the cross-entropy, :math:`-E_p[\log q]`, less the entropy H(p). The latter has the
+    `entropy_bounds`. With :math:`\bar H = \sum_k \pi_k H(p_k)`, the former has the bounds
 
     .. math:: -\sum_k \pi_k \log \sum_j \omega_j \int p_k q_j \le -E_p[\log q]
               \le \bar H - \sum_k \pi_k \log \sum_j \omega_j e^{-KL(p_k \| q_j)}
 
-    bounds KL, their difference. These bounds are never wider than those of Durrieu, Thiran and
-    Kelly. The divergence is also at least 0, and at most the variational bound
+    The bounds of the difference are never wider than those of Durrieu, Thiran and Kelly. KL is also
+    at least 0, and at most the variational bound
 
     .. math:: \min_{\phi, \psi} \sum_{kj} \phi_{kj}
               \left(\log \frac{\phi_{kj}}{\psi_{kj}} + KL(p_k \| q_j)\right),

@@ -120,8 +120,8 @@ def _map_pairs(
     fn: Callable[[Array, Array], Any], i: np.ndarray, j: np.ndarray, batch_size: int
 ) -> Any:
     """The values of fn at all pairs of indices, batch_size at a time."""
-    # The last batch is filled up with further pairs, whose values are dropped.
     num_batches = math.ceil(len(i) / batch_size)
+    # np.resize fills the last batch up with the first pairs, whose second values are dropped.
     batches = [jnp.asarray(np.resize(index, (num_batches, batch_size))) for index in (i, j)]
     values = jax.lax.map(lambda batch: jax.vmap(fn)(*batch), tuple(batches))
     return jax.tree.map(lambda value: value.reshape(-1, *value.shape[2:])[: len(i)], values)

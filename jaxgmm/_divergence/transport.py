@@ -67,7 +67,7 @@ def _transport_cost_jvp(
     primals: tuple[Array, Array, Array], tangents: tuple[Array, Array, Array]
 ) -> tuple[Array, Array]:
     # By the envelope theorem, changes of the costs are weighed by the plan, and changes of the
-    # weights by prices. These are free up to a constant, which cancels as the weights sum to 1.
+    # weights by prices. A constant in the prices has no effect, as the weights keep the sum 1.
     best = _best_plan(*primals)
     terms = [vdot(price, tangent) for price, tangent in zip(best, tangents, strict=True)]
     return vdot(best.plan, primals[0]), sum(terms[1:], terms[0])

@@ -1,7 +1,6 @@
 """Expectations with a control variate and a rotation, where these are worth their cost."""
 
 import dataclasses
-from collections.abc import Callable
 
 import jax.numpy as jnp
 from jax import Array
@@ -18,8 +17,6 @@ from jaxgmm._quadrature.sobol import MAX_DIMS_OF_WHOLE_NETS
 
 MAX_PILOTS = 64
 
-OfComponents = Callable[[Array, Array], Array]
-
 
 def controlled_expectation(
     key: Array | None, gmm: GMM, integrand: Integrand, rule: Rule, mesh: Mesh | None
@@ -35,25 +32,22 @@ def controlled_expectation(
     means = jnp.zeros_like(points.weights)
     if _control_is_worth_it(gmm, rule, integrand.basis_size, points.num_points):
         control = fitted_control_variate(integrand, points.place, gmm.loc)
-        residual, means = control.residual_of(integrand), control.means
+        residual = control.residual_of(integrand)
+        means = control.means
     num_pilots = min(MAX_PILOTS, points.num_points // (64 * gmm.num_components))
     if _rotation_is_worth_it(gmm, rule, num_pilots):
-        rotation = active_directions(_of_nodes(residual, points.place), gmm, num_pilots)
+        place = points.place
+
+        def residual_at(component: Array, nodes: Array) -> Array:
+            return residual(component, place(component, nodes))
+
+        rotation = active_directions(residual_at, gmm, num_pilots)
         points = dataclasses.replace(points, place=placement(gmm, rotation))
     return integrate(points, residual, mesh) + vdot(points.weights, means)
 
 
-def _of_nodes(residual: OfComponents, place: OfComponents) -> OfComponents:
-    """The residual as a function of components (s,) and their standard normals (s, D, b)."""
-
-    def residual_at(component: Array, nodes: Array) -> Array:
-        return residual(component, place(component, nodes))
-
-    return residual_at
-
-
 def _control_is_worth_it(gmm: GMM, rule: Rule, basis_size: int, num_points: int) -> bool:
-    """Whether its D + 1 points for each component are few, and take little memory."""
+    """Whether the D + 1 points that it needs for each component are few, and take little memory."""
     num_simplex_points = (gmm.num_dims + 1) * gmm.num_components
     is_cheap = 6 * num_simplex_points <= num_points
     return _may_reduce(gmm, rule) and is_cheap and 0 < num_simplex_points * basis_size <= 2**22
@@ -67,5 +61,5 @@ def _rotation_is_worth_it(gmm: GMM, rule: Rule, num_pilots: int) -> bool:
 
 
 def _may_reduce(gmm: GMM, rule: Rule) -> bool:
-    """Whether the rule allows it, and dimensions are too many for a net to suffice by itself."""
+    """Whether the rule allows both, and the dimensions are too many for a net alone."""
     return gmm.num_dims > MAX_DIMS_OF_WHOLE_NETS and rule.variance_reduction
