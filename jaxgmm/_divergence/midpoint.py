@@ -39,7 +39,7 @@ def js_divergence(
     path_gradient: Flag = False,
     mesh: Devices = None,
 ) -> Array:
-    r"""An estimate of the Jensen-Shannon divergence, between 0 and log 2 nats, which is 1 bit.
+    r"""An estimate of the Jensen-Shannon divergence, symmetric and from 0 to log 2 nats (1 bit).
 
     .. math:: JS(p, q) = \tfrac12 KL(p \| m) + \tfrac12 KL(q \| m)
               = \log 2 - \tfrac12 E_p[\mathrm{softplus}(\log q - \log p)]

@@ -21,7 +21,7 @@ from jaxgmm._numerics.linalg import einsum
 
 @dataclasses.dataclass(frozen=True)
 class Integrand:
-    """A function of points, with a basis of quadratics that may approximate it.
+    """A function of points, and a basis of quadratics whose combinations may approximate it.
 
     Attributes:
       fn: points (D, n) -> values (n,), and the basis (J, n).
@@ -93,7 +93,7 @@ class ControlVariate:
     """A quadratic under each component.
 
     Attributes:
-      coefficients: (K, J), in the basis of an integrand; 0 where no quadratic fits.
+      coefficients: (K, J), in the basis of an integrand; 0 where the quadratic fits badly.
       means: (K,), the exact mean of each quadratic under its component.
     """
 
@@ -121,9 +121,9 @@ def fitted_control_variate(
 ) -> ControlVariate:
     """The control variate from the points of a simplex about each component.
 
-    The mean of a quadratic over these points is exact. It is used only where it explains nearly all
-    of their variance, as one that explains less gains nothing with quasi-Monte Carlo points. The
-    points of the integral play no part, so it causes no bias.
+    The mean of a quadratic over these points is exact. Only a quadratic that explains nearly all of
+    the variance there is kept, as any other gains nothing with quasi-Monte Carlo points. The points
+    of the integral play no part, so the control variate causes no bias.
     """
     num_components, num_dims = loc.shape
     simplex_points = simplex(num_dims, loc.dtype)
