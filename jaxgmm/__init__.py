@@ -1,4 +1,4 @@
-"""Divergences between Gaussian mixtures, with error bars, and gradients that are right in every parameter."""
+"""Divergences between Gaussian mixtures, with standard errors and right gradients."""
 
 from jaxgmm import plot as plot
 from jaxgmm._divergence.approximations import kl_matched as kl_matched

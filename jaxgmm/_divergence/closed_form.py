@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jaxgmm._mixture.algebra import leaves_of_sums
 from jaxgmm._mixture.combine import midpoint, midpoint_log_weights
 from jaxgmm._mixture.components import component_overlaps
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.validation import Mixture, one_space
 from jaxgmm._numerics.autodiff import not_negative
-from jaxgmm._numerics.linalg import diagonal_matrices, pack_tril, tril_of
 from jaxgmm._numerics.special import log_or_minus_infinity
 from jaxgmm._validation.arguments import PositiveNumber
 from jaxgmm._validation.validated_jit import validated_jit
@@ -171,11 +171,6 @@ def _log_distance(log_pp: Array, log_qq: Array, log_pq: Array) -> Array:
 
 def _smoothed(gmm: GMM, log_h: Array) -> GMM:
     """The mixture convolved with N(0, h^2 I)."""
-    if gmm.off_diag is None:
-        log_diag = 0.5 * jnp.logaddexp(2 * gmm.log_diag, 2 * log_h[None, None])
-        return dataclasses.replace(gmm, log_diag=log_diag)
-    factors = gmm.scale_tril
-    kernel = diagonal_matrices(jnp.exp(log_h) * jnp.ones((1, gmm.num_dims), factors.dtype))
-    roots = jnp.concatenate([factors, jnp.broadcast_to(kernel, factors.shape)], axis=2)
-    log_diag, off_diag = pack_tril(tril_of(roots)[0])
+    kernel = GMM(jnp.zeros_like(gmm.logits[:1]), 0 * gmm.loc[:1], log_h[None, None], None)
+    log_diag, off_diag = leaves_of_sums(gmm, kernel)
     return dataclasses.replace(gmm, log_diag=log_diag, off_diag=off_diag)

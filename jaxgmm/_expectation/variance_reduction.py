@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 from jaxgmm._expectation.active_subspace import active_directions
 from jaxgmm._expectation.control_variate import Integrand, fitted_control_variate
 from jaxgmm._expectation.expectation import Points, integrate
-from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.gmm import GMM, is_diagonal
 from jaxgmm._mixture.placement import placement
 from jaxgmm._numerics.linalg import vdot
 from jaxgmm._quadrature.rule import Rule
@@ -55,7 +55,7 @@ def _control_is_worth_it(gmm: GMM, rule: Rule, basis_size: int, num_points: int)
 
 def _rotation_is_worth_it(gmm: GMM, rule: Rule, num_pilots: int) -> bool:
     """Whether first coordinates are the best, placement costs D^2 anyway, and pilots suffice."""
-    is_dense = gmm.off_diag is not None
+    is_dense = not is_diagonal(gmm)
     favours_first = rule.favours_first_coordinates
     return _may_reduce(gmm, rule) and favours_first and is_dense and num_pilots >= 16
 

@@ -14,7 +14,8 @@ from jax.typing import ArrayLike
 
 from jaxgmm._mixture.components import component_overlaps
 from jaxgmm._mixture.density import component_log_densities
-from jaxgmm._mixture.gmm import GMM, factor_rows
+from jaxgmm._mixture.gmm import GMM, by_structure, is_diagonal, scale_of
+from jaxgmm._mixture.scale import Leaves
 from jaxgmm._mixture.validation import Mixture, checked_array, one_space
 from jaxgmm._numerics.linalg import inv_tril, matmul, pack_tril, tril_of
 from jaxgmm._validation.validated_jit import Check, validated_jit
@@ -131,9 +132,9 @@ def condition(gmm: Mixture, dims: Coordinates, values: ArrayLike) -> GMM:
     given = jnp.asarray(values).astype(gmm.loc.dtype)
     log_evidence = component_log_densities(_selected(gmm, seen))(given[:, None])[:, 0]
     logits = jax.nn.log_softmax(gmm.log_weights + log_evidence)
-    if gmm.off_diag is None:
+    if is_diagonal(gmm):
         return dataclasses.replace(_selected(gmm, others), logits=logits)
-    lower, inverse = tril_of(factor_rows(gmm)[:, np.concatenate([seen, others])])
+    lower, inverse = tril_of(scale_of(gmm).rows()[:, np.concatenate([seen, others])])
     # In blocks, the triangle of (x_b, x_a) is [[B, 0], [C, A]], with normals eps_b and eps_a. Then
     # x_a = mu_a + C eps_b + A eps_a, and eps_b = B^-1 (v - mu_b) is known.
     m = len(seen)
@@ -173,7 +174,7 @@ def affine(gmm: Mixture, matrix: ArrayLike, shift: ArrayLike | None = None) -> G
     dtype = gmm.loc.dtype
     a = jnp.asarray(matrix).astype(dtype)
     b = jnp.zeros(len(a), dtype) if shift is None else jnp.asarray(shift).astype(dtype)
-    roots = matmul(a[None], factor_rows(gmm))
+    roots = matmul(a[None], scale_of(gmm).rows())
     return GMM(gmm.logits, matmul(gmm.loc, a.T) + b[None], *pack_tril(tril_of(roots)[0]))
 
 
@@ -205,12 +206,7 @@ def convolve(p: Mixture, q: Mixture) -> GMM:
       [1.25 2.25]
     """
     loc = (p.loc[:, None] + q.loc[None]).reshape(-1, p.num_dims)
-    logits = _log_weights_of_pairs(p, q).ravel()
-    if p.off_diag is None and q.off_diag is None:
-        a, b = _paired(p, q, p.log_diag, q.log_diag)
-        return GMM(logits, loc, 0.5 * jnp.logaddexp(2 * a, 2 * b), None)
-    roots = jnp.concatenate(_paired(p, q, factor_rows(p), factor_rows(q)), axis=2)
-    return GMM(logits, loc, *pack_tril(tril_of(roots)[0]))
+    return GMM(_log_weights_of_pairs(p, q).ravel(), loc, *leaves_of_sums(p, q))
 
 
 @validated_jit(one_space)
@@ -249,35 +245,42 @@ def product(p: Mixture, q: Mixture) -> tuple[GMM, Array]:
     """
     weighted = (_log_weights_of_pairs(p, q) + component_overlaps(p, q)[1]).ravel()
     log_normaliser = jax.nn.logsumexp(weighted)
-    return _products(p, q, weighted - log_normaliser), log_normaliser
+    loc, leaves = _products(p, q)
+    return GMM(weighted - log_normaliser, loc, *leaves), log_normaliser
 
 
 def _selected(gmm: GMM, dims: np.ndarray) -> GMM:
-    """The mixture of the coordinates dims, in their order."""
-    loc = gmm.loc[:, dims]
-    if gmm.off_diag is not None:
-        return GMM(gmm.logits, loc, *pack_tril(tril_of(factor_rows(gmm)[:, dims])[0]))
-    log_diag = gmm.log_diag if gmm.log_diag.shape[1] == 1 else gmm.log_diag[:, dims]
-    return GMM(gmm.logits, loc, log_diag, None)
+    """The mixture of these coordinates."""
+    return GMM(gmm.logits, gmm.loc[:, dims], *scale_of(gmm).select(dims))
 
 
-def _products(p: GMM, q: GMM, logits: Array) -> GMM:
-    """The normalised products of all pairs of components, with these logits (K_p K_q,)."""
+def _diagonal_products(p: GMM, q: GMM) -> tuple[Array, Leaves]:
+    a, b = _paired(p, q, p.log_diag, q.log_diag)
     start, end = _paired(p, q, p.loc, q.loc)
-    if p.off_diag is None and q.off_diag is None:
-        a, b = _paired(p, q, p.log_diag, q.log_diag)
-        loc = start + jax.nn.sigmoid(2 * (a - b)) * (end - start)
-        return GMM(logits, loc, -0.5 * jnp.logaddexp(-2 * a, -2 * b), None)
-    a, b = _paired(p, q, inv_tril(factor_rows(p)), inv_tril(factor_rows(q)))
-    # The precision A^T A + B^T B has the root [A^T, B^T]. If T is its triangle after a reversal of
-    # the coordinates, then T^-T, reversed again, is the triangle of C.
-    roots = jnp.concatenate([a.mT, b.mT], axis=2)[:, ::-1]
-    lower = tril_of(roots)[1].mT[:, ::-1, ::-1]
+    loc = start + jax.nn.sigmoid(2 * (a - b)) * (end - start)
+    return loc, (-0.5 * jnp.logaddexp(-2 * a, -2 * b), None)
+
+
+def _triangular_products(p: GMM, q: GMM) -> tuple[Array, Leaves]:
+    a, b = _paired(p, q, inv_tril(scale_of(p).rows()), inv_tril(scale_of(q).rows()))
+    start, end = _paired(p, q, p.loc, q.loc)
+    # [A^T B^T] is a root of the precision. With the coordinates reversed, the inverse of its
+    # triangle is L^T, reversed as well.
+    lower = tril_of(jnp.concatenate([a.mT, b.mT], axis=2)[:, ::-1])[1].mT[:, ::-1, ::-1]
     step = (end - start)[:, :, None]
-    # C B^T B (mu_j - mu_k) with C = L L^T is computed from the right, one vector at a time.
-    for factor in (b, b.mT, lower.mT, lower):
+    for factor in (b, b.mT, lower.mT, lower):  # C B^T B (mu_j - mu_k), as vectors all the way
         step = matmul(factor, step)
-    return GMM(logits, start + step[:, :, 0], *pack_tril(lower))
+    return start + step[:, :, 0], pack_tril(lower)
+
+
+def _diagonal_sums(p: GMM, q: GMM) -> Leaves:
+    a, b = _paired(p, q, p.log_diag, q.log_diag)
+    return 0.5 * jnp.logaddexp(2 * a, 2 * b), None
+
+
+def _triangular_sums(p: GMM, q: GMM) -> Leaves:
+    roots = jnp.concatenate(_paired(p, q, scale_of(p).rows(), scale_of(q).rows()), axis=2)
+    return pack_tril(tril_of(roots)[0])
 
 
 def _log_weights_of_pairs(p: GMM, q: GMM) -> Array:
@@ -291,3 +294,10 @@ def _paired(p: GMM, q: GMM, a: Array, b: Array) -> tuple[Array, Array]:
     a = jnp.broadcast_to(a[:, None], pairs + a.shape[1:])
     b = jnp.broadcast_to(b[None], pairs + b.shape[1:])
     return a.reshape(-1, *a.shape[2:]), b.reshape(-1, *b.shape[2:])
+
+
+leaves_of_sums = by_structure(_diagonal_sums, _triangular_sums)
+"""The leaves log_diag and off_diag of Sigma_k + Sigma_j for all pairs of components."""
+
+_products = by_structure(_diagonal_products, _triangular_products)
+"""The means and the leaves of the normalised products of all pairs of components."""

@@ -12,7 +12,7 @@ from jax import Array
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from jaxgmm._mixture.gmm import GMM, centre_of, unstacked
+from jaxgmm._mixture.gmm import GMM, centre_of, is_diagonal, unstacked
 from jaxgmm._mixture.moments import checked_weights
 from jaxgmm._mixture.validation import Mixture, Mixtures, one_space
 from jaxgmm._numerics.special import log_or_minus_infinity
@@ -67,7 +67,7 @@ def concatenate(gmms: Sequence[GMM], log_weights: Array) -> GMM:
 
 def with_common_structure(gmms: Sequence[GMM]) -> list[GMM]:
     """The same mixtures, with K rows each, in the least restricted covariance type among them."""
-    full = any(gmm.off_diag is not None for gmm in gmms)
+    full = not is_diagonal(*gmms)
     columns = gmms[0].num_dims if full else max(gmm.log_diag.shape[1] for gmm in gmms)
     return [_restructured(gmm, columns, full) for gmm in gmms]
 
@@ -75,12 +75,12 @@ def with_common_structure(gmms: Sequence[GMM]) -> list[GMM]:
 def _restructured(gmm: GMM, columns: int, full: bool) -> GMM:
     """The same mixture with log_diag (K, columns), and with off_diag (K, D (D - 1) / 2) if full."""
     k, d = gmm.loc.shape
-    off_diag, shape = gmm.off_diag, (k, d * (d - 1) // 2)
-    if full and off_diag is None:
-        off_diag = jnp.zeros_like(gmm.loc, shape=shape)
-    off_diag = None if off_diag is None else jnp.broadcast_to(off_diag, shape)
-    log_diag = jnp.broadcast_to(gmm.log_diag, (k, columns))
-    return dataclasses.replace(gmm, log_diag=log_diag, off_diag=off_diag)
+    gmm = dataclasses.replace(gmm, log_diag=jnp.broadcast_to(gmm.log_diag, (k, columns)))
+    if not full:
+        return gmm
+    shape = (k, d * (d - 1) // 2)
+    off_diag = jnp.zeros_like(gmm.loc, shape=shape) if gmm.off_diag is None else gmm.off_diag
+    return dataclasses.replace(gmm, off_diag=jnp.broadcast_to(off_diag, shape))
 
 
 def midpoint(p: GMM, q: GMM) -> GMM:

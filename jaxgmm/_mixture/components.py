@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxgmm._mixture.gmm import GMM, factor_rows, log_det
+from jaxgmm._mixture.gmm import GMM, by_structure, log_det, scale_of
 from jaxgmm._numerics import linalg
 from jaxgmm._numerics.autodiff import not_negative
 from jaxgmm._numerics.linalg import diagonal_matrices, matmul
@@ -18,13 +18,10 @@ from jaxgmm._numerics.special import expm1_less_linear
 T = TypeVar("T")
 
 
-def component_kl(p: GMM, q: GMM) -> Array:
-    """The divergences KL(p_k || q_j), (K_p, K_q)."""
-    if p.off_diag is None and q.off_diag is None:
-        offsets = _offsets(p, q) * jnp.exp(-_log_scale(q))[None]
-        ratio = _log_scale(p)[:, None] - _log_scale(q)[None]
-        return 0.5 * (expm1_less_linear(2 * ratio) + jnp.square(offsets)).sum(-1)
-    return _map_rows(_kl_row, p, q)
+def _diagonal_kl(p: GMM, q: GMM) -> Array:
+    offsets = _offsets(p, q) * jnp.exp(-_log_sigma(q))[None]
+    ratio = _log_sigma(p)[:, None] - _log_sigma(q)[None]
+    return 0.5 * (expm1_less_linear(2 * ratio) + jnp.square(offsets)).sum(-1)
 
 
 def component_overlaps(p: GMM, q: GMM) -> tuple[Array, Array]:
@@ -40,25 +37,17 @@ def component_entropy(p: GMM) -> Array:
     return log_det(p) + 0.5 * p.num_dims * math.log(2 * math.pi * math.e)
 
 
-def component_wasserstein_squared(p: GMM, q: GMM) -> Array:
-    """The squared Wasserstein-2 distances of p_k and q_j, (K_p, K_q)."""
-    if p.off_diag is None and q.off_diag is None:
-        spread = jnp.exp(_log_scale(p))[:, None] - jnp.exp(_log_scale(q))[None]
-        return jnp.square(_offsets(p, q)).sum(-1) + jnp.square(spread).sum(-1)
-    return _map_rows(_wasserstein_row, p, q)
+def _diagonal_wasserstein(p: GMM, q: GMM) -> Array:
+    spread = jnp.exp(_log_sigma(p))[:, None] - jnp.exp(_log_sigma(q))[None]
+    return jnp.square(_offsets(p, q)).sum(-1) + jnp.square(spread).sum(-1)
 
 
-def _average(p: GMM, q: GMM) -> tuple[Array, Array]:
-    """The log-ratios 1/2 log(det S / sqrt(det S_k det S_j)) and squared Mahalanobis distances in S.
-
-    Here S = (S_k + S_j) / 2 is the average of the covariances of a pair. Both are (K_p, K_q).
-    """
-    if p.off_diag is None and q.off_diag is None:
-        log_p, log_q = _log_scale(p)[:, None], _log_scale(q)[None]
-        log_average = jnp.logaddexp(2 * log_p, 2 * log_q) - math.log(2)
-        mahalanobis = jnp.square(_offsets(p, q) * jnp.exp(-0.5 * log_average)).sum(-1)
-        return not_negative(0.5 * (log_average - log_p - log_q).sum(-1)), mahalanobis
-    return _map_rows(_average_row, p, q)
+def _diagonal_average(p: GMM, q: GMM) -> tuple[Array, Array]:
+    log_p = _log_sigma(p)[:, None]
+    log_q = _log_sigma(q)[None]
+    log_average = jnp.logaddexp(2 * log_p, 2 * log_q) - math.log(2)
+    mahalanobis = jnp.square(_offsets(p, q) * jnp.exp(-0.5 * log_average)).sum(-1)
+    return not_negative(0.5 * (log_average - log_p - log_q).sum(-1)), mahalanobis
 
 
 class _Rows(NamedTuple):
@@ -73,10 +62,10 @@ class _Rows(NamedTuple):
 
 
 def _rows(gmm: GMM) -> _Rows:
-    dense = gmm.off_diag is not None
-    factor = factor_rows(gmm) if dense else diagonal_matrices(jnp.exp(_log_scale(gmm)))
-    r, d = factor.shape[:2]
-    return _Rows(jnp.broadcast_to(gmm.log_diag, (r, d)), factor, gmm.loc.reshape(r, -1, d))
+    factor = scale_of(gmm).rows()
+    shape = len(factor), gmm.num_dims
+    means = gmm.loc.reshape(len(factor), -1, gmm.num_dims)
+    return _Rows(jnp.broadcast_to(gmm.log_diag, shape), factor, means)
 
 
 def _map_rows(between: Callable[[_Rows, _Rows], T], p: GMM, q: GMM) -> T:
@@ -132,7 +121,7 @@ def _row_shape(p: _Rows, q: _Rows) -> tuple[int, int, int]:
     return len(p.means), p.means.shape[1], q.means.shape[1]
 
 
-def _log_scale(gmm: GMM) -> Array:
+def _log_sigma(gmm: GMM) -> Array:
     """The log standard deviations (K, D) of a diagonal mixture."""
     return jnp.broadcast_to(gmm.log_diag, gmm.loc.shape)
 
@@ -140,3 +129,15 @@ def _log_scale(gmm: GMM) -> Array:
 def _offsets(p: GMM, q: GMM) -> Array:
     """The offsets mu_k - mu_j, (K_p, K_q, D)."""
     return p.loc[:, None] - q.loc[None]
+
+
+component_kl = by_structure(_diagonal_kl, functools.partial(_map_rows, _kl_row))
+"""KL(p_k || q_j), (K_p, K_q)."""
+
+component_wasserstein_squared = by_structure(
+    _diagonal_wasserstein, functools.partial(_map_rows, _wasserstein_row)
+)
+"""The squared Wasserstein-2 distance of p_k and q_j, (K_p, K_q)."""
+
+_average = by_structure(_diagonal_average, functools.partial(_map_rows, _average_row))
+"""For S = (Sigma_k + Sigma_j) / 2: 1/2 log(det S / their geometric mean), and |mu_k - mu_j|^2 in S."""

@@ -8,9 +8,8 @@ import jax.numpy as jnp
 from jax import Array
 from numpy.typing import ArrayLike
 
-from jaxgmm._mixture.gmm import GMM, centre_of, factor_rows, log_det
+from jaxgmm._mixture.gmm import GMM, centre_of, log_det, scale_of
 from jaxgmm._mixture.validation import Mixture, points_of_mixture
-from jaxgmm._numerics.linalg import inv_tril, matmul
 from jaxgmm._validation.validated_jit import validated, validated_jit
 
 
@@ -170,55 +169,8 @@ def _weighted_log_densities(gmm: GMM) -> Callable[[Array], Array]:
 
 def component_log_densities(gmm: GMM) -> Callable[[Array], Array]:
     """Points (D, n) -> log N(x; mu_k, Sigma_k), (K, n)."""
-    mahalanobis = (_diagonal_mahalanobis if gmm.off_diag is None else _full_mahalanobis)(gmm)
+    # W x - W mu cancels far from the origin; from the mixture's own mean it does not.
+    centre = centre_of(gmm)
+    mahalanobis = scale_of(gmm).whiten(gmm.loc - centre[None, :])
     log_peak = -log_det(gmm) - 0.5 * gmm.num_dims * math.log(2 * math.pi)
-    return lambda x: log_peak[:, None] - 0.5 * mahalanobis(x)
-
-
-def _full_mahalanobis(gmm: GMM) -> Callable[[Array], Array]:
-    """Points (D, n) -> |L_k^{-1} (x - mu_k)|^2, (K, n)."""
-    inverse = inv_tril(factor_rows(gmm))
-    # Far from the origin W x - W mu cancels. Coordinates are taken from the mean of the mixture.
-    centre = centre_of(gmm)
-    offset = matmul(inverse, (gmm.loc - centre[None, :])[:, :, None])
-    if len(inverse) == 1:
-        return lambda x: jnp.square(matmul(inverse, x - centre[:, None]) - offset).sum(1)
-    # One matrix product for all components is faster than K of them. With W mu as one of its
-    # columns, the gradient passes over the points once less.
-    rows = jnp.concatenate([inverse, -offset], axis=2).reshape(-1, gmm.num_dims + 1)
-
-    def mahalanobis(x: Array) -> Array:
-        from_centre = jnp.concatenate([x - centre[:, None], jnp.ones((1, x.shape[1]), x.dtype)])
-        whitened = matmul(rows, from_centre)
-        return jnp.square(whitened.reshape(gmm.num_components, gmm.num_dims, -1)).sum(1)
-
-    return mahalanobis
-
-
-def _diagonal_mahalanobis(gmm: GMM) -> Callable[[Array], Array]:
-    """Points (D, n) -> |(x - mu_k) / sigma_k|^2, (K, n)."""
-    centre = centre_of(gmm)
-    loc = gmm.loc - centre[None, :]
-    log_scale = jnp.broadcast_to(gmm.log_diag, gmm.loc.shape)
-    return lambda x: _sum_of_squares(x - centre[:, None], loc, log_scale)
-
-
-@jax.custom_jvp
-def _sum_of_squares(x: Array, loc: Array, log_scale: Array) -> Array:
-    """The sums over d of ((x_d - loc_kd) / scale_kd)^2, (K, n), for x (D, n) and loc (K, D)."""
-    return jnp.square((x[None] - loc[:, :, None]) * jnp.exp(-log_scale)[:, :, None]).sum(1)
-
-
-@_sum_of_squares.defjvp
-def _sum_of_squares_jvp(
-    primals: tuple[Array, Array, Array], tangents: tuple[Array, Array, Array]
-) -> tuple[Array, Array]:
-    # Matrix products serve wherever they lose no digits. The transpose of JAX's own derivative of
-    # the sum is many times slower.
-    (x, loc, log_scale), (dx, dloc, dlog_scale) = primals, tangents
-    precision = jnp.exp(-2 * log_scale)
-    by_x = matmul(precision, x * dx) - matmul(precision * loc, dx)
-    by_loc = matmul(precision * dloc, x) - (precision * loc * dloc).sum(1)[:, None]
-    squares = jnp.square(x[None] - loc[:, :, None]) * precision[:, :, None]
-    by_log_scale = (squares * dlog_scale[:, :, None]).sum(1)
-    return _sum_of_squares(x, loc, log_scale), 2 * (by_x - by_loc - by_log_scale)
+    return lambda x: log_peak[:, None] - 0.5 * mahalanobis(x - centre[:, None])

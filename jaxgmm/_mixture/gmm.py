@@ -3,6 +3,8 @@
 import dataclasses
 import functools
 import operator
+from collections.abc import Callable
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +16,10 @@ from numpy.typing import ArrayLike
 
 from jaxgmm._mixture import moments
 from jaxgmm._mixture.initialization import kmeans_plus_plus, pooled_scales, random_scales, residuals
-from jaxgmm._numerics.linalg import diagonal_matrices, einsum, unpack_tril
+from jaxgmm._mixture.scale import DiagonalScale, Scale, view
 from jaxgmm._validation import checks
+
+T = TypeVar("T")
 
 
 @jax.tree_util.register_dataclass
@@ -227,7 +231,8 @@ class GMM:
     def covariance_type(self) -> str:
         """The least restricted type of scikit-learn that fits log_diag and off_diag."""
         if self.off_diag is not None:
-            return "full" if self.off_diag.shape[0] == self.num_components else "tied"
+            num_rows = max(len(self.log_diag), len(self.off_diag))
+            return "full" if num_rows == self.num_components else "tied"
         return "diag" if self.log_diag.shape[1] == self.num_dims else "spherical"
 
     @property
@@ -247,35 +252,34 @@ _softmax = jax.jit(jax.nn.softmax, inline=True)
 
 @functools.partial(jax.jit, inline=True)
 def _covariances(gmm: GMM) -> Array:
-    if gmm.off_diag is None:
-        variances = jnp.exp(2 * gmm.log_diag)
-        if gmm.covariance_type == "diag":
-            return jnp.broadcast_to(variances, gmm.loc.shape)
-        return jnp.broadcast_to(variances[:, 0], gmm.loc.shape[:1])
-    factors = gmm.scale_tril
-    products = einsum("kij,klj->kil", factors, factors)
-    return products if gmm.covariance_type == "full" else products[0]
+    return scale_of(gmm).covariances()
 
 
 @functools.partial(jax.jit, inline=True)
 def _scale_tril(gmm: GMM) -> Array:
-    shape = (gmm.num_components, gmm.num_dims, gmm.num_dims)
-    if gmm.off_diag is None:
-        return diagonal_matrices(jnp.broadcast_to(jnp.exp(gmm.log_diag), gmm.loc.shape))
-    return jnp.broadcast_to(unpack_tril(gmm.log_diag, gmm.off_diag, gmm.num_dims), shape)
+    return scale_of(gmm).factors()
+
+
+def scale_of(gmm: GMM) -> Scale:
+    """The view of the Cholesky factors of a mixture."""
+    return view(gmm.log_diag, gmm.off_diag, (gmm.num_components, gmm.num_dims))
+
+
+def is_diagonal(*gmms: GMM) -> bool:
+    """Whether the factors of all these mixtures are diagonal."""
+    return all(isinstance(scale_of(gmm), DiagonalScale) for gmm in gmms)
+
+
+def by_structure(
+    diagonal: Callable[[GMM, GMM], T], triangular: Callable[[GMM, GMM], T]
+) -> Callable[[GMM, GMM], T]:
+    """A function of two mixtures with a form of O(K D) for diagonal factors, and one for all."""
+    return lambda p, q: (diagonal if is_diagonal(p, q) else triangular)(p, q)
 
 
 def log_det(gmm: GMM) -> Array:
     """The logarithms of det L_k, (K or 1,)."""
     return jnp.broadcast_to(gmm.log_diag, (gmm.log_diag.shape[0], gmm.num_dims)).sum(-1)
-
-
-def factor_rows(gmm: GMM) -> Array:
-    """The Cholesky factors (R, D, D), with R = 1 where all components share one factor."""
-    if gmm.off_diag is None:
-        shape = (len(gmm.log_diag), gmm.num_dims)
-        return diagonal_matrices(jnp.broadcast_to(jnp.exp(gmm.log_diag), shape))
-    return unpack_tril(gmm.log_diag, gmm.off_diag, gmm.num_dims)
 
 
 def centre_of(gmm: GMM) -> Array:

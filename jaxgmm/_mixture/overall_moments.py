@@ -3,9 +3,9 @@
 import jax.numpy as jnp
 from jax import Array
 
-from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.gmm import GMM, scale_of
 from jaxgmm._mixture.validation import Mixture
-from jaxgmm._numerics.linalg import einsum, matmul, pack_tril, tril_of
+from jaxgmm._numerics.linalg import matmul, pack_tril, tril_of
 from jaxgmm._validation.validated_jit import validated_jit
 
 
@@ -15,12 +15,7 @@ def moment_matched(gmm: GMM) -> GMM:
     # The covariance is R R^T for R = [within, between]. R gives its triangle in more digits.
     roots = jnp.exp(0.5 * gmm.log_weights)
     between = (roots[:, None] * (gmm.loc - mean[None])).T
-    if gmm.off_diag is None:
-        variances = matmul(gmm.weights, jnp.broadcast_to(jnp.exp(2 * gmm.log_diag), gmm.loc.shape))
-        within = jnp.diag(jnp.sqrt(variances))
-    else:
-        factors = roots[:, None, None] * gmm.scale_tril
-        within = factors.transpose(1, 0, 2).reshape(gmm.num_dims, -1)
+    within = scale_of(gmm).mean_root(gmm.log_weights)
     log_diag, off_diag = pack_tril(tril_of(jnp.concatenate([within, between], axis=1)[None])[0])
     return GMM(jnp.zeros_like(gmm.logits[:1]), mean[None], log_diag, off_diag)
 
@@ -73,8 +68,5 @@ def mixture_covariance(gmm: Mixture) -> Array:
     weights = gmm.weights
     offsets = gmm.loc - mixture_mean(gmm)[None]
     between = matmul((weights[:, None] * offsets).T, offsets)
-    if gmm.off_diag is None:
-        variances = jnp.broadcast_to(jnp.exp(2 * gmm.log_diag), gmm.loc.shape)
-        return between + jnp.diag(matmul(weights, variances))
-    factors = gmm.scale_tril
-    return between + einsum("kij,klj->il", weights[:, None, None] * factors, factors)
+    within = scale_of(gmm).mean_root(gmm.log_weights)
+    return matmul(within, within.T) + between

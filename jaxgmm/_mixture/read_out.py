@@ -27,20 +27,21 @@ def moments_of(gmm: GMM) -> Moments:
 def cholesky_factors_of(gmm: GMM) -> np.ndarray:
     """The Cholesky factors (K or 1, D, D), where a factor that all components share stands once."""
     d, scale = gmm.num_dims, np.exp(np.asarray(gmm.log_diag, np.float64))
-    num_rows = len(scale) if gmm.off_diag is None else max(len(scale), len(gmm.off_diag))
-    factors = np.broadcast_to(scale[:, :, None], (num_rows, d, d)) * np.eye(d)
-    if gmm.off_diag is not None:
-        factors[:, *np.tril_indices(d, -1)] = np.asarray(gmm.off_diag, np.float64)
+    below = np.zeros((1, d * (d - 1) // 2)) if gmm.off_diag is None else np.asarray(gmm.off_diag)
+    factors = np.zeros((max(len(scale), len(below)), d, d))
+    factors[:, *np.diag_indices(d)] = scale
+    factors[:, *np.tril_indices(d, -1)] = below
     return factors
 
 
 def _covariances(gmm: GMM) -> tuple[np.ndarray, str]:
     """The covariances in scikit-learn's shape, and the name of that shape."""
-    if gmm.off_diag is not None:
+    kind = gmm.covariance_type
+    if kind in ("full", "tied"):
         factors = cholesky_factors_of(gmm)
         products = factors @ factors.swapaxes(-1, -2)
-        return (products, "full") if len(products) == gmm.num_components else (products[0], "tied")
+        return products if kind == "full" else products[0], kind
     variances = np.exp(np.asarray(gmm.log_diag, np.float64)) ** 2
-    if gmm.covariance_type == "diag":
-        return np.broadcast_to(variances, gmm.loc.shape), "diag"
-    return np.broadcast_to(variances[:, 0], gmm.loc.shape[:1]), "spherical"
+    if kind == "diag":
+        return np.broadcast_to(variances, gmm.loc.shape), kind
+    return np.broadcast_to(variances[:, 0], gmm.loc.shape[:1]), kind

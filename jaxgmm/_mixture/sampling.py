@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxgmm._mixture.combine import translate
-from jaxgmm._mixture.gmm import GMM, centre_of
+from jaxgmm._mixture.gmm import GMM, centre_of, scale_of
 from jaxgmm._mixture.placement import batch_length, placement
 from jaxgmm._mixture.validation import Mixture
 from jaxgmm._validation.arguments import PositiveInt, RequiredKey
@@ -109,9 +109,10 @@ def _reparameterised(component: Array, eps: Array, gmm: GMM) -> Array:
     log_scale = jnp.broadcast_to(gmm.log_diag, gmm.loc.shape)
     log_weights = jnp.broadcast_to(gmm.log_weights[:, None], (gmm.num_components, len(component)))
     # A column of L is added to the means once its coordinate is known. No (n, D, D) is then stored.
-    full = gmm.off_diag is not None
-    columns = gmm.scale_tril.transpose(2, 0, 1) if full else None
-    shift = jnp.zeros((*gmm.loc.shape, len(component)), gmm.loc.dtype) if full else None
+    columns = scale_of(gmm).columns()
+    shift = (
+        jnp.zeros((*gmm.loc.shape, len(component)), gmm.loc.dtype) if columns is not None else None
+    )
 
     def coordinate(
         state: tuple[Array, Array | None], inputs: tuple[Any, ...]

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from jaxgmm._mixture.gmm import GMM, factor_rows
+from jaxgmm._mixture.gmm import GMM, is_diagonal, scale_of
 from jaxgmm._mixture.validation import checked_mixture
 from jaxgmm.interop._imports import imported
 from jaxgmm.interop._reading import read_distribution
@@ -130,8 +130,8 @@ def to_tfp(gmm: GMM) -> Any:
 
 def _same_family(dist: Any, gmm: GMM, logits: Array, gaussians: Callable[..., Any]) -> Any:
     """The mixture in the library dist, whose Gaussians are made of means and Cholesky factors."""
-    if gmm.off_diag is None:
+    if is_diagonal(gmm):
         components = dist.Independent(dist.Normal(gmm.loc, jnp.exp(gmm.log_diag)), 1)
     else:
-        components = gaussians(gmm.loc, factor_rows(gmm))
+        components = gaussians(gmm.loc, scale_of(gmm).rows())
     return dist.MixtureSameFamily(dist.Categorical(logits=logits), components)

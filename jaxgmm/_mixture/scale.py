@@ -1,0 +1,184 @@
+"""The Cholesky factors L_k of a mixture in one view, which is diagonal or triangular."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxgmm._numerics.linalg import (
+    diagonal_matrices,
+    einsum,
+    inv_tril,
+    matmul,
+    pack_tril,
+    tril_of,
+    unpack_tril,
+)
+
+Leaves = tuple[Array, Array | None]
+"""log_diag and off_diag."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DiagonalScale:
+    """L_k = diag(sigma_k), from log_diag (K or 1, D or 1). Its operations cost O(K D)."""
+
+    log_diag: Array
+    shape: tuple[int, int]
+    """(K, D)."""
+
+    @property
+    def log_sigma(self) -> Array:
+        """(K, D)."""
+        return jnp.broadcast_to(self.log_diag, self.shape)
+
+    @property
+    def stored_for_a_point(self) -> float:
+        """Floats that the whitened point of all components takes; XLA fuses most of them away."""
+        return math.prod(self.shape) / 4
+
+    def rows(self) -> Array:
+        """The factors (K or 1, D, D), where one that all components share stays one."""
+        shape = len(self.log_diag), self.shape[1]
+        return diagonal_matrices(jnp.broadcast_to(jnp.exp(self.log_diag), shape))
+
+    def factors(self) -> Array:
+        """The factors (K, D, D)."""
+        return diagonal_matrices(jnp.exp(self.log_sigma))
+
+    def apply(self, rotation: Array | None = None) -> Callable[[Array, Array], Array]:
+        """Components (s,) and normals (s, D, b) -> L_k eps, (s, D, b)."""
+        if rotation is not None:
+            return _applied(matmul(self.factors(), rotation))
+        sigma = jnp.exp(self.log_sigma)
+        return lambda component, nodes: sigma[component][:, :, None] * nodes
+
+    def whiten(self, loc: Array) -> Callable[[Array], Array]:
+        """Points (D, n) -> |(x - mu_k) / sigma_k|^2, (K, n)."""
+        log_sigma = self.log_sigma
+        return lambda x: _sum_of_squares(x, loc, log_sigma)
+
+    def covariances(self) -> Array:
+        """The variances (K, D), or (K,) where all coordinates share one."""
+        variances = jnp.exp(2 * self.log_diag)
+        if variances.shape[1] == self.shape[1]:
+            return jnp.broadcast_to(variances, self.shape)
+        return jnp.broadcast_to(variances[:, 0], self.shape[:1])
+
+    def columns(self) -> Array | None:
+        """The columns of L_k below the diagonal: there are none."""
+        return None
+
+    def select(self, dims: np.ndarray) -> Leaves:
+        """The leaves of the marginal of these coordinates."""
+        is_shared = self.log_diag.shape[1] == 1
+        return (self.log_diag if is_shared else self.log_diag[:, dims]), None
+
+    def mean_root(self, log_weights: Array) -> Array:
+        """B (D, D) with B B^T the mean of the covariances."""
+        variances = jnp.exp(2 * self.log_sigma)
+        return jnp.diag(jnp.sqrt(matmul(jnp.exp(log_weights), variances)))
+
+
+@dataclasses.dataclass(frozen=True)
+class TriangularScale:
+    """Lower triangles L_k, from log_diag (K or 1, D) and off_diag (K or 1, D (D - 1) / 2)."""
+
+    log_diag: Array
+    off_diag: Array
+    shape: tuple[int, int]
+    """(K, D)."""
+
+    @property
+    def stored_for_a_point(self) -> float:
+        """Floats that the whitened point of all components takes."""
+        return math.prod(self.shape)
+
+    def rows(self) -> Array:
+        """The factors (K or 1, D, D), where one that all components share stays one."""
+        return unpack_tril(self.log_diag, self.off_diag, self.shape[1])
+
+    def factors(self) -> Array:
+        """The factors (K, D, D)."""
+        return jnp.broadcast_to(self.rows(), (*self.shape, self.shape[1]))
+
+    def apply(self, rotation: Array | None = None) -> Callable[[Array, Array], Array]:
+        """Components (s,) and normals (s, D, b) -> L_k U_k eps, (s, D, b)."""
+        factors = self.factors()
+        return _applied(factors if rotation is None else matmul(factors, rotation))
+
+    def whiten(self, loc: Array) -> Callable[[Array], Array]:
+        """Points (D, n) -> |L_k^-1 (x - mu_k)|^2, (K, n)."""
+        k, d = self.shape
+        inverse = inv_tril(self.rows())
+        offset = matmul(inverse, loc[:, :, None])
+        if len(inverse) == 1:
+            return lambda x: jnp.square(matmul(inverse, x) - offset).sum(1)
+        # One matrix product for all components is three times faster than K of them, and W mu as
+        # a column of it spares the gradient a pass.
+        rows = jnp.concatenate([inverse, -offset], axis=2).reshape(-1, d + 1)
+
+        def mahalanobis(x: Array) -> Array:
+            with_ones = jnp.concatenate([x, jnp.ones((1, x.shape[1]), x.dtype)])
+            return jnp.square(matmul(rows, with_ones).reshape(k, d, -1)).sum(1)
+
+        return mahalanobis
+
+    def covariances(self) -> Array:
+        """The covariances (K, D, D), or (D, D) where all components share one."""
+        factors = self.factors()
+        products = einsum("kij,klj->kil", factors, factors)
+        return products if len(self.rows()) == self.shape[0] else products[0]
+
+    def columns(self) -> Array | None:
+        """The columns of all factors, (D, K, D)."""
+        return self.factors().transpose(2, 0, 1)
+
+    def select(self, dims: np.ndarray) -> Leaves:
+        """The leaves of the marginal of these coordinates."""
+        return pack_tril(tril_of(self.rows()[:, dims])[0])
+
+    def mean_root(self, log_weights: Array) -> Array:
+        """B (D, K D) with B B^T the mean of the covariances."""
+        roots = jnp.exp(0.5 * log_weights)[:, None, None] * self.factors()
+        return roots.transpose(1, 0, 2).reshape(self.shape[1], -1)
+
+
+Scale = DiagonalScale | TriangularScale
+
+
+def view(log_diag: Array, off_diag: Array | None, shape: tuple[int, int]) -> Scale:
+    """The view of the leaves of a mixture of K components in D dimensions."""
+    if off_diag is None:
+        return DiagonalScale(log_diag, shape)
+    return TriangularScale(log_diag, off_diag, shape)
+
+
+def _applied(factors: Array) -> Callable[[Array, Array], Array]:
+    return lambda component, nodes: matmul(factors[component], nodes)
+
+
+@jax.custom_jvp
+def _sum_of_squares(x: Array, loc: Array, log_scale: Array) -> Array:
+    """Sum over d of ((x_d - loc_kd) / scale_kd)^2, for x (D, n) and loc (K, D): (K, n)."""
+    return jnp.square((x[None] - loc[:, :, None]) * jnp.exp(-log_scale)[:, :, None]).sum(1)
+
+
+@_sum_of_squares.defjvp
+def _sum_of_squares_jvp(
+    primals: tuple[Array, Array, Array], tangents: tuple[Array, Array, Array]
+) -> tuple[Array, Array]:
+    # Matrix products where no digits are lost: the sum's own derivative is twenty times slower to
+    # transpose.
+    x, loc, log_scale = primals
+    dx, dloc, dlog_scale = tangents
+    precision = jnp.exp(-2 * log_scale)
+    by_x = matmul(precision, x * dx) - matmul(precision * loc, dx)
+    by_loc = matmul(precision * dloc, x) - (precision * loc * dloc).sum(1)[:, None]
+    squares = jnp.square(x[None] - loc[:, :, None]) * precision[:, :, None]
+    by_log_scale = (squares * dlog_scale[:, :, None]).sum(1)
+    return _sum_of_squares(x, loc, log_scale), 2 * (by_x - by_loc - by_log_scale)
