@@ -20,7 +20,7 @@ HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT))  # for the package of this checkout
 
-# The pages, and the modules whose names they hold; a module that is not private is a page by itself.
+# The pages, and the modules whose names they hold. A module that is not private is a page itself.
 PAGES = {
     "Mixtures": (
         "_mixture.gmm",
