@@ -27,6 +27,7 @@ PAGES = {
         "_mixture.density",
         "_mixture.sampling",
         "_mixture.algebra",
+        "_mixture.products",
         "_mixture.overall_moments",
         "_mixture.combine",
     ),

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxgmm._mixture.algebra import leaves_of_sums
 from jaxgmm._mixture.combine import midpoint, midpoint_log_weights
 from jaxgmm._mixture.components import component_overlaps
 from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.products import leaves_of_sums
 from jaxgmm._mixture.validation import Mixture, one_space
 from jaxgmm._numerics.autodiff import not_negative
 from jaxgmm._numerics.special import log_or_minus_infinity
