@@ -117,7 +117,7 @@ def _results(
 
 
 def _result(name: str, key: jax.Array, mixtures: dict[str, GMM], rtol: float) -> dict[str, Any]:
-    """The result of a measure of the first mixture and the second, with its label and unit."""
+    """The result of a measure for two mixtures in this order, with its label and unit."""
     measure = MEASURES[name]
     label = measure.label.format(*mixtures)
     pair = jax.tree.map(lambda leaf: leaf.astype(np.float64), tuple(mixtures.values()))

@@ -37,7 +37,7 @@ def gaussian_pair() -> tuple[GMM, GMM, float]:
 
 
 def timed(fn: Callable[[], Any]) -> tuple[Any, str]:
-    """The result of fn, and the times of its first call, which compiles, and of its second."""
+    """The result of fn, the time of its first call, which compiles it, and that of its second."""
     start = time.perf_counter()
     result = jax.block_until_ready(fn())
     middle = time.perf_counter()

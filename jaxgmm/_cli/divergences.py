@@ -13,7 +13,7 @@ from jaxgmm._validation.validated_jit import is_symmetric
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-    """A function of two mixtures, whose label has {0} and {1} for their names."""
+    """A function of two mixtures. In its label, {0} and {1} stand for their names."""
 
     kind: str
     function: Callable[..., Any]

@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> Parser:
-    """The parser of all commands; the argument `run` that it sets is the function to call."""
+    """The parser of all commands. It sets the argument `run` to the function to call."""
     parser = Parser(
         prog="jaxgmm",
         description="Compute divergences between Gaussian mixtures, with standard errors. "

@@ -60,7 +60,7 @@ def say(message: str) -> None:
 
 @contextlib.contextmanager
 def announced(what: str) -> Generator[None, None, None]:
-    """A context that says what is being done in it if that takes long."""
+    """A context that prints a message if the work inside it takes long."""
     timer = threading.Timer(PATIENCE, say, [f"{what} ..."])
     timer.daemon = True
     timer.start()

@@ -10,7 +10,7 @@ ARRAY = b"\x93NUMPY"
 
 
 def is_saved_mixture(path: str) -> bool:
-    """Whether a file is one of `jaxgmm.save`, or an archive that is too damaged to tell."""
+    """Whether a file was written by `jaxgmm.save`, or is an archive too damaged to tell."""
     if _beginning(path, ARCHIVE) != ARCHIVE:
         return False
     try:
@@ -29,7 +29,7 @@ def read_points(path: str) -> np.ndarray:
 
 
 def _beginning(path: str, magic: bytes) -> bytes:
-    """As many first bytes of a file as magic has."""
+    """The first bytes of a file, as many as magic has."""
     with open(path, "rb") as file:
         return file.read(len(magic))
 

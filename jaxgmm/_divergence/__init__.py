@@ -1,1 +1,1 @@
-"""Divergences, entropies, distances, approximations and bounds. It imports the wings below."""
+"""Divergences, entropies, distances, approximations and bounds."""

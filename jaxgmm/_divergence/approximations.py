@@ -21,8 +21,8 @@ def kl_variational(p: Mixture, q: Mixture) -> Array:
               {\sum_j \omega_j \exp(-KL(p_k \| q_j))}
 
     It is the difference of lower bounds of E[log p] and E[log q], whose errors partly cancel. It is
-    0 at p = q, and exact for one Gaussian each and between far components of the same shapes. Where
-    components overlap it is off by any amount, in either direction.
+    0 at p = q. It is exact for one Gaussian each, and where components of the same shapes are far
+    apart. Where they overlap it is off by any amount, in either direction.
 
     Args:
       p: the mixture that the divergence averages over.
@@ -58,8 +58,8 @@ def kl_product(p: Mixture, q: Mixture) -> Array:
     .. math:: \sum_k \pi_k \log \frac{\sum_l \pi_l \int p_k p_l}{\sum_j \omega_j \int p_k q_j}
 
     It is the difference of upper bounds of E[log p] and E[log q], from the integrals of products of
-    Gaussians. It is 0 at p = q, but not exact for one Gaussian each: it is half of the divergence
-    if their covariances are equal.
+    Gaussians. It is 0 at p = q. For one Gaussian each with equal covariances it is half of the
+    divergence.
 
     Args:
       p: the mixture that the divergence averages over.
@@ -87,7 +87,7 @@ def kl_product(p: Mixture, q: Mixture) -> Array:
 
 @validated_jit(one_space)
 def kl_matched(p: Mixture, q: Mixture) -> Array:
-    r"""The matched approximation of KL(p || q), of each component with its best match.
+    r"""An approximation of KL(p || q) that matches each component of p with one of q.
 
     .. math:: \sum_k \pi_k \min_j \left(KL(p_k \| q_j) + \log \frac{\pi_k}{\omega_j}\right)
 
@@ -122,12 +122,12 @@ def kl_matched(p: Mixture, q: Mixture) -> Array:
 
 @validated_jit(one_space)
 def kl_moment_matched(p: Mixture, q: Mixture) -> Array:
-    r"""KL between the Gaussians with the means and covariances of p and q, which is not a bound.
+    r"""KL between the Gaussians with the means and covariances of p and q.
 
     .. math:: KL(N(\bar\mu_p, \bar\Sigma_p) \| N(\bar\mu_q, \bar\Sigma_q))
 
-    It is exact for one Gaussian each. It is 0 between any two mixtures of the same mean and
-    covariance, and values 1,500 times too small occur.
+    It is exact for one Gaussian each, and else not a bound. It is 0 between any two mixtures of the
+    same mean and covariance, and may be 1,500 times too small.
 
     Args:
       p: the mixture that the divergence averages over.

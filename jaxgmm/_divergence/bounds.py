@@ -1,4 +1,4 @@
-"""Bounds of divergences and of the entropy that hold for certain."""
+"""Lower and upper bounds of divergences and of the entropy."""
 
 import dataclasses
 import math
@@ -22,23 +22,23 @@ MAX_ALTERNATIONS = 1000
 
 @validated_jit(one_space)
 def kl_bounds(p: Mixture, q: Mixture) -> tuple[Array, Array]:
-    r"""Bounds of KL(p || q), which hold for certain.
+    r"""Lower and upper bounds of KL(p || q).
 
-    KL(p || q) is the cross-entropy, :math:`-E_p[\log q]`, less the entropy H(p). The latter has the
-    `entropy_bounds`. With :math:`\bar H = \sum_k \pi_k H(p_k)`, the former has the bounds
+    KL(p || q) is the cross-entropy, :math:`-E_p[\log q]`, less the entropy H(p), which has
+    the `entropy_bounds`. With :math:`\bar H = \sum_k \pi_k H(p_k)`, the cross-entropy obeys
 
     .. math:: -\sum_k \pi_k \log \sum_j \omega_j \int p_k q_j \le -E_p[\log q]
               \le \bar H - \sum_k \pi_k \log \sum_j \omega_j e^{-KL(p_k \| q_j)}
 
-    The bounds of the difference are never wider than those of Durrieu, Thiran and Kelly. KL is also
-    at least 0, and at most the variational bound
+    The resulting bounds are never wider than those of Durrieu, Thiran and Kelly. KL is also at
+    least 0, and at most the variational bound
 
     .. math:: \min_{\phi, \psi} \sum_{kj} \phi_{kj}
               \left(\log \frac{\phi_{kj}}{\psi_{kj}} + KL(p_k \| q_j)\right),
               \quad \sum_j \phi_{kj} = \pi_k, \quad \sum_k \psi_{kj} = \omega_j
 
-    which is never above :math:`\sum_{kj} \pi_k \omega_j KL(p_k \| q_j)`, where its minimisation
-    starts.
+    The minimisation starts at :math:`\sum_{kj} \pi_k \omega_j KL(p_k \| q_j)`, so that the bound is
+    never above it.
 
     Args:
       p: the mixture that the divergence averages over.
@@ -79,7 +79,7 @@ def kl_bounds(p: Mixture, q: Mixture) -> tuple[Array, Array]:
 
 @validated_jit()
 def entropy_bounds(p: Mixture) -> tuple[Array, Array]:
-    r"""Bounds of the differential entropy of a mixture, which hold for certain.
+    r"""Lower and upper bounds of the differential entropy of a mixture.
 
     With :math:`\bar H = \sum_k \pi_k H(p_k)` and the Bhattacharyya distance B,
 
@@ -120,12 +120,12 @@ def entropy_bounds(p: Mixture) -> tuple[Array, Array]:
 
 @validated_jit(one_space, symmetric=True)
 def js_bounds(p: Mixture, q: Mixture) -> tuple[Array, Array]:
-    r"""Bounds of the Jensen-Shannon divergence, which hold for certain.
+    r"""Lower and upper bounds of the Jensen-Shannon divergence.
 
     .. math:: JS(p, q) = H(m) - \tfrac12 H(p) - \tfrac12 H(q)
               = \tfrac12 KL(p \| m) + \tfrac12 KL(q \| m), \quad m = \tfrac12 p + \tfrac12 q
 
-    Both bounds follow from the `entropy_bounds` of m, p and q, and from 0 and log 2. The upper one
+    Both bounds follow from the `entropy_bounds` of m, p and q, and 0 <= JS <= log 2. The upper one
     also follows from the variational bounds of both divergences, as in `kl_bounds`.
 
     Args:
@@ -197,9 +197,9 @@ def _mean_entropy(p: GMM) -> Array:
 def _variational_bound(log_pi: Array, log_omega: Array, kl: Array) -> Array:
     r"""The variational upper bound of KL(p || q), from the log-weights and KL(p_k || q_j).
 
-    As a function of phi(j | k) = phi / pi and psi(k | j) = psi / omega, which meet the constraints
-    for any weights, it is a bound at every step of its minimisation. Its gradient at the minimum is
-    the one that holds both constant.
+    It is minimised over phi(j | k) = phi / pi and psi(k | j) = psi / omega, which meet the
+    constraints for any weights, so it is a bound at every step. Its gradient at the minimum is the
+    one that holds both constant.
     """
     # Finite logarithms make 0 log 0 equal to 0.
     log_pi = jnp.maximum(log_pi, -1e30)
@@ -243,5 +243,5 @@ def _alternate(log_pi: Array, log_omega: Array, kl: Array) -> tuple[Array, Array
 
 
 def _ordered(lower: Array, upper: Array) -> tuple[Array, Array]:
-    """The bounds, where rounding may have made the lower one exceed the upper one."""
+    """The bounds in order, as rounding may put the upper one below the lower one."""
     return lower, jnp.maximum(lower, upper)

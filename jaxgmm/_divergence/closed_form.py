@@ -56,7 +56,7 @@ def l2_distance(p: Mixture, q: Mixture) -> Array:
 
 @validated_jit(one_space, symmetric=True)
 def log_l2_distance(p: Mixture, q: Mixture) -> Array:
-    r"""The logarithm of `l2_distance`, :math:`\log \|p - q\|`, in range in any dimension.
+    r"""The logarithm of `l2_distance`, :math:`\log \|p - q\|`, without underflow.
 
     Args:
       p: a mixture.
@@ -125,7 +125,7 @@ def mmd(p: Mixture, q: Mixture, bandwidth: PositiveNumber) -> Array:
     Args:
       p: a mixture.
       q: the other mixture, in the same space.
-      bandwidth: h, a positive number in units of the data, in which the result is differentiable.
+      bandwidth: h, a positive number in units of the data. The result is differentiable in it.
 
     Returns:
       A scalar between 0 and the square root of 2, a metric, not squared.

@@ -38,10 +38,10 @@ def kl_divergence(
       key: a random key; None with a rule that draws nothing.
       p: the mixture that is sampled.
       q: the other mixture, in the same space.
-      rule: the points, scrambled Sobol' points unless given; see `Sobol`.
+      rule: the points, by default scrambled Sobol' points; see `Sobol`.
       path_gradient: whether p is held constant inside the logarithm. The gradient in p is then the
-        path gradient, which comes from the points alone. It is unbiased and exactly 0 at p = q:
-        use it to fit p. Second derivatives are then wrong.
+        path gradient, which comes from the points alone. It is unbiased, and exactly 0 at p = q.
+        Use it to fit p. Second derivatives are then wrong.
       mesh: devices to spread the points over; see `expectation`.
 
     Returns:

@@ -42,8 +42,7 @@ def f_divergence(
       key: a random key; None with a rule that draws nothing.
       p: a mixture.
       q: the mixture that is sampled, in the same space.
-      f: an elementwise function, written in JAX. It is static: each new function object compiles
-        anew.
+      f: an elementwise function in JAX. It is static: each new function object compiles anew.
       rule: the points.
       log_ratio: whether f takes :math:`\log p(x) - \log q(x)` instead of the ratio. The ratio is
         clipped to the range of floats, and its logarithm is not. KL(p || q) then reads

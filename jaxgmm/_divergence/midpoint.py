@@ -39,7 +39,7 @@ def js_divergence(
     path_gradient: Flag = False,
     mesh: Devices = None,
 ) -> Array:
-    r"""An estimate of the Jensen-Shannon divergence, symmetric and from 0 to log 2 nats (1 bit).
+    r"""An estimate of the Jensen-Shannon divergence, symmetric, between 0 and log 2 nats (1 bit).
 
     .. math:: JS(p, q) = \tfrac12 KL(p \| m) + \tfrac12 KL(q \| m)
               = \log 2 - \tfrac12 E_p[\mathrm{softplus}(\log q - \log p)]
@@ -93,8 +93,8 @@ def hellinger_distance(
 
     Half of the points are drawn from each mixture, so that the integrand is between 0 and 1. The
     distance is exactly 0 at p = q, where it has no derivative and the gradient 0 is returned. Its
-    square is smooth and estimated without bias: use the square to fit. The second derivatives of
-    the square are lost at p = q itself, where they are returned as 0.
+    square is smooth and estimated without bias, so use the square to fit. At p = q itself the
+    second derivatives of the square are returned as 0, which is wrong.
 
     Args:
       key: a random key, split into one for p and one for q; None with a rule that draws nothing.
@@ -139,7 +139,7 @@ def total_variation(
 
     It is the largest difference between the probabilities that p and q give to one event. It is
     sampled like `hellinger_distance`, and exactly 0 at p = q, where it has no derivative and the
-    gradient 0 is returned. Second derivatives are wrong: they do not see the kink at p(x) = q(x).
+    gradient 0 is returned. Second derivatives are wrong, as they miss the kink at p(x) = q(x).
 
     Args:
       key: a random key, split into one for p and one for q; None with a rule that draws nothing.

@@ -59,10 +59,10 @@ def pairwise(
       key: a random key; None with a divergence or a rule that draws nothing.
       gmms: N mixtures, a sequence or a `stack` of them. They may differ in their number of
         components and in their covariance type.
-      others: M mixtures for the columns; None: gmms.
+      others: M mixtures for the columns, or None for gmms.
       rule: the points, for a divergence that takes a rule.
       symmetric: whether D(p, q) = D(q, p). Each pair is then computed in one order only, unless
-        others are given. None: True for the divergences of this package that are symmetric.
+        others are given. None is True for the symmetric divergences of this package.
       batch_size: how many pairs are computed at a time. More pairs keep a large device busy, and
         take more memory.
 

@@ -37,10 +37,10 @@ def renyi_divergence(
     At alpha = 1 it is the Kullback-Leibler divergence, and at 1/2 twice the Bhattacharyya distance.
     It is exactly 0 at p = q. As the logarithm of an unbiased estimate it is consistent, but biased.
 
-    Below 1 half of the points are drawn from each mixture, and the integrand is bounded. Where p
+    Below 1, half of the points are drawn from each mixture, and the integrand is bounded. Where p
     and q are far apart no point lies between them, and the estimate is far off.
 
-    Above 1 the integrand, :math:`(p / q)^{\alpha - 1}` under p, is unbounded. The divergence is
+    Above 1, the integrand, :math:`(p / q)^{\alpha - 1}` under p, is unbounded. The divergence is
     infinite if the tails of p have more than :math:`\alpha / (\alpha - 1)` times the variance of
     those of q. The variance of the estimate is infinite even before that: the estimate then grows
     with the number of points, and its standard error hardly falls.

@@ -24,8 +24,8 @@ def mixture_wasserstein(p: Mixture, q: Mixture) -> Array:
 
     The linear programme is solved on the host, in float64, by the HiGHS solver of SciPy. The square
     of the result is good to 1e-10 of the largest squared distance between components. The distance
-    has a kink at p = q, and so has its square in the weights. Where the distance is exactly 0, the
-    gradient 0 is returned. Use the square to fit. Only first derivatives exist.
+    has a kink at p = q, and its square has one there in the weights. Where the distance is exactly
+    0, the gradient 0 is returned. Use the square to fit. Only first derivatives exist.
 
     Args:
       p: a mixture.
@@ -111,7 +111,7 @@ def _solve(costs: Array, weights_p: Array, weights_q: Array) -> tuple[np.ndarray
 
 @functools.lru_cache(maxsize=64)
 def _sums(num_rows: int, num_columns: int) -> Any:
-    """The matrix from a plan (num_rows * num_columns,) to the sums of its rows and columns."""
+    """The matrix that maps a plan (num_rows * num_columns,) to its row and column sums."""
     from scipy.sparse import eye, kron, vstack
 
     rows = kron(eye(num_rows), np.ones((1, num_columns)))

@@ -1,1 +1,1 @@
-"""Expectations under a mixture and their errors. It imports only the wings below."""
+"""Expectations under a mixture and their standard errors."""

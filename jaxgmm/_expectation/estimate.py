@@ -137,17 +137,17 @@ def estimate(
     and differentiated.
 
     The standard error covers the error of sampling. It cannot see events rarer than 5 / num_points.
-    It does not cover rounding, which in float32 is about 2e-7 times the size of the log-densities,
-    and 1e-6 / r times the value or gradient for a component with a standard deviation of r times
-    its distance from the others.
+    It does not cover rounding, which in float32 is about 2e-7 times the size of the log-densities.
+    If the standard deviation of a component is r times its distance from the others, rounding is
+    also 1e-6 / r times the value or gradient.
 
     Args:
       divergence: a function of (key, \*mixtures, rule), such as `kl_divergence`, or its `jax.grad`.
         Pass the same function object each time, as a new lambda compiles anew.
       key: a random key.
       mixtures: the mixtures that the divergence takes, ``p, q`` or ``p``.
-      rule: a rule that draws at random; its points are those of one replicate, and with a tolerance
-        of the first size. None: ``Sobol(2**14)``; with a tolerance, first
+      rule: a random rule for the points of one replicate, with a tolerance of the first size. None
+        is ``Sobol(2**14)``; with a tolerance it is first
         ``Sobol(2**12, variance_reduction=False)`` and then a `Sobol` of larger size.
       num_replicates: R, at least 2.
       atol: the standard error that is small enough, in nats.
@@ -209,7 +209,7 @@ def _check_concrete(key: Any, mixtures: tuple[Any, ...]) -> None:
 def _to_tolerance(
     run: Callable[..., Estimate], rule: Rule, later: Rule, atol: float, rtol: float, limit: int
 ) -> Estimate:
-    """The estimate of the first size with an error within the tolerance, or of the last size."""
+    """The estimate with the first rule whose error is within the tolerance, or the last rule."""
     size = rule.num_points
     if size is None:
         raise TypeError(f"rule must have num_points and resized(n), {DOUBLES}; got {rule!r}")

@@ -51,11 +51,11 @@ def expectation(
     Args:
       key: a random key; None with a rule that draws nothing.
       gmm: the mixture.
-      fn: a function of points (n, D), to an array or a pytree of arrays whose first axis is n.
-      rule: the points. Unless given they are scrambled Sobol' points, which fill the space evenly
-        although each of them is random; see `Sobol` and `MonteCarlo`.
-      mesh: devices to spread the points over, all axes of a `jax.sharding.Mesh`. The result is that
-        of one device, to rounding.
+      fn: a function from points (n, D) to an array or a pytree of arrays whose first axis is n.
+      rule: the points. The default is scrambled Sobol' points, which fill the space evenly although
+        each of them is random; see `Sobol` and `MonteCarlo`.
+      mesh: devices to spread the points over, all axes of a `jax.sharding.Mesh`. The result is
+        that of one device, up to rounding.
 
     Returns:
       The values of fn, averaged over their first axis.
@@ -79,7 +79,7 @@ def expectation(
 def expectation_of_columns(
     key: Array | None, gmm: GMM, fn: Callable[[Array], T], rule: Rule, mesh: Mesh | None
 ) -> T:
-    """The expectation of a function of points (D, n), the layout of all points inside.
+    """The expectation of a function of points (D, n), the layout inside the package.
 
     Sums over dimensions and components then run along the points, which is fast.
     """

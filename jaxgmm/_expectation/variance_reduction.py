@@ -47,7 +47,7 @@ def controlled_expectation(
 
 
 def _control_is_worth_it(gmm: GMM, rule: Rule, basis_size: int, num_points: int) -> bool:
-    """Whether the D + 1 points that it needs for each component are few, and take little memory."""
+    """Whether the D + 1 points for each component are few, and take little memory."""
     num_simplex_points = (gmm.num_dims + 1) * gmm.num_components
     is_cheap = 6 * num_simplex_points <= num_points
     return _may_reduce(gmm, rule) and is_cheap and 0 < num_simplex_points * basis_size <= 2**22
@@ -61,5 +61,5 @@ def _rotation_is_worth_it(gmm: GMM, rule: Rule, num_pilots: int) -> bool:
 
 
 def _may_reduce(gmm: GMM, rule: Rule) -> bool:
-    """Whether the rule allows both, and the dimensions are too many for a net alone."""
+    """Whether the rule allows it, and there are too many dimensions for a net alone."""
     return gmm.num_dims > MAX_DIMS_OF_WHOLE_NETS and rule.variance_reduction

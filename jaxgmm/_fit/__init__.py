@@ -1,1 +1,1 @@
-"""Fits of mixtures by gradients, and mixture reduction. This wing imports the wings below."""
+"""Fits of mixtures by gradients, and mixture reduction."""

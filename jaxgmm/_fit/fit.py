@@ -43,8 +43,8 @@ def _params(name: str, params: Any) -> Any:
     for leaf in () if isinstance(params, FitResult) else leaves:
         if not is_floating(getattr(leaf, "dtype", type(leaf))):
             raise TypeError(
-                f"{name} must be made of floating arrays, but has a leaf {leaf!r}; let the loss "
-                "hold what is fixed"
+                f"{name} must be made of floating arrays, but has a leaf {leaf!r}; put fixed "
+                "values into the loss"
             )
     return params
 
@@ -97,23 +97,23 @@ def fit(
     .. math:: \theta_{t+1} = \theta_t + \mathrm{update}(\nabla_\theta \mathrm{loss}(k_t, \theta_t))
 
     The steps run in compiled chunks of 100. A later call with the same loss and optimizer objects
-    compiles nothing; what a loss such as that of `forward_kl_loss` holds may change. To hold some
-    parameters fixed, label them, as in
+    compiles nothing, nor does one with another p of equal shapes in a `forward_kl_loss`, say.
+    To hold some parameters fixed, label them, as in
     ``optax.multi_transform({"fit": optax.adam(1e-2), "hold": optax.set_to_zero()}, labels)`` with
     ``labels = GMM(logits="fit", loc="hold", log_diag="hold", off_diag="hold")``.
 
     Args:
       key: a random key, from which each step derives its own key k_t.
-      loss: a function of (key, params) to a scalar, such as that of `forward_kl_loss`, or
+      loss: a function from (key, params) to a scalar, such as that of `forward_kl_loss`, or
         ``lambda key, q: kl_divergence(key, p, q)``.
-      params: the start, any pytree of floating arrays; or a `FitResult` to go on from, which with
-        the same key equals the unbroken fit bit for bit.
+      params: the start, any pytree of floating arrays; or a `FitResult` to go on from. With the
+        same key the result then equals that of an unbroken fit bit for bit.
       optimizer: an optax optimiser.
       num_steps: the number of steps to take, at most.
       fixed_key: whether all steps use the same key, so that the loss is a fixed function, as line
         searches such as ``optax.lbfgs()`` need.
-      tol: the least decrease of the mean loss, in nats, from one window of steps to the next; the
-        fit stops at a smaller one. None: it takes all steps.
+      tol: the fit stops if the mean loss falls by less than this, in nats, from one window of steps
+        to the next. None takes all steps.
       window: the number of steps in a window.
       progress: True for a tqdm bar, or a function that is called with the `FitResult` so far after
         each chunk.
@@ -165,7 +165,7 @@ def fit(
                 break
     except KeyboardInterrupt:
         taken = result.state.num_steps
-        message = f"fit was interrupted after {taken} steps, whose result this is"
+        message = f"fit was interrupted after {taken} steps; this is their result"
         warnings.warn(message, RuntimeWarning, stacklevel=3)
     return _warned_of_divergence(result)
 
@@ -196,7 +196,7 @@ def _start(key: Array, loss: Loss[T], params: Params[T], optimizer: Optimizer) -
 def _in_one_loop(
     steps: Callable[..., FitResult[T]], start: FitResult[T], num_steps: int
 ) -> FitResult[T]:
-    """The result of all steps without a look at their values, so that it may be transformed."""
+    """The result of all steps. No value is read on the way, so JAX may transform it."""
     if num_steps == 0:
         return start
     result = steps(with_loss_buffer(start, num_steps), num_steps)
@@ -222,7 +222,7 @@ def _warned_of_divergence(result: FitResult[T]) -> FitResult[T]:
         fault = "the loss or its gradient is not finite"
         if taken == 0:
             raise FloatingPointError(f"{fault} at the start: check loss(key, params)")
-        message = f"fit diverged: after {taken} steps {fault}; params are the last before that"
+        message = f"fit diverged: after {taken} steps {fault}; params are the last good ones"
         warnings.warn(message, RuntimeWarning, stacklevel=4)
     return result
 

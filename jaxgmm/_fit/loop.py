@@ -70,7 +70,7 @@ def run_steps(
     start: FitResult[T],
     limit: ArrayLike,
 ) -> FitResult[T]:
-    """The result after at most ``limit`` more steps, whose losses fill the buffer in start."""
+    """The result after at most ``limit`` more steps. Their losses fill the buffer in start."""
 
     def running(now: FitResult[T]) -> Array:
         taken = now.state.num_steps - start.state.num_steps

@@ -31,7 +31,7 @@ FITTING_RULE = Sobol(2**12)
 )
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """A function of (key, params), and a pytree of held, so that `fit` compiles it only once."""
+    """A function of (key, params), and a pytree of what it holds, for which `fit` compiles once."""
 
     function: Callable[..., Array]
     held: Any
@@ -43,7 +43,7 @@ class Objective:
 
 @validated()
 def forward_kl_loss(p: Mixture, rule: RuleArg = FITTING_RULE) -> Objective:
-    r"""The loss :math:`q \mapsto KL(p \| q)`, at whose minimum q covers all of the mass of p.
+    r"""The loss :math:`q \mapsto KL(p \| q)`, which makes q cover all of the mass of p.
 
     Args:
       p: the target.
@@ -96,7 +96,7 @@ def cross_entropy_loss(p: Mixture, rule: RuleArg = FITTING_RULE) -> Objective:
 def reverse_kl_loss(
     p: Mixture, rule: RuleArg = FITTING_RULE, *, path_gradient: Flag = True
 ) -> Objective:
-    r"""The loss :math:`q \mapsto KL(q \| p)`, at whose minimum q keeps to modes of p.
+    r"""The loss :math:`q \mapsto KL(q \| p)`, which makes q keep to modes of p.
 
     Args:
       p: the target.
@@ -175,15 +175,15 @@ def jeffreys_loss(p: Mixture, rule: RuleArg = FITTING_RULE) -> Objective:
 def likelihood_loss(x: ArrayLike, batch_size: int | None = None) -> Objective:
     r"""The loss :math:`q \mapsto -\frac1n \sum_i \log q(x_i)` of data, or of random batches.
 
-    It has no minimum where a component may shrink onto a few points: chain the optimiser with
-    `scale_floor`.
+    It has no minimum, as a component may shrink onto a few points. To prevent that, chain the
+    optimiser with `scale_floor`.
 
     Args:
       x: points (n, D).
-      batch_size: the number of points, drawn with replacement, in each step; None: all points.
+      batch_size: the number of points, drawn with replacement, in each step; None takes all points.
 
     Returns:
-      A function of (key, q), in nats for one point, for `fit`.
+      A function of (key, q), in nats per point, for `fit`.
 
     Raises:
       TypeError, ValueError: x is not an array (n, D) of finite numbers.

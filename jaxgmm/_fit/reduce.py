@@ -36,27 +36,27 @@ def reduce(
     r"""A mixture of fewer components that is close to gmm.
 
     Two components at a time are merged into one of the same moments, which keeps the mean and the
-    covariance of the mixture exactly. They are the pair of least Runnalls' bound, an upper bound on
+    covariance of the mixture exactly. They are the pair with the least of Runnalls' upper bounds on
     the increase of the Kullback-Leibler divergence:
 
     .. math:: B_{ij} = \tfrac12 \left((w_i + w_j) \log \det \Sigma_{ij}
               - w_i \log \det \Sigma_i - w_j \log \det \Sigma_j\right)
 
-    A "diag" or "spherical" mixture keeps its type, its mean, and its variances or the sum of these.
-    A "tied" mixture becomes "full".
+    A "diag" mixture keeps its type and variances, a "spherical" one its type and the sum of its
+    variances. A "tied" mixture becomes "full".
 
     Args:
       gmm: the mixture.
       num_components: the number of components to leave, at most.
-      refine: a function of gmm to a loss by which the merged mixture is then fitted, such as
-        `cross_entropy_loss`, the cheapest for the forward KL; None: merging alone.
+      refine: a function from gmm to a loss by which the merged mixture is then fitted, such as
+        `cross_entropy_loss`, the cheapest for the forward KL. None only merges.
       key: a random key for refine.
       num_steps: the number of steps of refine.
-      optimizer: that of refine; None: ``optax.adam`` with a rate that falls from 0.03 to 0.
+      optimizer: that of refine. None is ``optax.adam`` with a rate that falls from 0.03 to 0.
 
     Returns:
-      The smaller mixture, of the dtype of gmm, without components of no weight; gmm itself if it
-      has few enough components.
+      The smaller mixture, in the dtype of gmm, without components of weight 0; gmm itself if it has
+      few enough components.
 
     Raises:
       TypeError: an argument is of a wrong type, or gmm is traced.
@@ -144,7 +144,7 @@ class _Components:
         return weight, mean, covariance
 
     def outer(self, step: np.ndarray) -> np.ndarray:
-        """The outer product of a step (..., D) with itself, as far as the type can hold it."""
+        """The outer product of a step (..., D) with itself, in the shape of the covariance type."""
         if self.covariance_type == "full":
             return step[..., :, None] * step[..., None, :]
         return step**2 if self.covariance_type == "diag" else (step**2).mean(-1)

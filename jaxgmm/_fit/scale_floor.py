@@ -17,8 +17,7 @@ def scale_floor(min_scale: float) -> optax.GradientTransformation:
 
     .. math:: L_{k,ii} \ge \mathrm{min\_scale}, \quad \Sigma_k = L_k L_k^T
 
-    No component can then shrink onto a point, so that the likelihood of data is bounded. Chain it
-    last.
+    No component can then shrink onto a point, so the likelihood of data is bounded. Chain it last.
 
     Args:
       min_scale: the least standard deviation of a coordinate given the coordinates before it, in

@@ -31,7 +31,7 @@ Coordinates = Annotated[Sequence[int], Check(_coordinates, static=True)]
 
 
 def coordinates_of_mixture(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The arguments of a function of (gmm, dims), with dims from 0 to D - 1."""
+    """The arguments gmm and dims, where negative dims are replaced by those from 0 to D - 1."""
     dims, d = arguments["dims"], arguments["gmm"].num_dims
     if not dims or any(not -d <= dim < d for dim in dims):
         raise ValueError(f"dims must be at least one coordinate from {-d} to {d - 1}, got {dims!r}")
@@ -66,14 +66,14 @@ def affine_map_of_mixture(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
 
 @validated_jit(coordinates_of_mixture)
 def marginal(gmm: Mixture, dims: Coordinates) -> GMM:
-    r"""The mixture of some of the coordinates, in the order given: :math:`p(x_{dims})`.
+    r"""The marginal distribution :math:`p(x_{dims})` of some coordinates, in the order of dims.
 
     Args:
       gmm: the mixture.
-      dims: distinct integers from -D to D - 1. All of them, in another order, permute them.
+      dims: distinct integers from -D to D - 1. All D of them permute the coordinates.
 
     Returns:
-      The mixture in len(dims) dimensions, of the same weights and covariance type.
+      The mixture in len(dims) dimensions, with the same weights and covariance type.
 
     Raises:
       TypeError: gmm is not a GMM.
@@ -97,8 +97,8 @@ def condition(gmm: Mixture, dims: Coordinates, values: ArrayLike) -> GMM:
               \mu_k' = \mu_{k,a} + \Sigma_{k,ab} \Sigma_{k,bb}^{-1} (v - \mu_{k,b}), \quad
               \Sigma_k' = \Sigma_{k,aa} - \Sigma_{k,ab} \Sigma_{k,bb}^{-1} \Sigma_{k,ba}
 
-    The covariances come from an orthogonalisation, without that difference. The weights lose digits
-    far from a component: at 1e4 standard deviations their error in float64 is 1e-8.
+    The covariances come from an orthogonalisation, which avoids this difference. The weights lose
+    digits far from a component: at 1e4 standard deviations their error in float64 is 1e-8.
 
     Args:
       gmm: the mixture.
@@ -153,7 +153,7 @@ def affine(gmm: Mixture, matrix: ArrayLike, shift: ArrayLike | None = None) -> G
       shift: b, (D',), or None for 0.
 
     Returns:
-      The mixture in D' dimensions. It is "tied" if all components share one, else "full".
+      The mixture in D' dimensions. It is "tied" if all components share a covariance, else "full".
 
     Raises:
       TypeError: gmm is not a GMM.

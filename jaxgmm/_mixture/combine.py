@@ -57,7 +57,7 @@ def translate(gmm: GMM, shift: Array) -> GMM:
 
 
 def concatenate(gmms: Sequence[GMM], log_weights: Array) -> GMM:
-    """The mixture of mixtures with these log-weights (n,), with the components of each in turn."""
+    """The mixture of mixtures with log-weights (n,). Their components follow one another."""
     parts = [
         dataclasses.replace(gmm, logits=gmm.log_weights + log_weights[i])
         for i, gmm in enumerate(with_common_structure(gmms))

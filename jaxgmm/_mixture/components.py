@@ -69,9 +69,9 @@ def _rows(gmm: GMM) -> _Rows:
 
 
 def _map_rows(between: Callable[[_Rows, _Rows], T], p: GMM, q: GMM) -> T:
-    """The values (K_p, K_q) of a function of all rows of p and one of q, (R_p, m_p, m_q).
+    """The matrix (K_p, K_q) from a function (R_p, m_p, m_q) of all rows of p and one of q.
 
-    A loop over the rows of q, which are recomputed for the gradient, bounds the memory.
+    A loop over the rows of q bounds the memory. The gradient computes its steps again.
     """
     rows = _rows(p)
 

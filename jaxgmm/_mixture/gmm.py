@@ -64,10 +64,9 @@ class GMM:
         Args:
           weights: (K,), not negative, with sum 1 to within 1e-6.
           means: (K, D).
-          covariances: (K, D, D) if "full", (D, D) if "tied", variances (K, D) if "diag" and (K,) if
-            "spherical".
+          covariances: (K, D, D) if "full", (D, D) if "tied", (K, D) if "diag", (K,) if "spherical".
           covariance_type: "full", "tied", "diag" or "spherical".
-          dtype: a floating dtype, or None for the widest among the arguments, else JAX's default.
+          dtype: a floating dtype. None is the widest one of the arguments, or else JAX's default.
 
         Returns:
           The mixture. NumPy computes its Cholesky factors in float64, outside of `jax.jit`.
@@ -273,7 +272,7 @@ def is_diagonal(*gmms: GMM) -> bool:
 def by_structure(
     diagonal: Callable[[GMM, GMM], T], triangular: Callable[[GMM, GMM], T]
 ) -> Callable[[GMM, GMM], T]:
-    """A function of two mixtures with a form of O(K D) for diagonal factors, and one for all."""
+    """A function of two mixtures, by an O(K D) form for diagonal factors or a general form."""
     return lambda p, q: (diagonal if is_diagonal(p, q) else triangular)(p, q)
 
 

@@ -54,7 +54,7 @@ def _repeated(row: Array, rows: int) -> Array:
 
 
 def random_scales(key: Array, k: int, d: int, kind: str, dtype: DTypeLike) -> Scales:
-    """The log_diag and off_diag of random B B^T, or of its diagonal, with eigenvalues about 1."""
+    """The log_diag and off_diag of random B B^T (or their diagonals) with eigenvalues about 1."""
     rows = 1 if kind == "tied" else k
     columns = 1 if kind == "spherical" else d
     normals = jax.random.normal(key, (rows, columns, 4 * d), dtype)

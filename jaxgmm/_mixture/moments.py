@@ -69,7 +69,7 @@ def check_covariance_shape(covariances: np.ndarray, shape: tuple[int, ...], kind
 def log_cholesky(
     covariances: np.ndarray, shape: tuple[int, ...], kind: str
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """The log_diag and off_diag of covariances of the type ``kind``, beside means (K, D)."""
+    """The log_diag and off_diag of covariances of the type ``kind``, for means (K, D)."""
     k, d = shape
     if kind in ("diag", "spherical"):
         return 0.5 * np.log(_checked_variances(covariances)).reshape(k, -1), None

@@ -25,7 +25,7 @@ def moments_of(gmm: GMM) -> Moments:
 
 
 def cholesky_factors_of(gmm: GMM) -> np.ndarray:
-    """The Cholesky factors (K or 1, D, D), where a factor that all components share stands once."""
+    """The Cholesky factors (K, D, D), or (1, D, D) where all components share one."""
     d, scale = gmm.num_dims, np.exp(np.asarray(gmm.log_diag, np.float64))
     below = np.zeros((1, d * (d - 1) // 2)) if gmm.off_diag is None else np.asarray(gmm.off_diag)
     factors = np.zeros((max(len(scale), len(below)), d, d))

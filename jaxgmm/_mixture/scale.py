@@ -42,7 +42,7 @@ class DiagonalScale:
         return math.prod(self.shape) / 4
 
     def rows(self) -> Array:
-        """The factors (K or 1, D, D), where one that all components share stays one."""
+        """The factors (K, D, D), or (1, D, D) where all components share one."""
         shape = len(self.log_diag), self.shape[1]
         return diagonal_matrices(jnp.broadcast_to(jnp.exp(self.log_diag), shape))
 
@@ -70,7 +70,7 @@ class DiagonalScale:
         return jnp.broadcast_to(variances[:, 0], self.shape[:1])
 
     def columns(self) -> Array | None:
-        """The columns of L_k below the diagonal: there are none."""
+        """None, as L_k is zero below the diagonal."""
         return None
 
     def select(self, dims: np.ndarray) -> Leaves:
@@ -99,7 +99,7 @@ class TriangularScale:
         return math.prod(self.shape)
 
     def rows(self) -> Array:
-        """The factors (K or 1, D, D), where one that all components share stays one."""
+        """The factors (K, D, D), or (1, D, D) where all components share one."""
         return unpack_tril(self.log_diag, self.off_diag, self.shape[1])
 
     def factors(self) -> Array:

@@ -36,8 +36,8 @@ def _check_values(name: str, field: str, values: np.ndarray) -> None:
         raise ValueError(f"{name} holds NaN or infinity, so no density is defined: {values}")
     largest = math.log(float(jnp.finfo(values.dtype).max))
     if field == "log_diag" and (np.abs(values) > largest).any():
-        problem = f"{name} is beyond the logarithms of {values.dtype}"
-        raise ValueError(f"{problem}: {values}; take other units of x")
+        problem = f"exp({name}) is out of the range of {values.dtype}"
+        raise ValueError(f"{problem}, for {values}; use other units of x")
 
 
 def _check_shapes(name: str, gmm: GMM) -> None:

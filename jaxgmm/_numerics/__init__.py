@@ -1,1 +1,1 @@
-"""Linear algebra, derivative rules and special functions of arrays. It imports no other wing."""
+"""Linear algebra, derivative rules and special functions. It imports no other subpackage."""

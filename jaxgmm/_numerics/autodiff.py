@@ -35,11 +35,11 @@ def captured_as_arguments(fn: Callable[[Array], T]) -> tuple[Callable[..., T], l
 
 
 def at_most(bound: float, value: Array) -> Array:
-    """The value, clipped to an upper bound that only rounding passes, with its derivatives kept."""
+    """The value clipped at an upper bound, with its derivatives kept. Only rounding exceeds it."""
     # The derivative of `jnp.minimum` would vanish, or be halved, at the bound.
     return value - jax.lax.stop_gradient(jnp.maximum(value - bound, 0))
 
 
 def not_negative(value: Array) -> Array:
-    """The value, clipped to 0, which only rounding passes, with its derivatives kept."""
+    """The value clipped at 0, with its derivatives kept. Only rounding makes it negative."""
     return value + jax.lax.stop_gradient(jnp.maximum(-value, 0))

@@ -150,8 +150,8 @@ def _log_det_and_squares(lower: Array, whitened: Array) -> Pair:
 def procrustes(a: Array, b: Array) -> Array:
     r"""The minimum (R,) of :math:`\|A Q - B\|_F^2` over orthogonal Q, for triangles (R, D, D).
 
-    It is tr(A A^T) + tr(B B^T) less twice the nuclear norm of A^T B. A sum of squares does not lose
-    the digits of that difference.
+    It is tr(A A^T) + tr(B B^T) less twice the nuclear norm of A^T B. A sum of squares avoids
+    the rounding errors of that difference.
     """
     return jnp.square(_misfit(a, b)[1]).sum((1, 2))
 
@@ -177,7 +177,7 @@ def orthogonal_factor(matrices: Array, smallest: Array) -> Array:
 
     The Newton-Schulz iteration :math:`X \leftarrow \tfrac12 a X (3 I - a^2 X^T X)` is scaled by a,
     which raises the lower bound of the singular values fastest and keeps their upper bound at 1.
-    A lower bound (R,) of the singular values of M, ``smallest``, is given.
+    The argument ``smallest`` (R,) is a lower bound of the singular values of M.
 
     References:
       Chen and Chow, A stable scaling of Newton-Schulz for improving the sign function computation

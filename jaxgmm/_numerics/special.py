@@ -1,4 +1,4 @@
-"""Elementary functions that keep their digits and derivatives at the edge of their domain."""
+"""Elementary functions with accurate values and derivatives at the edge of their domain."""
 
 import math
 

@@ -64,9 +64,8 @@ class GaussHermite(Rule):
 class SigmaPoints(Rule):
     r"""The unscented rule, an approximation: the 2 D nodes :math:`\pm \sqrt D e_i` of equal weight.
 
-    It is exact for polynomials of degree 3. For mixtures it is cheap and deterministic, but it has
-    an error that more points cannot reduce. It draws nothing, so the key is None and there is no
-    standard error.
+    It is exact for polynomials of degree 3. For mixtures it is cheap, but its error cannot be
+    reduced by more points. It draws nothing, so the key is None and there is no standard error.
 
     Example:
       >>> SigmaPoints()

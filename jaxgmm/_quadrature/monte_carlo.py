@@ -19,7 +19,7 @@ class MonteCarlo(SizedRule):
     The variance falls as 1/n in every dimension and for every integrand of finite variance.
 
     Args:
-      n: the total number of points, at least 1. It is split as by `Sobol`, but never in powers of
+      n: the total number of points, at least 1. It is split as in `Sobol`, but not in powers of
         two, and rounded up so that strata of equal size can be allocated.
       antithetic: whether each node comes with its mirror image, which removes the variance of odd
         functions.

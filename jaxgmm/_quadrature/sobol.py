@@ -16,7 +16,7 @@ MAX_DIMS_OF_WHOLE_NETS = 4
 
 @dataclasses.dataclass(frozen=True)
 class Sobol(SizedRule):
-    r"""Scrambled Sobol' points through the inverse normal distribution function.
+    r"""Scrambled Sobol' points, mapped by the inverse normal distribution function.
 
     Sobol' points fill the unit cube more evenly than independent ones, and all have the weight 1/n.
     The scrambling is a random linear map of their bits and a digital shift, both drawn from the key
@@ -26,8 +26,8 @@ class Sobol(SizedRule):
 
     Args:
       n: the total number of points, at least 1, rounded up to a power of two. It is split over the
-        components of the sampled mixture by their weights. None gets less than about a quarter of
-        an even share. In up to 4 dimensions each gets a power of two, as whole nets are best there.
+        components of the sampled mixture by their weights. Each gets at least about a quarter of an
+        even share. In up to 4 dimensions each gets a power of two, so that its points are even.
       variance_reduction: whether a divergence may subtract a control variate, which is a function
         with a known mean, and rotate the normals towards the directions in which its integrand
         varies most. Neither biases the result. A program without them compiles faster.

@@ -1,1 +1,1 @@
-"""Checks of arguments. It knows no type of the package and imports no other wing."""
+"""Checks of arguments. It knows no type of the package and imports no other subpackage."""

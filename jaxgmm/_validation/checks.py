@@ -107,7 +107,7 @@ def check_concrete(name: str, value: Any, function: str) -> None:
 
 
 def kind(value: Any, module: str = "") -> str:
-    """The name of the type of a value, after that module, for error messages."""
+    """The type of a value for error messages, with its module if that is given."""
     if isinstance(value, Tracer):
         return "a traced array"
     return f"{module}.{type(value).__name__}".removeprefix(".")

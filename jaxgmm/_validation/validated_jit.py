@@ -59,7 +59,7 @@ def validated(
 def validated_jit(
     relation: Relation | None = None, *, symmetric: bool = False
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """A decorator that checks the arguments of a function, as `validated`, and compiles it.
+    """A decorator that checks the arguments of a function, as `validated` does, and compiles it.
 
     The checks run outside `jax.jit`, so they see concrete values in an eager call. An argument with
     a static `Check` is static for `jax.jit`.

@@ -16,17 +16,17 @@ from jaxgmm.interop._reading import read_distribution
 def from_distribution(distribution: Any, dtype: DTypeLike | None = None) -> GMM:
     """A Gaussian or Gaussian mixture of NumPyro, distrax or TensorFlow Probability as a `GMM`.
 
-    It may be traced: a loss that builds its distribution under `jax.jit` has gradients in the
-    distribution's own parameters. Such a loss should give a ``scale_tril``. Libraries factor a
-    covariance matrix by LAPACK at every step, and several such calls in one program have made XLA
-    hang on CPU. The derivative in a weight that is given as the probability 0 is taken to be 0.
+    It may be traced. A loss that builds its distribution under `jax.jit` has gradients in the
+    parameters of the distribution. Such a loss should give a ``scale_tril``, since libraries factor
+    a covariance matrix by LAPACK at every step, and several such calls in one program have made XLA
+    hang on CPU. The derivative in a weight is 0 where the weight is given as the probability 0.
 
     Args:
       distribution: one Gaussian, which is a ``MultivariateNormal`` with any kind of scale, a
         ``Normal`` made independent over one dimension (by ``Independent`` or ``to_event``), or a
-        scalar ``Normal``, which gets D = 1. Or a mixture of them, which is a ``MixtureSameFamily``,
-        a ``MixtureGeneral`` of NumPyro or a ``Mixture`` of TensorFlow Probability.
-      dtype: a floating dtype; None: the dtype of the parameters.
+        scalar ``Normal``, which gets D = 1; or a mixture of these: a ``MixtureSameFamily``, a
+        ``MixtureGeneral`` of NumPyro or a ``Mixture`` of TensorFlow Probability.
+      dtype: a floating dtype, or None for that of the parameters.
 
     Returns:
       The same mixture, "full" or "tied" if it is given by matrices, else "diag" or "spherical".
@@ -59,7 +59,7 @@ def to_numpyro(gmm: GMM) -> Any:
       gmm: the mixture.
 
     Returns:
-      A mixture of ``MultivariateNormal``; of independent ``Normal`` for diagonal covariances.
+      A mixture of ``MultivariateNormal``, or of independent ``Normal`` for diagonal covariances.
 
     Raises:
       ImportError: NumPyro is not installed.
@@ -86,7 +86,7 @@ def to_distrax(gmm: GMM) -> Any:
       gmm: the mixture.
 
     Returns:
-      A mixture of ``MultivariateNormalTri``; of independent ``Normal`` for diagonal covariances.
+      A mixture of ``MultivariateNormalTri``, or of independent ``Normal`` for diagonal covariances.
 
     Raises:
       ImportError: distrax is not installed.
@@ -104,13 +104,13 @@ def to_distrax(gmm: GMM) -> Any:
 
 
 def to_tfp(gmm: GMM) -> Any:
-    """A TensorFlow Probability ``MixtureSameFamily`` with a mixture's parameters, maybe traced.
+    """A TensorFlow Probability ``MixtureSameFamily`` of a mixture, which may be traced.
 
     Args:
       gmm: the mixture.
 
     Returns:
-      A mixture of ``MultivariateNormalTriL``; of independent ``Normal`` for diagonal covariances.
+      A mixture of ``MultivariateNormalTriL``, or independent ``Normal`` for diagonal covariances.
 
     Raises:
       ImportError: TensorFlow Probability is not installed.

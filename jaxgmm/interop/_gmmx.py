@@ -15,7 +15,7 @@ def from_gmmx(mixture: Any, dtype: DTypeLike | None = None) -> GMM:
 
     Args:
       mixture: a ``GaussianMixtureModelJax`` with full or diagonal covariances.
-      dtype: a floating dtype; None: the dtype of the mixture.
+      dtype: a floating dtype, or None for that of the mixture.
 
     Returns:
       The same mixture, "full" or "diag".

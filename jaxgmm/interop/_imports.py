@@ -8,7 +8,7 @@ from jaxgmm._validation.checks import kind
 
 
 def check_type(mixture: Any, library: str, name: str) -> None:
-    """Raise unless the type of a mixture, or a base of it, has this name in this library."""
+    """Raise unless the type of a mixture, or a base class, has this name in this library."""
     bases = type(mixture).__mro__
     if (library, name) not in [(base.__module__.split(".")[0], base.__name__) for base in bases]:
         got = kind(mixture, type(mixture).__module__)

@@ -18,7 +18,7 @@ def from_ott(mixture: Any, dtype: DTypeLike | None = None) -> GMM:
 
     Args:
       mixture: a ``GaussianMixture`` of ``ott.tools.gaussian_mixture``.
-      dtype: a floating dtype; None: the dtype of the mixture.
+      dtype: a floating dtype, or None for that of the mixture.
 
     Returns:
       The same mixture, "full".

@@ -73,9 +73,9 @@ def _log_weights(categorical: Any) -> Array:
 def _gaussians(distribution: Any) -> tuple[Any, Any, str]:
     """The means of the components, their scales, and the form of the scales.
 
-    Scales of the form "scalar" and "diagonal" are standard deviations, where points are numbers or
-    vectors. Scales of the form "tril" are lower triangles, and of the form "root" any matrices. The
-    product of either with its own transpose is the covariance.
+    Scales of the form "scalar" or "diagonal" are standard deviations, of points that are numbers
+    or vectors. Scales of the form "tril" are lower triangles, and of the form "root" any matrices.
+    The product of either with its own transpose is the covariance.
     """
     names = _names(distribution)
     if "Normal" in names:
@@ -130,7 +130,7 @@ def _packed(log_weights: Any, loc: Any, scale: Any, form: str, dtype: DTypeLike)
 
 
 def _with_positive_diagonal(lower: Array) -> Array:
-    """The triangles (R, D, D) with columns negated where the diagonal is; L L^T is the same."""
+    """The triangles (R, D, D) with a positive diagonal. Columns are negated, which keeps L L^T."""
     diagonal = jnp.diagonal(lower, axis1=1, axis2=2)
     return lower * jnp.where(diagonal < 0, -jnp.ones_like(diagonal), 1)[:, None, :]
 

@@ -20,7 +20,7 @@ def from_sklearn(mixture: Any, dtype: DTypeLike | None = None) -> GMM:
 
     Args:
       mixture: a fitted ``GaussianMixture`` or ``BayesianGaussianMixture``.
-      dtype: a floating dtype; None: JAX's default, which is float32 unless x64 is enabled.
+      dtype: a floating dtype; None is JAX's default, which is float32 unless x64 is enabled.
 
     Returns:
       The same mixture.

@@ -77,8 +77,8 @@ def load(path: Path, like: Any = None) -> Any:
 
     Args:
       path: the file.
-      like: a pytree with the structure, shapes and dtypes that the file must have; None: the file
-        holds a mixture. An axis of length 0 in like may have any length in the file. To go on with
+      like: a pytree with the structure, shapes and dtypes that the file must have, or None for a
+        mixture. An axis of length 0 in like may have any length in the file. To go on with
         a saved fit, pass ``jaxgmm.fit(key, loss, start, optimizer, num_steps=0)``, whose losses
         have such an axis.
 
@@ -123,7 +123,7 @@ def _decoded(path: Any) -> str:
 
 
 def _moments(tree: Any) -> dict[str, Any]:
-    """Those of one mixture, in float64; of anything else, none."""
+    """The moments of a mixture, in float64; empty for a stack or any other pytree."""
     if not isinstance(tree, GMM) or np.ndim(tree.loc) != 2:
         return {}
     checked_mixture("tree", tree)

@@ -41,7 +41,7 @@ def _is_key(leaf: Any) -> bool:
 
 
 def _storage(dtype: np.dtype) -> np.dtype:
-    """The dtype if NumPy alone can read it, or else (bfloat16, say) an unsigned one of its size."""
+    """The dtype if NumPy alone can read it, else (bfloat16, say) unsigned integers of its size."""
     return dtype if dtype.isbuiltin == 1 else np.dtype(f"u{dtype.itemsize}")
 
 

@@ -97,7 +97,7 @@ def log_densities(gmm: GMM, *coordinates: np.ndarray) -> np.ndarray:
 
 
 def quantiles(values: np.ndarray, mass: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
-    """The values below or at which these shares of the mass lie."""
+    """The quantiles of values weighted by their mass, at these shares."""
     order = np.argsort(values, axis=None)
     held = np.cumsum(mass.ravel()[order])
     return values.ravel()[order][np.searchsorted(held / held[-1], shares)]

@@ -22,7 +22,7 @@ def densities(p: GMM, q: GMM | None = None, ax: "Axes | None" = None) -> "Axes":
     Args:
       p: a mixture in one dimension.
       q: another mixture in one dimension, or None; its line is dashed.
-      ax: the axes to draw on; None: the axes of a new figure.
+      ax: the axes to draw on; None makes a new figure.
 
     Returns:
       The axes.
@@ -60,7 +60,7 @@ def integrand(p: GMM, q: GMM, divergence: str = "kl", ax: "Axes | None" = None) 
       p: a mixture in one dimension.
       q: another mixture in one dimension.
       divergence: "kl" or "js".
-      ax: the axes to draw on; None: the axes of a new figure.
+      ax: the axes to draw on; None makes a new figure.
 
     Returns:
       The axes. The unit of the integrand is nats per unit of x.
@@ -110,7 +110,7 @@ def contours(p: GMM, q: GMM | None = None, ax: "Axes | None" = None) -> "Axes":
     Args:
       p: a mixture in two dimensions; its regions are filled.
       q: another mixture in two dimensions, or None; its regions are dashed lines.
-      ax: the axes to draw on; None: the axes of a new figure.
+      ax: the axes to draw on; None makes a new figure.
 
     Returns:
       The axes.
@@ -166,7 +166,7 @@ def ellipses(gmm: GMM, ax: "Axes | None" = None, **patch: Any) -> "Axes":
 
     Args:
       gmm: a mixture in two dimensions.
-      ax: the axes to draw on, such as those of `contours`; None: the axes of a new figure.
+      ax: the axes to draw on, such as those of `contours`; None makes a new figure.
       patch: keyword arguments of matplotlib's ``Ellipse``, such as ``edgecolor``.
 
     Returns:
@@ -211,7 +211,7 @@ def log_ratio(p: GMM, q: GMM, ax: "Axes | None" = None) -> "Axes":
     Args:
       p: a mixture in two dimensions.
       q: another mixture in two dimensions.
-      ax: the axes to draw on; None: the axes of a new figure.
+      ax: the axes to draw on; None makes a new figure.
 
     Returns:
       The axes. A colour bar in nats stands beside them.

@@ -26,12 +26,12 @@ SIZES = (2**8, 2**10, 2**12, 2**14, 2**16)
 
 
 def losses(result: FitResult[Any], ax: "Axes | None" = None) -> "Axes":
-    """Axes with the loss at each step of a fit, pale, and its mean over a fiftieth of the steps.
+    """Axes with the loss at each step of a fit, and its running mean over 1/50 of the steps.
 
     Args:
       result: the result of `jaxgmm.fit`, or a stack of results from `jax.vmap`. The losses of each
         are drawn, and the running mean of the one with the lowest last loss.
-      ax: the axes to draw on; None: the axes of a new figure.
+      ax: the axes to draw on; None makes a new figure.
 
     Returns:
       The axes.
@@ -97,7 +97,7 @@ def convergence(
       q: the other mixture; None for a divergence of one.
       rules: a mapping from names to functions of the number of points that return a rule.
       sizes: the numbers of points n. Each of them compiles another program.
-      ax: the axes to draw on; None: the axes of a new figure.
+      ax: the axes to draw on; None makes a new figure.
       num_replicates: the number of runs for each standard error; with 16, it is accurate to 20 %.
       options: further keyword arguments of divergence.
 
@@ -172,9 +172,9 @@ def pairwise(
 
     Args:
       matrix: (N, M), such as the result of `jaxgmm.pairwise`.
-      labels: N names of the rows; None: numbers from 0.
-      ax: the axes to draw on; None: the axes of a new figure.
-      column_labels: M names of the columns; None: the labels of the rows if N = M, else numbers.
+      labels: N names of the rows; None counts from 0.
+      ax: the axes to draw on; None makes a new figure.
+      column_labels: M names of the columns; None is the labels of the rows if N = M, else numbers.
       unit: the label of the colour bar; "" for a divergence without a unit.
 
     Returns:
