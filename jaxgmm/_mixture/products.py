@@ -25,8 +25,8 @@ def convolve(p: Mixture, q: Mixture) -> GMM:
       q: the other mixture, in the same space.
 
     Returns:
-      The mixture of K_p K_q components, the index of q running fastest, in the less restricted of the two
-      covariance types.
+      The mixture of K_p K_q components, the index of q running fastest, in the less restricted of
+      the two covariance types.
 
     Raises:
       TypeError: p or q is not a GMM.

@@ -74,10 +74,11 @@ def checked_mixtures(name: str, gmms: Any) -> Sequence[GMM] | GMM:
     elif not isinstance(gmms, list | tuple):
         needed = "a list of jaxgmm.GMM, or a stack of them"
         raise TypeError(f"{name} must be {needed}, got {kind(gmms)}")
-    if not len(gmms.loc if isinstance(gmms, GMM) else gmms):
+    one_by_one = unstacked(gmms) if isinstance(gmms, GMM) else gmms
+    if not one_by_one:
         raise ValueError(f"{name} is empty: pass at least one mixture")
-    for one, gmm in _one_by_one(name, gmms):
-        checked_mixture(one, gmm)
+    for i, gmm in enumerate(one_by_one):
+        checked_mixture(f"{name}[{i}]", gmm)
     return gmms
 
 
