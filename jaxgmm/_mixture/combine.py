@@ -121,8 +121,8 @@ def mixture_of(gmms: Mixtures, weights: ArrayLike | None = None) -> GMM:
         derivative in a weight is right where the weight is positive.
 
     Returns:
-      The mixture of all components in turn, in the least restricted covariance type of all: "full"
-      if a mixture has off-diagonal elements, else "diag", and "spherical" if all mixtures are.
+      The mixture of all components in turn, in the least restricted covariance type of all. This is
+      "full" if a mixture has off-diagonal elements, "spherical" if all are, and "diag" otherwise.
 
     Raises:
       TypeError: gmms is not a sequence or a stack of GMMs.

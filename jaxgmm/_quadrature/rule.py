@@ -71,7 +71,7 @@ class Rule:
         jax.tree_util.register_static(cls)
 
     def batches(self, key: Array | None, weights: Array, num_dims: int, length: int) -> Batches:
-        """The number of batches, and the function from the index of a batch to its `Batch`.
+        """The number of batches, and the function from the index of a batch to its ``Batch``.
 
         The function is traced, so all batches have the same shapes. Their order is not fixed, and a
         gradient may compute them again, so a batch depends on its index alone.

@@ -24,7 +24,7 @@ class Check:
     Attributes:
       function: a function of the name of the argument and its value. It returns the value that the
         decorated function gets, or raises an error.
-      static: whether `validated_jit` compiles a program for each value, which must be hashable.
+      static: whether ``validated_jit`` compiles a program for each value, which must be hashable.
     """
 
     function: Callable[[str, Any], Any]
@@ -45,13 +45,13 @@ def validated(
     """A decorator that checks the arguments of a function by its annotations.
 
     Args:
-      relation: a function of the checked arguments by their names, such as `one_space`. It returns
+      relation: a function of the checked arguments by their names, such as ``one_space``. It returns
         the arguments that the decorated function gets, or raises an error if two do not agree.
       symmetric: whether the function of two mixtures has the same value in either order. If it is,
-        `pairwise` computes each pair once.
+        `jaxgmm.pairwise` computes each pair once.
 
     Returns:
-      The decorator. `help` shows the annotations of a decorated function without their checks.
+      The decorator. ``help`` shows the annotations of a decorated function without their checks.
     """
     return functools.partial(_decorated, relation=relation, symmetric=symmetric, compiled=False)
 
@@ -59,13 +59,13 @@ def validated(
 def validated_jit(
     relation: Relation | None = None, *, symmetric: bool = False
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """A decorator that checks the arguments of a function, as `validated` does, and compiles it.
+    """A decorator that checks the arguments of a function, as ``validated`` does, and compiles it.
 
     The checks run outside `jax.jit`, so they see concrete values in an eager call. An argument with
     a static `Check` is static for `jax.jit`.
 
     Args:
-      relation, symmetric: as for `validated`.
+      relation, symmetric: as for ``validated``.
 
     Returns:
       The decorator.
