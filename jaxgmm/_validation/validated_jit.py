@@ -45,8 +45,8 @@ def validated(
     """A decorator that checks the arguments of a function by its annotations.
 
     Args:
-      relation: a function of the checked arguments by their names, such as ``one_space``. It returns
-        the arguments that the decorated function gets, or raises an error if two do not agree.
+      relation: a function of the checked arguments by name, such as ``one_space``. It returns the
+        arguments that the decorated function gets, or raises an error if two do not agree.
       symmetric: whether the function of two mixtures has the same value in either order. If it is,
         `jaxgmm.pairwise` computes each pair once.
 
