@@ -24,11 +24,12 @@ from fit import FIT
 from mixture import MIXTURE
 from numerics import NUMERICS
 from quadrature import QUADRATURE
+from validation import VALIDATION
 
 ROOT = pathlib.Path(__file__).parents[2]
 COPIED = ("jaxgmm", "tests", "README.md", "pyproject.toml")
 SECONDS = 600
-MUTATIONS = NUMERICS + QUADRATURE + MIXTURE + EXPECTATION + DIVERGENCE + FIT + EDGES
+MUTATIONS = NUMERICS + QUADRATURE + MIXTURE + EXPECTATION + DIVERGENCE + FIT + EDGES + VALIDATION
 
 
 def judged(mutation: Mutation) -> tuple[str, float]:

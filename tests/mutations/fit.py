@@ -5,14 +5,14 @@ from mutation import Mutation
 FIT = [
     Mutation(
         "a resumed run that starts anew",
-        "fit",
-        "_going_on(params)",
-        "_beginning(key, loss, params.params, optimizer)",
+        "_start",
+        "dataclasses.replace(params, converged=no, diverged=no)",
+        "_start(key, loss, params.params, optimizer)",
         "test_fit.py",
     ),
     Mutation(
         "one key for all steps",
-        "steps_of",
+        "run_steps",
         "jax.random.clone(key) if fixed_key else jax.random.fold_in(key, index)",
         "key",
         "test_fit.py test_fit_targets.py test_fit_priors.py",
@@ -55,8 +55,8 @@ FIT = [
     Mutation(
         "the nearest merged, whatever the weights",
         "_Components.cost_of_merging",
-        "0.5 * (weight * self.log_det(covariance) - ours - theirs)",
-        "(step := self.means[i] - self.means[j]).__pow__(2).sum(-1) + 0 * ours",
+        "0.5 * (weight * self.log_det(covariance) - of_i - of_j)",
+        "(step := self.means[i] - self.means[j]).__pow__(2).sum(-1) + 0 * of_i",
         "test_reduce.py",
     ),
     Mutation(

@@ -20,8 +20,8 @@ NUMERICS = [
     Mutation(
         "a derivative of the inverse",
         "_inv_tril_jvp",
-        "-_product(inverse, tangents[0], inverse)",
-        "_product(inverse, tangents[0], inverse)",
+        "-matmul(matmul(inverse, tangents[0]), inverse)",
+        "matmul(matmul(inverse, tangents[0]), inverse)",
         "test_linalg.py",
     ),
     Mutation(

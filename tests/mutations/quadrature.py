@@ -69,8 +69,8 @@ QUADRATURE = [
     Mutation(
         "off by one in the recurrence",
         "directions_from_table",
-        "degree[unknown] - k",
-        "degree[unknown] - k - 1",
+        "np.maximum(d - k, 0)",
+        "np.maximum(d - k - 1, 0)",
         "test_rules.py",
     ),
     Mutation(
