@@ -209,8 +209,8 @@ MIXTURE = [
     Mutation(
         "a centre that is differentiated",
         "centre_of",
-        "jax.lax.stop_gradient(gmm.weights @ gmm.loc)",
-        "gmm.weights @ gmm.loc",
+        "jax.lax.stop_gradient((gmm.weights[:, None] * gmm.loc).sum(0))",
+        "(gmm.weights[:, None] * gmm.loc).sum(0)",
         "test_far_from_the_origin.py -k constant",
     ),
 ]

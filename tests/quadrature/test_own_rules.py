@@ -186,5 +186,5 @@ def test_a_rule_must_be_hashable(key):
         __hash__ = None
         batches = Mine.batches
 
-    with pytest.raises(TypeError, match="rule must be hashable, got .*; make its class a frozen"):
+    with pytest.raises(TypeError, match=r"rule must be hashable, got .*; make its class a frozen"):
         jaxgmm.kl_divergence(key, gmm(P), gmm(Q), Unhashable())
