@@ -32,7 +32,8 @@ Coordinates = Annotated[Sequence[int], Check(_coordinates, static=True)]
 
 def coordinates_of_mixture(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     """The arguments gmm and dims, where negative dims are replaced by those from 0 to D - 1."""
-    dims, d = arguments["dims"], arguments["gmm"].num_dims
+    dims = arguments["dims"]
+    d = arguments["gmm"].num_dims
     if not dims or any(not -d <= dim < d for dim in dims):
         raise ValueError(f"dims must be at least one coordinate from {-d} to {d - 1}, got {dims!r}")
     positive = tuple(dim % d for dim in dims)
@@ -55,7 +56,8 @@ def affine_map_of_mixture(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     """The arguments of a function of (gmm, matrix, shift), as arrays that fit together."""
     gmm = arguments["gmm"]
     matrix = checked_array("matrix", arguments["matrix"], (None, gmm.num_dims), gmm)
-    traced, rows = isinstance(matrix, Tracer), len(matrix)
+    traced = isinstance(matrix, Tracer)
+    rows = len(matrix)
     if rows > gmm.num_dims or (not traced and np.linalg.matrix_rank(matrix) < rows):
         mend = "so A x has no density; leave some out"
         raise ValueError(f"the {rows} rows of matrix are linearly dependent, {mend}")

@@ -97,7 +97,8 @@ def midpoint_log_weights(p: GMM, q: GMM) -> tuple[Array, Array]:
 
 def weights_of_mixtures(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     """The arguments of a function of (gmms, weights), with a weight for each mixture."""
-    gmms, weights = one_space(arguments)["gmms"], arguments.get("weights")
+    gmms = one_space(arguments)["gmms"]
+    weights = arguments.get("weights")
     if weights is None:
         return arguments
     if not isinstance(weights, Tracer):

@@ -163,7 +163,8 @@ def _columns(x: Array) -> Array:
 
 def _weighted_log_densities(gmm: GMM) -> Callable[[Array], Array]:
     """Points (D, n) -> log pi_k N(x; mu_k, Sigma_k), (K, n)."""
-    log_densities, log_weights = component_log_densities(gmm), gmm.log_weights
+    log_densities = component_log_densities(gmm)
+    log_weights = gmm.log_weights
     return lambda x: log_weights[:, None] + log_densities(x)
 
 

@@ -26,7 +26,8 @@ def moments_of(gmm: GMM) -> Moments:
 
 def cholesky_factors_of(gmm: GMM) -> np.ndarray:
     """The Cholesky factors (K, D, D), or (1, D, D) where all components share one."""
-    d, scale = gmm.num_dims, np.exp(np.asarray(gmm.log_diag, np.float64))
+    d = gmm.num_dims
+    scale = np.exp(np.asarray(gmm.log_diag, np.float64))
     below = np.zeros((1, d * (d - 1) // 2)) if gmm.off_diag is None else np.asarray(gmm.off_diag)
     factors = np.zeros((max(len(scale), len(below)), d, d))
     factors[:, *np.diag_indices(d)] = scale

@@ -35,6 +35,7 @@ def from_gmmx(mixture: Any, dtype: DTypeLike | None = None) -> GMM:
     """
     check_type(mixture, "gmmx", "GaussianMixtureModelJax")
     weights, means = mixture.weights.ravel(), mixture.means[0, :, :, 0]
-    covariances, covariance_type = mixture.covariances.values[0], mixture.covariances.type.value
+    covariances = mixture.covariances.values[0]
+    covariance_type = mixture.covariances.type.value
     covariances = covariances if covariance_type == "full" else covariances[:, :, 0]
     return GMM.from_moments(weights, means, covariances, covariance_type, dtype=dtype)

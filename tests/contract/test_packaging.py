@@ -107,8 +107,8 @@ def test_the_site_is_not_built_with_gaps(function, message, site, tmp_path):
             ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__")
         )
     shutil.copy(ROOT / "README.md", tmp_path)
-    with (tmp_path / "jaxgmm" / "__init__.py").open("a") as door:
-        door.write(f"\n\n{function}\n")
+    with (tmp_path / "jaxgmm" / "__init__.py").open("a") as names:
+        names.write(f"\n\n{function}\n")
     result = build_docs(tmp_path, tmp_path / "out")
     assert result.returncode != 0
     assert message in result.stderr

@@ -146,11 +146,11 @@ def test_it_cuts_the_error_a_hundredfold_where_components_are_separated(key):
 @pytest.mark.parametrize(("dtype", "rounding"), [(np.float32, 1e-5), (np.float64, 1e-13)])
 def test_the_simplex_has_the_moments_of_a_standard_normal(dtype, rounding):
     for d in (1, 2, 7, 300):
-        corners = np.asarray(simplex(d, dtype))
-        assert corners.dtype == dtype
-        assert corners.shape == (d, d + 1)
-        np.testing.assert_allclose(corners.mean(1), 0, atol=rounding)
-        np.testing.assert_allclose(corners @ corners.T / (d + 1), np.eye(d), atol=rounding)
+        vertices = np.asarray(simplex(d, dtype))
+        assert vertices.dtype == dtype
+        assert vertices.shape == (d, d + 1)
+        np.testing.assert_allclose(vertices.mean(1), 0, atol=rounding)
+        np.testing.assert_allclose(vertices @ vertices.T / (d + 1), np.eye(d), atol=rounding)
 
 
 @pytest.mark.parametrize("rule", [jaxgmm.Sobol, jaxgmm.MonteCarlo])

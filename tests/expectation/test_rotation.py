@@ -1,4 +1,4 @@
-"""Turned normals: that they stay normals, point where the integrand moves, and are worth their
+"""Rotated normals: that they stay normals, point where the integrand moves, and are worth their
 cost.
 """
 
@@ -46,7 +46,7 @@ def test_the_first_points_along_the_only_direction_that_matters():
 
 def test_they_leave_the_value_and_cut_the_error(key, monkeypatch):
     p, q = (gmm(random_mixture(seed, 4, 16, spread=1.5)) for seed in (1, 2))
-    turned = jaxgmm.estimate(
+    rotated = jaxgmm.estimate(
         jaxgmm.kl_divergence, key, p, q, rule=jaxgmm.Sobol(2**15), num_replicates=64
     )
     monkeypatch.setattr(variance_reduction, "_rotation_is_worth_it", lambda *_: False)
@@ -55,7 +55,7 @@ def test_they_leave_the_value_and_cut_the_error(key, monkeypatch):
         jaxgmm.kl_divergence, jax.random.key(1), p, q, rule=jaxgmm.Sobol(2**15), num_replicates=64
     )
     jax.clear_caches()
-    assert abs(turned.value - plain.value) < 5 * np.hypot(
-        turned.standard_error, plain.standard_error
+    assert abs(rotated.value - plain.value) < 5 * np.hypot(
+        rotated.standard_error, plain.standard_error
     )
-    assert turned.standard_error < plain.standard_error / 1.25  # each is known to a tenth
+    assert rotated.standard_error < plain.standard_error / 1.25  # each is known to a tenth

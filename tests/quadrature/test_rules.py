@@ -102,8 +102,8 @@ def test_a_node_is_standard_normal_whatever_its_index(rule):
     @jax.vmap
     def draw(key):
         num_batches, batch = rule(32).batches(key, jnp.full(4, 0.25), 2, 8)
-        lots = jnp.concatenate([batch(jnp.uint32(i)).nodes for i in range(num_batches)])
-        return lots.reshape(4, -1, 2, lots.shape[-1]).swapaxes(1, 2).reshape(4, 2, -1)
+        strata = jnp.concatenate([batch(jnp.uint32(i)).nodes for i in range(num_batches)])
+        return strata.reshape(4, -1, 2, strata.shape[-1]).swapaxes(1, 2).reshape(4, 2, -1)
 
     draws = np.asarray(draw(keys))
     assert draws.shape[1:] == (4, 2, 8)
