@@ -213,7 +213,7 @@ def test_derivative_rules_of_the_integrand_hold_to_second_order():
 
 
 def test_jax_before_0_12_loses_them_in_a_loop_in_a_rule():
-    """Why there is `derivative_by_retracing`, which can go when pyproject.toml asks for JAX 0.12."""
+    """Why there is `derivative_by_retracing`. It can go when pyproject.toml asks for JAX 0.12."""
 
     def by_slope(slope):
         slopes = jax.grad(lambda slope, x: jax.nn.softplus(slope * x))
