@@ -11,10 +11,10 @@ VALIDATION = [
         "test_validated_jit.py",
     ),
     Mutation(
-        "the arguments of a relation dropped",
+        "what a relation returns is dropped",
         "_decorated",
         "arguments if relation is None else relation(arguments)",
-        "arguments if relation is None or relation(arguments) else {}",
+        "arguments if relation is None or relation(arguments) else None",
         "test_validated_jit.py -k ones_own",
     ),
     Mutation(
