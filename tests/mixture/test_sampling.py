@@ -12,7 +12,7 @@ import scipy.stats
 from scipy.special import logsumexp, ndtr
 
 import jaxgmm
-from jaxgmm._mixture.sampling import _keeping_quantiles_on_the_line
+from jaxgmm._mixture.sampling import _reparameterised_on_the_line
 from oracles import differences, quadrature
 from support.covariance_types import of_type
 from support.estimates import assert_within, estimate
@@ -246,7 +246,7 @@ def test_tails_in_float32():
             for a in ([-6.0, 6.5], [[-0.3] * 2, [-1.4] * 2], [[0.0] * 2, [0.5] * 2])
         )
         total = jax.grad(
-            lambda w: _keeping_quantiles_on_the_line(x, w, loc, jnp.zeros(2, dtype)).sum()
+            lambda w: _reparameterised_on_the_line(x, w, loc, jnp.zeros(2, dtype)).sum()
         )
         return jax.jit(total)(log_weights)
 
