@@ -77,6 +77,18 @@ def test_a_static_argument_is_not_traced():
         jax.jit(weighted_distance)(P, Q, jnp.ones(2), True)
 
 
+def test_a_static_check_of_ones_own_sees_no_tracer():
+    """Its function need not look for one: `Check` does."""
+
+    @extend.validated_jit()
+    def scaled(x: jax.Array, factor: Annotated[Any, Check(lambda name, value: value, static=True)]):
+        return factor * x
+
+    assert scaled(jnp.ones(()), 2.0) == 2
+    with pytest.raises(TypeError, match="factor is traced, but it must be static"):
+        jax.jit(scaled)(jnp.ones(()), 2.0)
+
+
 def test_no_check_changes_what_it_is_given():
     given = {"gmm": P, "dims": [-1], "values": [0.5]}
     copies = {name: value if name == "gmm" else list(value) for name, value in given.items()}
