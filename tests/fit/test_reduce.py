@@ -11,7 +11,7 @@ from sklearn.mixture import GaussianMixture
 
 import jaxgmm
 from oracles import dense
-from support.covariance_types import TYPES, of_type
+from support.covariance_types import TYPES
 from support.mixtures import gmm, random_mixture, typed
 
 
@@ -102,7 +102,7 @@ def test_dead_components_go_and_few_enough_stay():
 
 
 def test_dtype_is_kept():
-    p = jax.tree.map(lambda leaf: leaf.astype(np.float32), of_type("full"))
+    p = jax.tree.map(lambda leaf: leaf.astype(np.float32), mixture_of_nine("full"))
     assert jaxgmm.reduce(p, 2).loc.dtype == np.float32
 
 
@@ -134,7 +134,7 @@ def test_dtype_is_kept():
 )
 def test_bad_arguments(call, error, message):
     with pytest.raises(error, match=message):
-        call(of_type("full"))
+        call(mixture_of_nine("full"))
 
 
 @pytest.mark.long

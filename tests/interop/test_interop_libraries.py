@@ -108,7 +108,7 @@ def test_what_is_no_mixture_of_gaussians(what):
 
 @pytest.mark.parametrize("reader", [jaxgmm.from_distribution, jaxgmm.from_gmmx, jaxgmm.from_ott])
 def test_what_is_of_no_library(reader):
-    with pytest.raises(TypeError, match=r"must be a .* got jaxgmm\._gmm\.GMM"):
+    with pytest.raises(TypeError, match=r"must be a .* got jaxgmm\._mixture\.gmm\.GMM"):
         reader(as_gmm("full"))
 
 
