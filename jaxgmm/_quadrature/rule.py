@@ -133,10 +133,9 @@ _CAPABILITIES = [field.name for field in dataclasses.fields(_Adapted) if field.n
 def checked_rule(name: str, rule: Any) -> Rule:
     """The rule, with every attribute of `Rule`; an error if the value is no rule."""
     if isinstance(rule, type) or not (hasattr(rule, "batches") and hasattr(rule, "is_random")):
-        raise TypeError(
-            f"{name} must be a rule such as jaxgmm.Sobol(2**14) or jaxgmm.MonteCarlo(10_000), "
-            f"got {reprlib.repr(rule)}"
-        )
+        got = f"the class {rule.__name__}" if isinstance(rule, type) else reprlib.repr(rule)
+        needed = "a rule such as jaxgmm.Sobol(2**14) or jaxgmm.MonteCarlo(10_000)"
+        raise TypeError(f"{name} must be {needed}, got {got}")
     if type(rule).__hash__ is None:
         problem = f"{name} must be hashable, got {reprlib.repr(rule)}"
         raise TypeError(f"{problem}; make its class a frozen dataclass")

@@ -106,9 +106,7 @@ def test_what_it_refuses(key):
         TypeError, match=r"rule must be a rule such as jaxgmm.Sobol\(2\*\*14\) or .*, got 1000"
     ):
         jaxgmm.expectation(key, p, lambda x: x, 1000)
-    with pytest.raises(
-        TypeError, match=r"rule must be a rule .* got <class 'jaxgmm._quadrature.sobol.Sobol'>"
-    ):
+    with pytest.raises(TypeError, match=r"rule must be a rule such as .* got the class Sobol"):
         jaxgmm.kl_divergence(key, p, p, jaxgmm.Sobol)
     with pytest.raises(TypeError, match=r"gmm must be a jaxgmm.GMM, got tuple"):
         jaxgmm.expectation(key, (), lambda x: x)
