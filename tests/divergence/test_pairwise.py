@@ -191,7 +191,7 @@ REFUSED = [
             functools.partial(jaxgmm.js_divergence, rule=RULE), key, gmms
         ),
         ValueError,
-        "divergence has a key or a rule bound",
+        "divergence binds a key or a rule",
     ),
     (
         lambda key, gmms: jaxgmm.pairwise(
