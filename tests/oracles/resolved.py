@@ -76,8 +76,14 @@ def _kl(
 
 
 def _js(p, q, log_p, log_q):
-    log_m = jnp.logaddexp(log_p, log_q) - math.log(2)
-    return 0.5 * (p * (log_p - log_m) + q * (log_q - log_m))
+    # With u half of the log-ratio it is m (u tanh u - log cosh u), in which no first order cancels.
+    u = 0.5 * (log_p - log_q)
+    near = jnp.abs(u) < 1
+    small = jnp.where(near, u, 0.0)
+    large = jnp.where(near, 1.0, jnp.abs(u))
+    log_cosh_small = jnp.log1p(2 * jnp.sinh(small / 2) ** 2)
+    log_cosh_large = large + jnp.log1p(jnp.exp(-2 * large)) - math.log(2)
+    return 0.5 * (p + q) * (u * jnp.tanh(u) - jnp.where(near, log_cosh_small, log_cosh_large))
 
 
 INTEGRANDS = {
