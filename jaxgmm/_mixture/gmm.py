@@ -283,7 +283,7 @@ def log_det(gmm: GMM) -> Array:
 
 def centre_of(gmm: GMM) -> Array:
     """The mean of the mixture (D,), constant in derivatives, as an origin that saves digits."""
-    # A sum, as XLA compiles it sooner than a product.
+    # A sum keeps full precision on every device, where a product of matrices may not.
     return jax.lax.stop_gradient((gmm.weights[:, None] * gmm.loc).sum(0))
 
 

@@ -130,9 +130,9 @@ class TriangularScale:
 
     def covariances(self) -> Array:
         """The covariances (K, D, D), or (D, D) where all components share one."""
-        factors = self.factors()
-        products = einsum("kij,klj->kil", factors, factors)
-        return products if len(self.rows()) == self.shape[0] else products[0]
+        rows = self.rows()
+        products = einsum("kij,klj->kil", rows, rows)
+        return products if len(rows) == self.shape[0] else products[0]
 
     def columns(self) -> Array | None:
         """The columns of all factors, (D, K, D)."""

@@ -181,7 +181,7 @@ MIXTURE = [
     Mutation(
         "one covariance where diagonals differ",
         "TriangularScale.covariances",
-        "len(self.rows()) == self.shape[0]",
+        "len(rows) == self.shape[0]",
         "len(self.off_diag) == self.shape[0]",
         "test_shared_rows.py",
     ),
