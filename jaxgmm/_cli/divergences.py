@@ -8,7 +8,7 @@ import jax
 
 import jaxgmm
 from jaxgmm._mixture.gmm import GMM
-from jaxgmm._validation.validated_jit import is_symmetric
+from jaxgmm._validation.validated_jit import declared_by
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Measure:
     @property
     def is_directed(self) -> bool:
         """Whether the order of the mixtures matters."""
-        return not is_symmetric(self.function)
+        return not declared_by(self.function).symmetric
 
 
 MEASURES = {

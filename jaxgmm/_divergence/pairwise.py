@@ -16,7 +16,7 @@ from jaxgmm._mixture.validation import Mixtures, one_space
 from jaxgmm._quadrature.rule import Rule, RuleArg
 from jaxgmm._quadrature.sobol import DEFAULT_RULE
 from jaxgmm._validation.arguments import Flag, Key, PositiveInt
-from jaxgmm._validation.validated_jit import Check, is_symmetric, validated_jit
+from jaxgmm._validation.validated_jit import Check, declared_by, validated_jit
 
 
 def _divergence(name: str, divergence: Any) -> Any:
@@ -89,7 +89,8 @@ def pairwise(
     rows = stack(gmms)
     columns = rows if others is None else stack(others)
     shape = (len(rows.loc), len(columns.loc))
-    is_mirrored = others is None and (is_symmetric(divergence) if symmetric is None else symmetric)
+    is_symmetric = declared_by(divergence).symmetric if symmetric is None else symmetric
+    is_mirrored = others is None and is_symmetric
     i, j = np.triu_indices(shape[0]) if is_mirrored else map(np.ravel, np.indices(shape))
     between = _between(divergence, key, rule)
 

@@ -39,25 +39,40 @@ class Check:
         return self.function(name, value)
 
 
-def validated(
-    relation: Relation | None = None, *, symmetric: bool = False
-) -> Callable[[Callable[P, R]], Callable[P, R]]:
+@dataclasses.dataclass(frozen=True)
+class Declared:
+    """What a function declares about its values, for those that call it.
+
+    Attributes:
+      symmetric: whether the function of two mixtures has the same value in either order.
+      finiteness: a function that tells whether the value is finite; see `jaxgmm.estimate`.
+      scaling: how the value changes with the unit of the points; see `jaxgmm.estimate`.
+    """
+
+    symmetric: bool = False
+    finiteness: Callable[..., Any] | None = None
+    scaling: Any = None
+
+
+def validated(relation: Relation | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """A decorator that checks the arguments of a function by its annotations.
 
     Args:
       relation: a function of the checked arguments by name, such as ``one_space``. It returns the
         arguments that the decorated function gets, or raises an error if two do not agree.
-      symmetric: whether the function of two mixtures has the same value in either order. If it is,
-        `jaxgmm.pairwise` computes each pair once.
 
     Returns:
       The decorator. ``help`` shows the annotations of a decorated function without their checks.
     """
-    return functools.partial(_decorated, relation=relation, symmetric=symmetric, compiled=False)
+    return functools.partial(_decorated, relation=relation, declared=Declared(), compiled=False)
 
 
 def validated_jit(
-    relation: Relation | None = None, *, symmetric: bool = False
+    relation: Relation | None = None,
+    *,
+    symmetric: bool = False,
+    finiteness: Callable[..., Any] | None = None,
+    scaling: Any = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """A decorator that checks the arguments of a function, as ``validated`` does, and compiles it.
 
@@ -65,7 +80,11 @@ def validated_jit(
     a static `Check` is static for `jax.jit`.
 
     Args:
-      relation, symmetric: as for ``validated``.
+      relation: as for ``validated``.
+      symmetric: whether the function of two mixtures has the same value in either order. If it is,
+        `jaxgmm.pairwise` computes each pair once.
+      finiteness: a function that tells whether the value is finite; see `jaxgmm.estimate`.
+      scaling: how the value changes with the unit of the points; see `jaxgmm.estimate`.
 
     Returns:
       The decorator.
@@ -80,16 +99,20 @@ def validated_jit(
       Traceback (most recent call last):
       TypeError: left must be a jaxgmm.GMM, got int; build one with GMM.from_moments, ...
     """
-    return functools.partial(_decorated, relation=relation, symmetric=symmetric, compiled=True)
+    declared = Declared(symmetric, finiteness, scaling)
+    return functools.partial(_decorated, relation=relation, declared=declared, compiled=True)
 
 
-def is_symmetric(function: Callable[..., Any]) -> bool:
-    """Whether a function, or the function of a `functools.partial`, is declared symmetric."""
-    return getattr(getattr(function, "func", function), "symmetric", False)
+def declared_by(function: Callable[..., Any]) -> Declared:
+    """What a function, or the function of a `functools.partial`, declares."""
+    function = getattr(function, "func", function)
+    owner, declared = getattr(function, "declared", (function, Declared()))
+    # `jax.grad` copies the attributes of a function, but the gradient is another function.
+    return declared if owner is function else Declared()
 
 
 def _decorated(
-    function: Callable[P, R], *, relation: Relation | None, symmetric: bool, compiled: bool
+    function: Callable[P, R], *, relation: Relation | None, declared: Declared, compiled: bool
 ) -> Callable[P, R]:
     signature = inspect.signature(function)
     checks = {name: _check_of(p.annotation) for name, p in signature.parameters.items()}
@@ -104,7 +127,7 @@ def _decorated(
         bound.arguments = dict(arguments if relation is None else relation(arguments))
         return called(*bound.args, **bound.kwargs)
 
-    vars(checked).update(__signature__=_as_shown(signature), symmetric=symmetric)
+    vars(checked).update(__signature__=_as_shown(signature), declared=(checked, declared))
     return checked
 
 

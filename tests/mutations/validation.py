@@ -61,16 +61,16 @@ VALIDATION = [
     ),
     Mutation(
         "every divergence taken for symmetric",
-        "is_symmetric",
-        'getattr(getattr(function, "func", function), "symmetric", False)',
-        "True",
+        "declared_by",
+        "(function, Declared())",
+        "(function, Declared(symmetric=True))",
         "test_pairwise.py",
     ),
     Mutation(
         "no divergence taken for symmetric",
-        "is_symmetric",
-        'getattr(getattr(function, "func", function), "symmetric", False)',
-        "False",
+        "validated_jit",
+        "Declared(symmetric, finiteness, scaling)",
+        "Declared(False, finiteness, scaling)",
         "test_validated_jit.py -k symmetry",
     ),
     Mutation(

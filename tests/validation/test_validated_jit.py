@@ -11,6 +11,7 @@ import pytest
 
 import jaxgmm
 from jaxgmm import extend
+from jaxgmm._validation.validated_jit import declared_by
 from jaxgmm.extend import Check, Flag, Key, Mixture, Mixtures, PositiveInt, RuleArg, one_space
 from support.compilations import COMPILATIONS
 from support.mixtures import gmm, random_mixture
@@ -155,3 +156,8 @@ def test_a_divergence_declares_its_symmetry(key):
     np.testing.assert_array_equal(believed, believed.T)
     asked = jaxgmm.pairwise(wrong, None, gmms, symmetric=False)
     assert np.abs(asked - asked.T).max() > 0.1
+
+
+def test_the_gradient_of_a_symmetric_function_is_not_declared_symmetric():
+    assert declared_by(jaxgmm.js_divergence).symmetric
+    assert not declared_by(jax.grad(jaxgmm.js_divergence, argnums=1)).symmetric
