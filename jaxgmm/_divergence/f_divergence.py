@@ -7,8 +7,8 @@ from typing import Annotated
 import jax.numpy as jnp
 from jax import Array
 
-from jaxgmm._divergence.midpoint import log_ratio_of_columns
 from jaxgmm._expectation.expectation import expectation_of_columns
+from jaxgmm._expectation.under_midpoint import log_ratio_of_columns
 from jaxgmm._mixture.combine import centred
 from jaxgmm._mixture.validation import Mixture, one_space
 from jaxgmm._quadrature.rule import RuleArg

@@ -8,8 +8,8 @@ from jax import Array
 from jax.sharding import Mesh
 
 from jaxgmm._divergence.entropies import held, kl_divergence
-from jaxgmm._divergence.midpoint import expectation_under_midpoint, log_ratio_of_columns
 from jaxgmm._expectation.expectation import expectation_of_columns
+from jaxgmm._expectation.under_midpoint import expectation_under_midpoint, log_ratio_of_columns
 from jaxgmm._mixture.combine import centred
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.validation import Mixture, one_space

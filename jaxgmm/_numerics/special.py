@@ -38,3 +38,20 @@ def log_mean_with_one(t: Array) -> Array:
     near = jnp.abs(t) < 1
     small = jnp.where(near, t, jnp.zeros_like(t))
     return jnp.where(near, jnp.log1p(jnp.expm1(small) / 2), jax.nn.softplus(t) - math.log(2))
+
+
+def entropy_deficit(t: Array) -> Array:
+    r"""log 2 less the entropy of a coin with log-odds t, in [0, log 2] for t from -inf to inf.
+
+    .. math:: \log 2 + \sigma \log \sigma + (1 - \sigma) \log(1 - \sigma)
+              = \tfrac12 u t + \tfrac12 \log(1 - u^2),
+              \quad \sigma = \frac{1}{1 + e^{-t}}, \quad u = \tanh(t / 2)
+    """
+    near = jnp.abs(t) < 1
+    s = jnp.where(near, t, jnp.minimum(jnp.abs(t), 800))  # e^-800 is 0 in every dtype
+    less_one = jnp.expm1(-s)
+    e = 1 + less_one
+    u = -less_one / (1 + e)
+    log = jnp.log1p(jnp.where(near, -u * u, e))
+    # Near 0 all is of second order, and far from 0 the two terms of the first form cancel.
+    return jnp.where(near, 0.5 * (u * s + log), math.log(2) - log - s * e / (1 + e))

@@ -123,8 +123,7 @@ class _Adapted(Rule):
         return self.given.batches(key, weights, num_dims, length)
 
     def resized(self, n: int) -> Rule:
-        resized = self.given.resized if hasattr(self.given, "resized") else super().resized
-        return checked_rule("rule", resized(n))
+        return checked_rule("rule", self.given.resized(n) if can_grow(self) else super().resized(n))
 
 
 _CAPABILITIES = [field.name for field in dataclasses.fields(_Adapted) if field.name != "given"]
@@ -144,7 +143,22 @@ def checked_rule(name: str, rule: Any) -> Rule:
     return _Adapted(rule, *(getattr(rule, name, getattr(Rule, name)) for name in _CAPABILITIES))
 
 
+def can_grow(rule: Rule) -> bool:
+    """Whether the rule has a method ``resized`` of its own."""
+    if isinstance(rule, _Adapted):
+        return hasattr(rule.given, "resized")
+    return type(rule).resized is not Rule.resized
+
+
 RuleArg = Annotated[Rule, Check(checked_rule, static=True)]
+
+
+def doubled(rule: Rule) -> Rule | None:
+    """The rule with twice the points, for two mixtures in one loop; None if it cannot have them."""
+    if rule.num_points is None:
+        # Each component has nodes of its own, unless a random rule spreads a number of its own.
+        return None if rule.is_random else rule
+    return rule.resized(2 * rule.num_points) if rule.num_points < 2**30 and can_grow(rule) else None
 
 
 def checked_batch(rule: Rule, batch: Any) -> Batch:
