@@ -1,6 +1,8 @@
 """Divergences between Gaussian mixtures, with standard errors and right gradients."""
 
 from jaxgmm import plot as plot
+from jaxgmm._divergence.all_divergences import Divergences as Divergences
+from jaxgmm._divergence.all_divergences import all_divergences as all_divergences
 from jaxgmm._divergence.approximations import kl_matched as kl_matched
 from jaxgmm._divergence.approximations import kl_moment_matched as kl_moment_matched
 from jaxgmm._divergence.approximations import kl_product as kl_product

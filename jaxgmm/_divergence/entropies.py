@@ -1,14 +1,19 @@
 """The Kullback-Leibler and Jeffreys divergences and the entropies, from means of log-densities."""
 
 import functools
+from collections.abc import Mapping
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import Array
 
 from jaxgmm._expectation.control_variate import log_density_with_control
+from jaxgmm._expectation.under_midpoint import mean_under_midpoint
 from jaxgmm._expectation.variance_reduction import controlled_expectation
 from jaxgmm._mixture.combine import centred
 from jaxgmm._mixture.validation import Mixture, one_space
+from jaxgmm._numerics.special import expm1_less_linear
 from jaxgmm._quadrature.rule import RuleArg, split_key
 from jaxgmm._quadrature.sobol import DEFAULT_RULE
 from jaxgmm._validation.arguments import Devices, Flag, Key
@@ -17,7 +22,30 @@ from jaxgmm._validation.validated_jit import validated_jit
 held = jax.lax.stop_gradient
 
 
-@validated_jit(one_space)
+def near_space(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments of a function of two mixtures in one space, with one of two options at most."""
+    if arguments.get("path_gradient") and arguments.get("midpoint"):
+        problem = "path_gradient and midpoint must not both be True"
+        raise ValueError(f"{problem}: with p held constant the midpoint form is biased")
+    return one_space(arguments)
+
+
+def _kl_under_midpoint(t: Array) -> Array:
+    """p / m (t + e^-t - 1), not negative, for the log-ratio t = log p - log q."""
+    low = t < -1
+    s = jnp.where(low, jnp.zeros_like(t), t)
+    # Where e^-t may overflow, its product with p / m = 2 sigmoid(t) is 2 sigmoid(-t).
+    far = jnp.where(low, jnp.maximum(t, -800), jnp.zeros_like(t))
+    below = jax.nn.sigmoid(-far) + jax.nn.sigmoid(far) * (far - 1)
+    return 2 * jnp.where(low, below, jax.nn.sigmoid(s) * expm1_less_linear(-s))
+
+
+def _jeffreys_under_midpoint(t: Array) -> Array:
+    """(p - q) t / m, not negative."""
+    return 2 * jnp.tanh(t / 2) * t
+
+
+@validated_jit(near_space)
 def kl_divergence(
     key: Key,
     p: Mixture,
@@ -25,6 +53,7 @@ def kl_divergence(
     rule: RuleArg = DEFAULT_RULE,
     *,
     path_gradient: Flag = False,
+    midpoint: Flag = False,
     mesh: Devices = None,
 ) -> Array:
     r"""An estimate of the Kullback-Leibler divergence of q from p.
@@ -42,6 +71,15 @@ def kl_divergence(
       path_gradient: whether p is held constant inside the logarithm. The gradient in p is then the
         path gradient, which comes from the points alone. It is unbiased, and exactly 0 at p = q.
         Use it to fit p. Second derivatives are then wrong.
+      midpoint: whether to draw the points of the rule from p, and as many from q, and to add the
+        mean of (q - p) / m, which is 0, where m is the midpoint of both:
+
+        .. math:: KL(p \| q) = E_m\left[\frac{p}{m} \left(t + e^{-t} - 1\right)\right],
+                  \quad t = \log p - \log q
+
+        The value is then not negative, and its relative error does not grow as p and q approach
+        each other. Use it below about 0.05 nats in up to 4 dimensions, where there is no control
+        variate, and below 0.001 nats in more.
       mesh: devices to spread the points over; see `expectation`.
 
     Returns:
@@ -52,6 +90,7 @@ def kl_divergence(
       ValueError: a parameter of p or q is not finite.
       ValueError: p and q differ in dimension.
       ValueError: key is None and the rule draws at random.
+      ValueError: path_gradient and midpoint are both True.
 
     Example:
       >>> import jax, jaxgmm
@@ -64,13 +103,15 @@ def kl_divergence(
       Kullback and Leibler, On information and sufficiency, Ann. Math. Stat. 22 (1951), eq. 2.4.
       Roeder, Wu and Duvenaud, Sticking the landing, NeurIPS (2017), for the path gradient.
     """
+    if midpoint:
+        return mean_under_midpoint(key, p, q, _kl_under_midpoint, rule, mesh)
     p, q = centred(p, q)
     log_p = log_density_with_control(held(p) if path_gradient else p)
     log_q = log_density_with_control(q)
     return controlled_expectation(key, p, log_p - log_q, rule, mesh)
 
 
-@validated_jit(one_space, symmetric=True)
+@validated_jit(near_space, symmetric=True)
 def jeffreys_divergence(
     key: Key,
     p: Mixture,
@@ -78,6 +119,7 @@ def jeffreys_divergence(
     rule: RuleArg = DEFAULT_RULE,
     *,
     path_gradient: Flag = False,
+    midpoint: Flag = False,
     mesh: Devices = None,
 ) -> Array:
     r"""An estimate of the Jeffreys divergence, the sum of both Kullback-Leibler divergences.
@@ -90,6 +132,7 @@ def jeffreys_divergence(
       q: the other mixture, in the same space.
       rule: the points, as many under p as under q.
       path_gradient: whether both terms have the path gradient of `kl_divergence`.
+      midpoint: whether both terms have the form for near mixtures of `kl_divergence`.
       mesh: devices to spread the points over; see `expectation`.
 
     Returns:
@@ -109,6 +152,8 @@ def jeffreys_divergence(
       Jeffreys, An invariant form for the prior probability in estimation problems, Proc. R. Soc. A
       186 (1946), eq. 1.
     """
+    if midpoint:
+        return mean_under_midpoint(key, p, q, _jeffreys_under_midpoint, rule, mesh)
     key_p, key_q = split_key(key)
     kl = functools.partial(kl_divergence, rule=rule, path_gradient=path_gradient, mesh=mesh)
     return kl(key_p, p, q) + kl(key_q, q, p)

@@ -128,13 +128,14 @@ def hellinger_distance(
       Gibbs and Su, On choosing and bounding probability metrics, Int. Stat. Rev. 70 (2002), where
       the square is twice as large.
     """
+    square = expectation_under_midpoint(key, p, q, hellinger_term, rule, mesh)
+    return sqrt_or_zero(at_most(1, square))
 
-    def integrand(t: Array) -> Array:
-        # (sqrt p - sqrt q)^2 / (p + q) = 1 - sech(t / 2), as a product that keeps its digits at 0.
-        return jnp.tanh(t / 2) * jnp.tanh(t / 4)
 
-    square = at_most(1, expectation_under_midpoint(key, p, q, integrand, rule, mesh))
-    return sqrt_or_zero(square)
+def hellinger_term(t: Array) -> Array:
+    """(sqrt p - sqrt q)^2 / (p + q) for the log-ratio t = log p - log q, which is 1 - sech(t/2)."""
+    # As a product it keeps its digits near 0.
+    return jnp.tanh(t / 2) * jnp.tanh(t / 4)
 
 
 @validated_jit(one_space, symmetric=True)

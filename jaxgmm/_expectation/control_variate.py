@@ -34,10 +34,6 @@ class Integrand:
     coefficients: Callable[[Array], Array]
     basis_size: int
 
-    def values(self, component: Array, x: Array) -> Array:
-        """The values (n,) at points (D, n); the component is not used."""
-        return self.fn(x)[0]
-
     def __sub__(self, other: "Integrand") -> "Integrand":
         def difference(x: Array) -> tuple[Array, Array]:
             value, basis = self.fn(x)
@@ -100,20 +96,17 @@ class ControlVariate:
     coefficients: Array
     means: Array
 
-    def at(self, component: Array, basis: Array) -> Array:
-        """The quadratics (s b,) of components (s,) at their points, where the basis is (J, s b)."""
+    def residual(self, component: Array, values: Array, basis: Array) -> Array:
+        """The values (s b,) less the quadratics of components (s,), where the basis is (J, s b)."""
+        if self.coefficients.shape[1] == 0:
+            return values
         by_component = basis.reshape(basis.shape[0], len(component), -1)
-        coefficients = self.coefficients[component]
-        return einsum("sj,jsb->sb", coefficients, by_component).ravel()
+        return values - einsum("sj,jsb->sb", self.coefficients[component], by_component).ravel()
 
-    def residual_of(self, integrand: Integrand) -> Callable[[Array, Array], Array]:
-        """The function: components (s,), points (D, s b) -> integrand less quadratic (s b,)."""
 
-        def residual(component: Array, x: Array) -> Array:
-            values, basis = integrand.fn(x)
-            return values - self.at(component, basis)
-
-        return residual
+def no_control_variate(weights: Array) -> ControlVariate:
+    """The control variate 0 for the components of a mixture with weights (K,)."""
+    return ControlVariate(jnp.zeros_like(weights, shape=(len(weights), 0)), jnp.zeros_like(weights))
 
 
 def fitted_control_variate(

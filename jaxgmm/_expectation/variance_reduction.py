@@ -2,12 +2,16 @@
 
 import dataclasses
 
-import jax.numpy as jnp
 from jax import Array
 from jax.sharding import Mesh
 
 from jaxgmm._expectation.active_subspace import active_directions
-from jaxgmm._expectation.control_variate import Integrand, fitted_control_variate
+from jaxgmm._expectation.control_variate import (
+    ControlVariate,
+    Integrand,
+    fitted_control_variate,
+    no_control_variate,
+)
 from jaxgmm._expectation.expectation import Points, integrate
 from jaxgmm._mixture.gmm import GMM, is_diagonal
 from jaxgmm._mixture.placement import placement
@@ -27,23 +31,31 @@ def controlled_expectation(
 
     The standard normals are rotated towards the directions in which h - s varies most.
     """
+    points, control = with_reduced_variance(key, gmm, integrand, rule)
+
+    def residual(component: Array, x: Array) -> Array:
+        return control.residual(component, *integrand.fn(x))
+
+    return integrate(points, residual, mesh) + vdot(points.weights, control.means)
+
+
+def with_reduced_variance(
+    key: Array | None, gmm: GMM, integrand: Integrand, rule: Rule
+) -> tuple[Points, ControlVariate]:
+    """The points, rotated if it is worth it, and the control variate, 0 if it is not."""
     points = Points.of(key, gmm, rule)
-    residual = integrand.values
-    means = jnp.zeros_like(points.weights)
+    control = no_control_variate(points.weights)
     if _control_is_worth_it(gmm, rule, integrand.basis_size, points.num_points):
         control = fitted_control_variate(integrand, points.place, gmm.loc)
-        residual = control.residual_of(integrand)
-        means = control.means
     num_pilots = min(MAX_PILOTS, points.num_points // (64 * gmm.num_components))
-    if _rotation_is_worth_it(gmm, rule, num_pilots):
-        place = points.place
+    if not _rotation_is_worth_it(gmm, rule, num_pilots):
+        return points, control
 
-        def residual_at(component: Array, nodes: Array) -> Array:
-            return residual(component, place(component, nodes))
+    def residual_at(component: Array, nodes: Array) -> Array:
+        return control.residual(component, *integrand.fn(points.place(component, nodes)))
 
-        rotation = active_directions(residual_at, gmm, num_pilots)
-        points = dataclasses.replace(points, place=placement(gmm, rotation))
-    return integrate(points, residual, mesh) + vdot(points.weights, means)
+    rotation = active_directions(residual_at, gmm, num_pilots)
+    return dataclasses.replace(points, place=placement(gmm, rotation)), control
 
 
 def _control_is_worth_it(gmm: GMM, rule: Rule, basis_size: int, num_points: int) -> bool:
