@@ -61,7 +61,7 @@ EXPECTATION = [
     ),
     Mutation(
         "control of the wrong component",
-        "ControlVariate.at",
+        "ControlVariate.residual",
         "self.coefficients[component]",
         "self.coefficients[component * 0]",
         "test_control.py",
@@ -131,7 +131,7 @@ EXPECTATION = [
     ),
     Mutation(
         "drop the weight gradient",
-        "controlled_expectation",
+        "with_reduced_variance",
         "points = Points.of(key, gmm, rule)",
         "import jax\npoints = Points.of(key, gmm, rule)\n"
         "points = dataclasses.replace(points, weights=jax.lax.stop_gradient(points.weights))",

@@ -46,6 +46,8 @@ def from_unconstrained(logits, loc, log_diag, off_diag) -> Mixture:
     """
     weights = np.exp(logits - logsumexp(logits))
     k, d = loc.shape
+    log_diag = np.broadcast_to(log_diag, (k, d))
+    off_diag = None if off_diag is None else np.broadcast_to(off_diag, (k, d * (d - 1) // 2))
     factors = np.zeros((k, d, d))
     for component in range(k):
         packed = iter(off_diag[component]) if off_diag is not None else itertools.repeat(0.0)
