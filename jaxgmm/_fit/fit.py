@@ -15,25 +15,13 @@ from jax import Array
 from jax.core import Tracer
 
 from jaxgmm._fit.loop import FitResult, State, run_steps, with_loss_buffer
-from jaxgmm._validation.arguments import Flag, PositiveInt, RequiredKey
-from jaxgmm._validation.checks import check_static, checked_int, checked_number, is_floating
+from jaxgmm._validation.arguments import Flag, PositiveInt, RequiredKey, function_that_must
+from jaxgmm._validation.checks import checked_int, checked_number, is_floating
 from jaxgmm._validation.validated_jit import Check, validated
 
 T = TypeVar("T")
 
 CHUNK = 100
-
-
-def function_that_must(requirement: str) -> Check:
-    """The check of a function, which may hold traced arrays; an error states the requirement."""
-
-    def function(name: str, value: Any) -> Any:
-        if callable(value):
-            return value
-        check_static(name, value)
-        raise TypeError(f"{name} must {requirement}, got {value!r}")
-
-    return Check(function)
 
 
 def _params(name: str, params: Any) -> Any:

@@ -8,18 +8,16 @@ from typing import Any
 import jax
 import numpy as np
 from jax import Array
-from numpy.typing import ArrayLike
 
 from jaxgmm._divergence.entropies import cross_entropy, jeffreys_divergence, kl_divergence
 from jaxgmm._divergence.midpoint import js_divergence
 from jaxgmm._mixture.density import negative_log_likelihood
 from jaxgmm._mixture.gmm import GMM
-from jaxgmm._mixture.moments import checked_data
+from jaxgmm._mixture.moments import Data
 from jaxgmm._mixture.validation import Mixture
 from jaxgmm._quadrature.rule import Rule, RuleArg
 from jaxgmm._quadrature.sobol import Sobol
-from jaxgmm._validation.arguments import Flag
-from jaxgmm._validation.checks import checked_int
+from jaxgmm._validation.arguments import Flag, PositiveInt
 from jaxgmm._validation.validated_jit import validated
 
 FITTING_RULE = Sobol(2**12)
@@ -53,8 +51,7 @@ def forward_kl_loss(p: Mixture, rule: RuleArg = FITTING_RULE) -> Objective:
       A function of (key, q), in nats (the unit of natural logarithms), for `fit`.
 
     Raises:
-      TypeError: p is not a GMM.
-      TypeError: rule is not a rule.
+      TypeError: p is not a GMM, or rule is not a rule.
       ValueError: p is not finite, or its shapes disagree.
 
     Example:
@@ -109,8 +106,7 @@ def reverse_kl_loss(
       A function of (key, q), in nats, for `fit`.
 
     Raises:
-      TypeError: path_gradient is neither True nor False.
-      TypeError, ValueError: as in `forward_kl_loss`.
+      TypeError, ValueError: as in `forward_kl_loss`, or path_gradient is not a bool.
 
     Example:
       >>> import jax
@@ -172,7 +168,8 @@ def jeffreys_loss(p: Mixture, rule: RuleArg = FITTING_RULE) -> Objective:
     return Objective(jeffreys_divergence, p, (rule,))
 
 
-def likelihood_loss(x: ArrayLike, batch_size: int | None = None) -> Objective:
+@validated()
+def likelihood_loss(x: Data, batch_size: PositiveInt | None = None) -> Objective:
     r"""The loss :math:`q \mapsto -\frac1n \sum_i \log q(x_i)` of data, or of random batches.
 
     It has no minimum, as a component may shrink onto a few points. To prevent that, chain the
@@ -186,8 +183,7 @@ def likelihood_loss(x: ArrayLike, batch_size: int | None = None) -> Objective:
       A function of (key, q), in nats per point, for `fit`.
 
     Raises:
-      TypeError, ValueError: x is not an array (n, D) of finite numbers.
-      TypeError, ValueError: batch_size is not a positive integer.
+      TypeError, ValueError: x is not finite (n, D), or batch_size is not a positive integer.
 
     Example:
       >>> import jax
@@ -195,9 +191,6 @@ def likelihood_loss(x: ArrayLike, batch_size: int | None = None) -> Objective:
       >>> print(f"{likelihood_loss([[-1.0], [1.0]])(jax.random.key(0), q):.3f}")
       1.419
     """
-    x = checked_data(x)
-    if batch_size is not None:
-        checked_int("batch_size", batch_size)
     return Objective(_likelihood, x, (batch_size,))
 
 

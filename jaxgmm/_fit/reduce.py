@@ -10,11 +10,11 @@ import numpy as np
 import optax
 from jax import Array
 
-from jaxgmm._fit.fit import NumSteps, fit, function_that_must
+from jaxgmm._fit.fit import NumSteps, fit
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.read_out import moments_of
 from jaxgmm._mixture.validation import Mixture
-from jaxgmm._validation.arguments import Key, PositiveInt
+from jaxgmm._validation.arguments import Key, PositiveInt, function_that_must
 from jaxgmm._validation.checks import check_concrete
 from jaxgmm._validation.validated_jit import validated
 
@@ -61,8 +61,7 @@ def reduce(
     Raises:
       TypeError: an argument is of a wrong type, or gmm is traced.
       ValueError: gmm is not finite, or its shapes disagree.
-      ValueError: num_components is not positive, or num_steps is negative.
-      ValueError: refine is given without a key.
+      ValueError: num_components or num_steps is out of its range, or refine is given without a key.
 
     Example:
       >>> variances = [[1.0], [1.0], [1.0]]

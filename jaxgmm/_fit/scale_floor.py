@@ -2,17 +2,21 @@
 
 import dataclasses
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from jaxgmm._mixture.gmm import GMM
-from jaxgmm._validation.checks import check_positive, check_static
+from jaxgmm._validation.checks import check_positive
+from jaxgmm._validation.validated_jit import Check, validated
 
 
-def scale_floor(min_scale: float) -> optax.GradientTransformation:
+@validated()
+def scale_floor(
+    min_scale: Annotated[float, Check(check_positive, static=True)],
+) -> optax.GradientTransformation:
     r"""An optax transformation that keeps the scales of mixtures at min_scale or above.
 
     .. math:: L_{k,ii} \ge \mathrm{min\_scale}, \quad \Sigma_k = L_k L_k^T
@@ -39,8 +43,6 @@ def scale_floor(min_scale: float) -> optax.GradientTransformation:
       >>> print(f"{q.scale_tril[0, 0, 0]:.2f}")  # without a floor it would fall towards 0
       0.50
     """
-    check_static("min_scale", min_scale)
-    check_positive("min_scale", min_scale)
     lowest = math.log(min_scale)
 
     def floored(update: Any, params: Any) -> Any:

@@ -1,7 +1,6 @@
 """The parameters of a Gaussian mixture as a pytree."""
 
 import dataclasses
-import functools
 import operator
 from collections.abc import Callable
 from typing import TypeVar
@@ -18,6 +17,8 @@ from jaxgmm._mixture import moments
 from jaxgmm._mixture.initialization import kmeans_plus_plus, pooled_scales, random_scales, residuals
 from jaxgmm._mixture.scale import DiagonalScale, Scale, view
 from jaxgmm._validation import checks
+from jaxgmm._validation.arguments import PositiveFloat, PositiveInt, RequiredKey
+from jaxgmm._validation.validated_jit import validated
 
 T = TypeVar("T")
 
@@ -51,12 +52,13 @@ class GMM:
     off_diag: Array | None
 
     @classmethod
+    @validated()
     def from_moments(
         cls,
         weights: ArrayLike,
         means: ArrayLike,
         covariances: ArrayLike,
-        covariance_type: str = "full",
+        covariance_type: moments.CovarianceType = "full",
         dtype: DTypeLike | None = None,
     ) -> "GMM":
         """The mixture with these weights, means and covariances, in the shapes of scikit-learn.
@@ -72,14 +74,10 @@ class GMM:
           The mixture. NumPy computes its Cholesky factors in float64, outside of `jax.jit`.
 
         Raises:
-          TypeError: an argument does not consist of real numbers.
-          TypeError: an argument is traced by JAX.
-          TypeError: dtype is not floating.
-          ValueError: the shapes do not fit together.
-          ValueError: a number is not finite.
+          TypeError: an argument is traced or holds no real numbers, or dtype is not floating.
+          ValueError: the shapes do not fit, a number is not finite, or covariance_type is unknown.
           ValueError: a weight is negative, or the weights do not sum to 1.
           ValueError: a covariance is not symmetric and positive definite.
-          ValueError: covariance_type is unknown.
 
         Example:
           >>> covariances = [[[1.0, 0.5], [0.5, 1.0]], [[1.0, 0.0], [0.0, 4.0]]]
@@ -99,14 +97,15 @@ class GMM:
         return cls(*jax.tree.map(lambda leaf: jnp.asarray(leaf.astype(dtype), dtype), leaves))
 
     @classmethod
+    @validated()
     def from_data(
         cls,
-        key: Array,
-        x: ArrayLike,
-        num_components: int,
-        covariance_type: str = "full",
+        key: RequiredKey,
+        x: moments.Data,
+        num_components: PositiveInt,
+        covariance_type: moments.CovarianceType = "full",
         *,
-        reg_covar: float = 1e-6,
+        reg_covar: PositiveFloat = 1e-6,
     ) -> "GMM":
         r"""A mixture to start a fit from: means by k-means++, equal weights, one common covariance.
 
@@ -125,12 +124,9 @@ class GMM:
           The mixture, in the dtype of x.
 
         Raises:
-          TypeError: key is not a random key.
-          TypeError: x does not consist of real numbers.
-          TypeError: num_components is not an integer, or reg_covar is not a number.
-          ValueError: x is not a finite array of shape (n, D).
+          TypeError: an argument has the wrong type.
+          ValueError: x is not a finite array of shape (n, D), or covariance_type is unknown.
           ValueError: num_components or reg_covar is not positive.
-          ValueError: covariance_type is unknown.
 
         Example:
           >>> import jax
@@ -139,27 +135,24 @@ class GMM:
           True True
 
         References:
-          Arthur and Vassilvitskii, k-means++: the advantages of careful seeding, SODA (2007),
-          section 2.2.
+          Arthur and Vassilvitskii, k-means++: the advantages of careful seeding, SODA (2007).
         """
-        checks.check_key("key", key, required=True)
-        x = moments.checked_data(x)
-        k = checks.checked_int("num_components", num_components)
-        moments.check_covariance_type(covariance_type)
-        checks.check_positive("reg_covar", reg_covar)
-        centres = kmeans_plus_plus(key, x, k)
-        scales = pooled_scales(residuals(x, centres), reg_covar, k, covariance_type)
-        return cls(jnp.zeros(k, x.dtype), centres, *scales)
+        x = jnp.asarray(x)
+        centres = kmeans_plus_plus(key, x, num_components)
+        r = residuals(x, centres)
+        scales = pooled_scales(r, reg_covar, num_components, covariance_type)
+        return cls(jnp.zeros(num_components, x.dtype), centres, *scales)
 
     @classmethod
+    @validated()
     def random(
         cls,
-        key: Array,
-        num_components: int,
-        num_dims: int,
-        covariance_type: str = "full",
+        key: RequiredKey,
+        num_components: PositiveInt,
+        num_dims: PositiveInt,
+        covariance_type: moments.CovarianceType = "full",
         *,
-        spread: float = 2.0,
+        spread: PositiveFloat = 2.0,
         dtype: DTypeLike | None = None,
     ) -> "GMM":
         """A mixture with random parameters, as a start of a fit or as an example.
@@ -179,9 +172,7 @@ class GMM:
           The mixture.
 
         Raises:
-          TypeError: key is not a random key.
-          TypeError: num_components or num_dims is not an integer, or spread is not a number.
-          TypeError: dtype is not floating.
+          TypeError: an argument has the wrong type.
           ValueError: num_components, num_dims or spread is not positive.
           ValueError: covariance_type is unknown.
 
@@ -190,16 +181,11 @@ class GMM:
           >>> GMM.random(jax.random.key(0), 3, 2, "tied").covariances.shape
           (2, 2)
         """
-        checks.check_key("key", key, required=True)
-        k = checks.checked_int("num_components", num_components)
-        d = checks.checked_int("num_dims", num_dims)
-        moments.check_covariance_type(covariance_type)
-        checks.check_positive("spread", spread)
         dtype = checks.floating_dtype(dtype)
         logits_key, loc_key, scale_key = jax.random.split(key, 3)
-        logits = 0.5 * jax.random.normal(logits_key, (k,), dtype)
-        loc = spread * jax.random.normal(loc_key, (k, d), dtype)
-        return cls(logits, loc, *random_scales(scale_key, k, d, covariance_type, dtype))
+        logits = 0.5 * jax.random.normal(logits_key, (num_components,), dtype)
+        loc = spread * jax.random.normal(loc_key, (num_components, num_dims), dtype)
+        return cls(logits, loc, *random_scales(scale_key, loc.shape, covariance_type, dtype))
 
     @property
     def num_components(self) -> int:
@@ -247,16 +233,8 @@ class GMM:
 
 # Each of these is one compiled program, which is faster than its operations one by one.
 _softmax = jax.jit(jax.nn.softmax, inline=True)
-
-
-@functools.partial(jax.jit, inline=True)
-def _covariances(gmm: GMM) -> Array:
-    return scale_of(gmm).covariances()
-
-
-@functools.partial(jax.jit, inline=True)
-def _scale_tril(gmm: GMM) -> Array:
-    return scale_of(gmm).factors()
+_covariances = jax.jit(lambda gmm: scale_of(gmm).covariances(), inline=True)
+_scale_tril = jax.jit(lambda gmm: scale_of(gmm).factors(), inline=True)
 
 
 def scale_of(gmm: GMM) -> Scale:

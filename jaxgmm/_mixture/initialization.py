@@ -53,8 +53,9 @@ def _repeated(row: Array, rows: int) -> Array:
     return jnp.broadcast_to(row, (rows, row.shape[1]))
 
 
-def random_scales(key: Array, k: int, d: int, kind: str, dtype: DTypeLike) -> Scales:
-    """The log_diag and off_diag of random B B^T (or their diagonals) with eigenvalues about 1."""
+def random_scales(key: Array, shape: tuple[int, ...], kind: str, dtype: DTypeLike) -> Scales:
+    """The log_diag and off_diag, for means (K, D), of random B B^T with eigenvalues about 1."""
+    k, d = shape
     rows = 1 if kind == "tied" else k
     columns = 1 if kind == "spherical" else d
     normals = jax.random.normal(key, (rows, columns, 4 * d), dtype)

@@ -1,13 +1,15 @@
 """Checks of weights, means and covariances, and Cholesky factors, in NumPy and float64."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.core import Tracer
+from numpy.typing import ArrayLike
 
-from jaxgmm._validation.checks import check_static, finite_array, floating_dtype
+from jaxgmm._validation.checks import finite_array, floating_dtype
+from jaxgmm._validation.validated_jit import Check
 
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
 
@@ -36,27 +38,31 @@ def checked_means(means: np.ndarray, k: int) -> np.ndarray:
     return means
 
 
-def checked_data(x: Any) -> Array:
+def checked_data(name: str, x: Any) -> Array:
     """The points (n, D) as a floating array, or an error if they are not finite numbers."""
     if not isinstance(x, Tracer):
-        x = jnp.asarray(finite_array("x", x, floating_dtype(None, x)))
+        x = jnp.asarray(finite_array(name, x, floating_dtype(None, x)))
     if x.ndim != 2 or not x.size:
-        mend = "; write x[:, None] for one dimension" if x.ndim == 1 else ""
-        raise ValueError(f"x must have shape (n, D) with n and D at least 1, got {x.shape}{mend}")
+        needed = f"shape (n, D) with n and D at least 1, got {x.shape}"
+        mend = f"; write {name}[:, None] for one dimension" if x.ndim == 1 else ""
+        raise ValueError(f"{name} must have {needed}{mend}")
     return x
 
 
-def check_covariance_type(covariance_type: Any) -> None:
-    """Raise unless it is the name of a covariance type."""
-    check_static("covariance_type", covariance_type)
+def checked_covariance_type(name: str, covariance_type: Any) -> str:
+    """The name of a covariance type, or an error if there is none of that name."""
     if not isinstance(covariance_type, str) or covariance_type not in COVARIANCE_TYPES:
         names = ", ".join(COVARIANCE_TYPES)
-        raise ValueError(f"covariance_type must be one of {names}, got {covariance_type!r}")
+        raise ValueError(f"{name} must be one of {names}, got {covariance_type!r}")
+    return covariance_type
+
+
+Data = Annotated[ArrayLike, Check(checked_data)]
+CovarianceType = Annotated[str, Check(checked_covariance_type, static=True)]
 
 
 def check_covariance_shape(covariances: np.ndarray, shape: tuple[int, ...], kind: str) -> None:
     """Raise unless the covariances, of the type ``kind``, fit means of this shape (K, D)."""
-    check_covariance_type(kind)
     k, d = shape
     expected = {"full": (k, d, d), "tied": (d, d), "diag": (k, d), "spherical": (k,)}[kind]
     if covariances.shape != expected:

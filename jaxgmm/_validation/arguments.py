@@ -1,7 +1,6 @@
 """Annotations with a check, for arguments that many functions of the package have."""
 
 import functools
-from collections.abc import Callable
 from typing import Annotated, Any
 
 from jax import Array
@@ -12,17 +11,6 @@ from jaxgmm._validation import checks
 from jaxgmm._validation.validated_jit import Check
 
 
-def _passing(check: Callable[..., None], **options: Any) -> Callable[[str, Any], Any]:
-    """A check that raises, as a function that returns the value that it has checked."""
-
-    @functools.wraps(check)
-    def checked(name: str, value: Any) -> Any:
-        check(name, value, **options)
-        return value
-
-    return checked
-
-
 def _devices(name: str, mesh: Any) -> Any:
     if not isinstance(mesh, Mesh | None):
         raise TypeError(f"{name} must be a jax.sharding.Mesh of devices, or None, got {mesh!r}")
@@ -30,20 +18,27 @@ def _devices(name: str, mesh: Any) -> Any:
 
 
 def function_of(what: str) -> Check:
-    """The check of a function, which an error describes as a function of ``what``."""
+    """The check of a static function, which an error describes as a function of ``what``."""
+    return Check(function_that_must(f"be a function of {what}").function, static=True)
+
+
+def function_that_must(requirement: str) -> Check:
+    """The check of a function, which may hold traced arrays; an error states the requirement."""
 
     def function(name: str, value: Any) -> Any:
-        if not callable(value):
-            raise TypeError(f"{name} must be a function of {what}, got {value!r}")
-        return value
+        if callable(value):
+            return value
+        checks.check_static(name, value)
+        raise TypeError(f"{name} must {requirement}, got {value!r}")
 
-    return Check(function, static=True)
+    return Check(function)
 
 
-Key = Annotated[Array | None, Check(_passing(checks.check_key))]
-RequiredKey = Annotated[Array, Check(_passing(checks.check_key, required=True))]
-Flag = Annotated[bool, Check(_passing(checks.check_flag), static=True)]
+Key = Annotated[Array | None, Check(checks.check_key)]
+RequiredKey = Annotated[Array, Check(functools.partial(checks.check_key, required=True))]
+Flag = Annotated[bool, Check(checks.check_flag, static=True)]
 PositiveInt = Annotated[int, Check(checks.checked_int, static=True)]
-PositiveNumber = Annotated[ArrayLike, Check(_passing(checks.check_positive))]
+PositiveNumber = Annotated[ArrayLike, Check(checks.check_positive)]
+PositiveFloat = Annotated[float, Check(checks.check_positive)]
 StaticPositiveNumber = Annotated[float, Check(checks.checked_positive, static=True)]
 Devices = Annotated[Mesh | None, Check(_devices, static=True)]

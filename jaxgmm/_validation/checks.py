@@ -60,16 +60,16 @@ def _as_array(value: Any) -> np.ndarray:
         return np.asarray(None)
 
 
-def check_key(name: str, key: Any, required: bool = False) -> None:
-    """Raise an error unless the key is one JAX random key, or None where it is not required."""
-    if key is None and not required:
-        return
-    if key is None:
+def check_key(name: str, key: Any, required: bool = False) -> Any:
+    """The key; an error unless it is one JAX random key, or None where it is not required."""
+    if key is None and required:
         raise ValueError(f"{name} is None: pass jax.random.key(0), say")
+    if key is None:
+        return key
     if isinstance(key, Array):
         typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
         if (typed and key.ndim == 0) or (key.dtype == jnp.uint32 and key.ndim == 1):
-            return
+            return key
         if typed or key.dtype == jnp.uint32:
             problem = f"{name} must be one key, got an array of keys of shape {key.shape}"
             raise ValueError(f"{problem}; use jax.vmap over keys")
@@ -77,8 +77,8 @@ def check_key(name: str, key: Any, required: bool = False) -> None:
     raise TypeError(f"{problem}; write jax.random.key(0), say")
 
 
-def check_positive(name: str, value: Any) -> None:
-    """Raise an error unless the value is one positive, finite number, or a traced number."""
+def check_positive(name: str, value: Any) -> Any:
+    """The value; an error unless it is one positive, finite number, or a traced number."""
     number = value if isinstance(value, Tracer) else _as_array(value)
     if not any(jnp.issubdtype(number.dtype, real) for real in (jnp.floating, jnp.integer)):
         raise TypeError(f"{name} must be a number, got {value!r}; 1.0, say")
@@ -87,6 +87,7 @@ def check_positive(name: str, value: Any) -> None:
         raise ValueError(f"{problem}; use jax.vmap over it")
     if not isinstance(number, Tracer) and not 0 < number < np.inf:
         raise ValueError(f"{name} must be positive and finite, got {value!r}")
+    return value
 
 
 def _is_traced(value: Any) -> bool:
@@ -119,11 +120,12 @@ def check_text(name: str, value: Any) -> None:
         raise TypeError(f"{name} must be a string, got {kind(value)}")
 
 
-def check_flag(name: str, value: Any) -> None:
-    """Raise an error unless the value is True or False."""
+def check_flag(name: str, value: Any) -> Any:
+    """The value; an error unless it is True or False."""
     check_static(name, value)
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False, got {value!r}")
+    return value
 
 
 def checked_number(name: str, value: Any) -> float:

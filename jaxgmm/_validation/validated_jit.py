@@ -41,13 +41,7 @@ class Check:
 
 @dataclasses.dataclass(frozen=True)
 class Declared:
-    """What a function declares about its values, for those that call it.
-
-    Attributes:
-      symmetric: whether the function of two mixtures has the same value in either order.
-      finiteness: a function that tells whether the value is finite; see `jaxgmm.estimate`.
-      scaling: how the value changes with the unit of the points; see `jaxgmm.estimate`.
-    """
+    """The facts that a function declares about its values by the options of `validated_jit`."""
 
     symmetric: bool = False
     finiteness: Callable[..., Any] | None = None
