@@ -25,16 +25,14 @@ def kl_variational(p: Mixture, q: Mixture) -> Array:
     apart. Where they overlap it is off by any amount, in either direction.
 
     Args:
-      p: the mixture that the divergence averages over.
-      q: the other mixture, in the same space.
+      p, q: mixtures in one space. The mean is over p.
 
     Returns:
       A scalar, in nats.
 
     Raises:
       TypeError: p or q is not a GMM.
-      ValueError: a parameter is not finite.
-      ValueError: their dimensions differ.
+      ValueError: a parameter of p or q is not finite, or they differ in dimension.
 
     Example:
       >>> p = GMM.from_moments([0.5, 0.5], [[-1.0, 0.0], [1.0, 0.0]], [1.0, 1.0], "spherical")
@@ -62,8 +60,7 @@ def kl_product(p: Mixture, q: Mixture) -> Array:
     divergence.
 
     Args:
-      p: the mixture that the divergence averages over.
-      q: the other mixture, in the same space.
+      p, q: mixtures in one space. The mean is over p.
 
     Returns:
       A scalar, in nats.
@@ -95,8 +92,7 @@ def kl_matched(p: Mixture, q: Mixture) -> Array:
     small, and negative. It has kinks where the match changes.
 
     Args:
-      p: the mixture that the divergence averages over.
-      q: the other mixture, in the same space.
+      p, q: mixtures in one space. The mean is over p.
 
     Returns:
       A scalar, in nats.
@@ -130,8 +126,7 @@ def kl_moment_matched(p: Mixture, q: Mixture) -> Array:
     same mean and covariance, and may be 1,500 times too small.
 
     Args:
-      p: the mixture that the divergence averages over.
-      q: the other mixture, in the same space.
+      p, q: mixtures in one space. The mean is over p.
 
     Returns:
       A scalar, in nats, not negative.

@@ -46,8 +46,7 @@ def component_information(
 
     References:
       Cover and Thomas, Elements of Information Theory, 2nd ed. (2006), section 2.3.
-      Lin, Divergence measures based on the Shannon entropy, IEEE Trans. Inf. Theory 37 (1991), for
-      several distributions.
+      Lin, Divergence measures based on the Shannon entropy, IEEE Trans. Inf. Theory 37 (1991).
     """
     p, _ = centred(p, p)
     log_components = component_log_densities(p)
@@ -94,7 +93,7 @@ def classification_entropy(
 
     References:
       Celeux and Soromenho, An entropy criterion for assessing the number of clusters in a mixture
-      model, J. Classification 13 (1996), for the same sum over data.
+      model, J. Classification 13 (1996).
     """
     p, _ = centred(p, p)
     log_components = component_log_densities(p)

@@ -22,16 +22,14 @@ def gaussian_kl(p: Mixture, q: Mixture) -> Array:
     It is a sum of terms that are not negative, so no digits are lost where components nearly agree.
 
     Args:
-      p: a mixture; its weights do not matter.
-      q: the other mixture, in the same space.
+      p, q: mixtures in one space, whose weights do not matter.
 
     Returns:
       (K_p, K_q), in nats.
 
     Raises:
       TypeError: p or q is not a GMM.
-      ValueError: a parameter is not finite.
-      ValueError: their dimensions differ.
+      ValueError: a parameter of p or q is not finite, or they differ in dimension.
 
     Example:
       >>> import jaxgmm
@@ -60,8 +58,7 @@ def bhattacharyya_distance(p: Mixture, q: Mixture) -> Array:
     is not a metric.
 
     Args:
-      p: a mixture; its weights do not matter.
-      q: the other mixture, in the same space.
+      p, q: mixtures in one space, whose weights do not matter.
 
     Returns:
       (K_p, K_q), in nats.
@@ -78,8 +75,7 @@ def bhattacharyya_distance(p: Mixture, q: Mixture) -> Array:
        [0.125]]
 
     References:
-      Kailath, The divergence and Bhattacharyya distance measures in signal selection, IEEE Trans.
-      Commun. 15 (1967).
+      Kailath, The divergence and Bhattacharyya distance measures in signal selection (1967).
     """
     return component_overlaps(p, q)[0]
 
@@ -96,8 +92,7 @@ def gaussian_wasserstein_squared(p: Mixture, q: Mixture) -> Array:
     derivatives need forward mode outside, as in `jax.hessian`.
 
     Args:
-      p: a mixture; its weights do not matter.
-      q: the other mixture, in the same space.
+      p, q: mixtures in one space, whose weights do not matter.
 
     Returns:
       (K_p, K_q), in squared units of the data. The square root is a metric.
@@ -114,9 +109,7 @@ def gaussian_wasserstein_squared(p: Mixture, q: Mixture) -> Array:
        [2.]]
 
     References:
-      Dowson and Landau, The Frechet distance between multivariate normal distributions, J.
-      Multivariate Anal. 12 (1982).
-      Bhatia, Jain and Lim, On the Bures-Wasserstein distance between positive definite matrices,
-      Expo. Math. 37 (2019), theorem 1, for the minimum over rotations.
+      Dowson and Landau, The Frechet distance between multivariate normal distributions (1982).
+      Bhatia, Jain and Lim, On the Bures-Wasserstein distance, Expo. Math. 37 (2019), theorem 1.
     """
     return component_wasserstein_squared(p, q)

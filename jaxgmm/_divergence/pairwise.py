@@ -72,11 +72,8 @@ def pairwise(
     Raises:
       TypeError: an argument has the wrong type.
       ValueError: divergence binds a key or a rule by `functools.partial`.
-      ValueError: gmms or others is empty.
-      ValueError: a parameter of a mixture is not finite.
-      ValueError: mixtures differ in dimension.
-      ValueError: batch_size is less than 1.
-      ValueError: key is None and the rule draws at random.
+      ValueError: gmms or others is empty or not finite, or mixtures differ in dimension.
+      ValueError: batch_size is less than 1, or key is None and the rule draws at random.
 
     Example:
       >>> import jax, jaxgmm

@@ -78,10 +78,8 @@ def marginal(gmm: Mixture, dims: Coordinates) -> GMM:
       The mixture in len(dims) dimensions, with the same weights and covariance type.
 
     Raises:
-      TypeError: gmm is not a GMM.
-      TypeError: dims is not a sequence of integers.
-      ValueError: a parameter of gmm is not finite.
-      ValueError: dims are not distinct coordinates of gmm.
+      TypeError: gmm is not a GMM, or dims is not a sequence of integers.
+      ValueError: gmm is not finite, or dims are not distinct coordinates of gmm.
 
     Example:
       >>> p = GMM.from_moments([1.0], [[0.0, 1.0, 2.0]], [[1.0, 2.0, 3.0]], "diag")
@@ -111,12 +109,9 @@ def condition(gmm: Mixture, dims: Coordinates, values: ArrayLike) -> GMM:
       The mixture of the coordinates not in dims, in their order, of the same covariance type.
 
     Raises:
-      TypeError: gmm is not a GMM.
-      TypeError: dims is not a sequence of integers.
-      TypeError: values does not consist of real numbers.
-      ValueError: a parameter of gmm is not finite.
+      TypeError: an argument has the wrong type.
+      ValueError: gmm or values is not finite, or values has another shape.
       ValueError: dims are not distinct coordinates of gmm, or are all of them.
-      ValueError: values is not finite, or has another shape.
 
     Example:
       >>> p = GMM.from_moments([1.0], [[0.0, 1.0]], [[[1.0, 0.5], [0.5, 1.0]]])
@@ -158,10 +153,8 @@ def affine(gmm: Mixture, matrix: ArrayLike, shift: ArrayLike | None = None) -> G
       The mixture in D' dimensions. It is "tied" if all components share a covariance, else "full".
 
     Raises:
-      TypeError: gmm is not a GMM.
-      TypeError: matrix or shift does not consist of real numbers.
-      ValueError: a parameter of gmm, matrix or shift is not finite.
-      ValueError: matrix or shift has another shape.
+      TypeError: an argument has the wrong type.
+      ValueError: gmm, matrix or shift is not finite, or matrix or shift has another shape.
       ValueError: the rows of matrix are linearly dependent.
 
     Example:

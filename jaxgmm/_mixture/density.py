@@ -27,10 +27,8 @@ def negative_log_likelihood(gmm: Mixture, x: ArrayLike) -> Array:
       A scalar, in nats (natural logarithms) per point. It is minus the ``score`` of scikit-learn.
 
     Raises:
-      TypeError: gmm is not a GMM.
-      TypeError: x does not consist of real numbers.
-      ValueError: a parameter of gmm is not finite.
-      ValueError: x is not finite, has another dimension than gmm, or has no points.
+      TypeError: gmm is not a GMM, or x does not consist of real numbers.
+      ValueError: gmm or x is not finite, or x has another dimension than gmm or no points.
 
     Example:
       >>> p = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
@@ -83,10 +81,8 @@ def log_prob(gmm: Mixture, x: ArrayLike) -> Array:
       The log-densities (...), in nats (natural logarithms).
 
     Raises:
-      TypeError: gmm is not a GMM.
-      TypeError: x does not consist of real numbers.
-      ValueError: a parameter of gmm is not finite.
-      ValueError: x is not finite, or has another dimension than gmm.
+      TypeError: gmm is not a GMM, or x does not consist of real numbers.
+      ValueError: gmm or x is not finite, or x has another dimension than gmm.
 
     Example:
       >>> p = GMM.from_moments([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], "spherical")
@@ -108,10 +104,7 @@ def component_log_prob(gmm: Mixture, x: ArrayLike) -> Array:
       The log-densities (..., K), in nats (natural logarithms).
 
     Raises:
-      TypeError: gmm is not a GMM.
-      TypeError: x does not consist of real numbers.
-      ValueError: a parameter of gmm is not finite.
-      ValueError: x is not finite, or has another dimension than gmm.
+      TypeError, ValueError: as in `log_prob`.
 
     Example:
       >>> p = GMM.from_moments([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], "spherical")
@@ -135,10 +128,7 @@ def responsibilities(gmm: Mixture, x: ArrayLike) -> Array:
       distances overflow, at 1e19 standard deviations from all components (1e154 in float64).
 
     Raises:
-      TypeError: gmm is not a GMM.
-      TypeError: x does not consist of real numbers.
-      ValueError: a parameter of gmm is not finite.
-      ValueError: x is not finite, or has another dimension than gmm.
+      TypeError, ValueError: as in `log_prob`.
 
     Example:
       >>> p = GMM.from_moments([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], "spherical")

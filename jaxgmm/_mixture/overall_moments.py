@@ -57,8 +57,7 @@ def mixture_covariance(gmm: Mixture) -> Array:
       The covariance (D, D), whatever the covariance type of gmm is.
 
     Raises:
-      TypeError: gmm is not a GMM.
-      ValueError: a parameter of gmm is not finite.
+      TypeError, ValueError: as in `mixture_mean`.
 
     Example:
       >>> p = GMM.from_moments([0.25, 0.75], [[0.0], [4.0]], [1.0, 1.0], "spherical")

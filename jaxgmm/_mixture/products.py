@@ -21,8 +21,7 @@ def convolve(p: Mixture, q: Mixture) -> GMM:
     If q is one Gaussian with mean 0, the result is p smoothed by q.
 
     Args:
-      p: a mixture.
-      q: the other mixture, in the same space.
+      p, q: mixtures in one space.
 
     Returns:
       The mixture of K_p K_q components, the index of q running fastest, in the less restricted of
@@ -30,8 +29,7 @@ def convolve(p: Mixture, q: Mixture) -> GMM:
 
     Raises:
       TypeError: p or q is not a GMM.
-      ValueError: a parameter is not finite.
-      ValueError: their dimensions differ.
+      ValueError: a parameter of p or q is not finite, or they differ in dimension.
 
     Example:
       >>> p = GMM.from_moments([0.5, 0.5], [[0.0], [5.0]], [1.0, 2.0], "spherical")
@@ -55,16 +53,13 @@ def product(p: Mixture, q: Mixture) -> tuple[GMM, Array]:
               N\left(x; C (\Sigma_k^{-1} \mu_k + \Sigma_j^{-1} \mu_j), C\right)
 
     Args:
-      p: a mixture.
-      q: the other mixture, in the same space.
+      p, q: mixtures in one space.
 
     Returns:
       The mixture, with components as in `convolve`, and the scalar log Z, which does not underflow.
 
     Raises:
-      TypeError: p or q is not a GMM.
-      ValueError: a parameter is not finite.
-      ValueError: their dimensions differ.
+      TypeError, ValueError: as in `convolve`.
 
     Example:
       >>> p = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
@@ -74,8 +69,7 @@ def product(p: Mixture, q: Mixture) -> tuple[GMM, Array]:
       [[1.]] [[0.5]] -2.2655
 
     References:
-      Bromiley, Products and convolutions of Gaussian probability density functions, Tina memo
-      2003-003.
+      Bromiley, Products and convolutions of Gaussian probability density functions (2003).
     """
     weighted = (_log_weights_of_pairs(p, q) + component_overlaps(p, q)[1]).ravel()
     log_normaliser = jax.nn.logsumexp(weighted)

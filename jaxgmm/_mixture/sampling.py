@@ -47,10 +47,8 @@ def sample(key: RequiredKey, gmm: Mixture, num_samples: PositiveInt) -> Array:
       The points (num_samples, D), in no particular order, in the dtype of gmm.
 
     Raises:
-      TypeError: gmm is not a GMM.
-      TypeError: key is not a random key, or num_samples is not an integer.
-      ValueError: a parameter of gmm is not finite.
-      ValueError: key is None, or num_samples is not positive.
+      TypeError: an argument has the wrong type.
+      ValueError: gmm is not finite, key is None, or num_samples is not positive.
 
     Example:
       >>> import jax
@@ -63,10 +61,8 @@ def sample(key: RequiredKey, gmm: Mixture, num_samples: PositiveInt) -> Array:
       [-0.5  0.5]
 
     References:
-      Figurnov, Mohamed and Mnih, Implicit reparameterization gradients, NeurIPS (2018),
-      arXiv 1805.08498.
-      Graves, Stochastic backpropagation through mixture density distributions (2016),
-      arXiv 1607.05690.
+      Figurnov, Mohamed and Mnih, Implicit reparameterization gradients, NeurIPS (2018).
+      Graves, Stochastic backpropagation through mixture density distributions (2016).
     """
     num_batches = math.ceil(num_samples / batch_length(gmm))
     size = math.ceil(num_samples / num_batches)

@@ -26,8 +26,7 @@ class MonteCarlo(SizedRule):
       variance_reduction: as for `Sobol`.
 
     Raises:
-      TypeError: n is not an integer.
-      TypeError: antithetic or variance_reduction is not a bool.
+      TypeError: n is not an integer, or antithetic or variance_reduction is not a bool.
       ValueError: n is less than 1, or more than 2**31 - 1.
 
     Example:

@@ -33,8 +33,7 @@ class Sobol(SizedRule):
         varies most. Neither biases the result. A program without them compiles faster.
 
     Raises:
-      TypeError: n is not an integer.
-      TypeError: variance_reduction is not a bool.
+      TypeError: n is not an integer, or variance_reduction is not a bool.
       ValueError: n is less than 1, or more than 2**32.
 
     Example:

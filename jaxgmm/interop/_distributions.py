@@ -32,12 +32,9 @@ def from_distribution(distribution: Any, dtype: DTypeLike | None = None) -> GMM:
       The same mixture, "full" or "tied" if it is given by matrices, else "diag" or "spherical".
 
     Raises:
-      TypeError: distribution is not one of these.
-      TypeError: dtype is not a floating dtype.
-      ValueError: distribution is a batch.
-      ValueError: a parameter is not finite.
-      ValueError: a weight is negative.
-      ValueError: a covariance is not positive definite.
+      TypeError: distribution is not one of these, or dtype is not a floating dtype.
+      ValueError: distribution is a batch, or a parameter is not finite.
+      ValueError: a weight is negative, or a covariance is not positive definite.
 
     Example:
       >>> import numpy as np
@@ -90,8 +87,7 @@ def to_distrax(gmm: GMM) -> Any:
 
     Raises:
       ImportError: distrax is not installed.
-      TypeError: gmm is not a GMM.
-      ValueError: gmm is not one mixture with finite parameters.
+      TypeError, ValueError: as in `to_numpyro`.
 
     Example:
       >>> p = GMM.from_moments([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], "spherical")
@@ -114,8 +110,7 @@ def to_tfp(gmm: GMM) -> Any:
 
     Raises:
       ImportError: TensorFlow Probability is not installed.
-      TypeError: gmm is not a GMM.
-      ValueError: gmm is not one mixture with finite parameters.
+      TypeError, ValueError: as in `to_numpyro`.
 
     Example:
       >>> p = GMM.from_moments([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], "spherical")

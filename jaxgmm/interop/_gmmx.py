@@ -21,11 +21,8 @@ def from_gmmx(mixture: Any, dtype: DTypeLike | None = None) -> GMM:
       The same mixture, "full" or "diag".
 
     Raises:
-      TypeError: mixture is not a ``GaussianMixtureModelJax``.
-      TypeError: a parameter is traced.
-      TypeError: dtype is not a floating dtype.
-      ValueError: a parameter is not finite.
-      ValueError: the weights do not sum to 1.
+      TypeError: mixture is not of this type, a parameter is traced, or dtype is not floating.
+      ValueError: a parameter is not finite, or the weights do not sum to 1.
       ValueError: a covariance is not positive definite.
 
     Example:

@@ -24,10 +24,8 @@ def from_ott(mixture: Any, dtype: DTypeLike | None = None) -> GMM:
       The same mixture, "full".
 
     Raises:
-      TypeError: mixture is not a ``GaussianMixture`` of OTT-JAX.
-      TypeError: dtype is not a floating dtype.
-      ValueError: mixture is a batch.
-      ValueError: a parameter is not finite.
+      TypeError: mixture is not a ``GaussianMixture`` of OTT-JAX, or dtype is not floating.
+      ValueError: mixture is a batch, or a parameter is not finite.
 
     Example:
       >>> import jax

@@ -26,10 +26,8 @@ def from_sklearn(mixture: Any, dtype: DTypeLike | None = None) -> GMM:
       The same mixture.
 
     Raises:
-      TypeError: mixture is not a mixture of scikit-learn.
-      TypeError: dtype is not a floating dtype.
-      ValueError: mixture is not fitted.
-      ValueError: a parameter is not finite.
+      TypeError: mixture is not a mixture of scikit-learn, or dtype is not floating.
+      ValueError: mixture is not fitted, or a parameter is not finite.
 
     Example:
       >>> import numpy as np
@@ -63,8 +61,7 @@ def to_sklearn(gmm: GMM) -> "GaussianMixture":
 
     Raises:
       ImportError: scikit-learn is not installed.
-      TypeError: gmm is not a GMM.
-      TypeError: gmm is traced.
+      TypeError: gmm is not a GMM, or is traced.
       ValueError: gmm is not one mixture with finite parameters.
 
     Example:

@@ -40,10 +40,8 @@ def save(path: Path, tree: Any) -> None:
 
     Raises:
       TypeError: path is neither a string nor a path.
-      TypeError: a leaf is not an array of numbers, a number or a key.
-      TypeError: a leaf is traced.
-      ValueError: tree is a mixture that is not finite.
-      ValueError: two leaves have the same name.
+      TypeError: a leaf is traced, or is not an array of numbers, a number or a key.
+      ValueError: tree is a mixture that is not finite, or two leaves have the same name.
       OSError: the file cannot be written.
 
     Example:
@@ -87,11 +85,9 @@ def load(path: Path, like: Any = None) -> Any:
       warning, where JAX's float64 is not enabled.
 
     Raises:
-      TypeError: path is neither a string nor a path.
-      TypeError: like has a leaf that a file cannot hold.
+      TypeError: path is neither a string nor a path, or like has a leaf that a file cannot hold.
       OSError: the file cannot be read.
-      ValueError: the file is damaged.
-      ValueError: the file was not written by `save`, or by that of a newer jaxgmm.
+      ValueError: the file is damaged, or was written by a newer jaxgmm or not by `save`.
       ValueError: the file does not hold a mixture, or a pytree such as like.
 
     Example:

@@ -20,8 +20,7 @@ def densities(p: GMM, q: GMM | None = None, ax: "Axes | None" = None) -> "Axes":
     """Axes with the densities of one or two mixtures on the line.
 
     Args:
-      p: a mixture in one dimension.
-      q: another mixture in one dimension, or None; its line is dashed.
+      p, q: mixtures in one dimension. The line of q is dashed; None leaves it out.
       ax: the axes to draw on; None makes a new figure.
 
     Returns:
@@ -29,8 +28,7 @@ def densities(p: GMM, q: GMM | None = None, ax: "Axes | None" = None) -> "Axes":
 
     Raises:
       ImportError: matplotlib is not installed.
-      TypeError: p or q is not a GMM.
-      TypeError: ax is not Axes.
+      TypeError: p or q is not a GMM, or ax is not Axes.
       ValueError: p or q is not a finite mixture in one dimension.
 
     Example:
@@ -57,8 +55,7 @@ def integrand(p: GMM, q: GMM, divergence: str = "kl", ax: "Axes | None" = None) 
               JS(p, q) = \int \tfrac12 p (\log p - \log m) + \tfrac12 q (\log q - \log m) \, dx
 
     Args:
-      p: a mixture in one dimension.
-      q: another mixture in one dimension.
+      p, q: mixtures in one dimension.
       divergence: "kl" or "js".
       ax: the axes to draw on; None makes a new figure.
 
@@ -66,12 +63,8 @@ def integrand(p: GMM, q: GMM, divergence: str = "kl", ax: "Axes | None" = None) 
       The axes. The unit of the integrand is nats per unit of x.
 
     Raises:
-      ImportError: matplotlib is not installed.
-      TypeError: p or q is not a GMM.
-      TypeError: divergence is not a string.
-      TypeError: ax is not Axes.
-      ValueError: p or q is not a finite mixture in one dimension.
-      ValueError: divergence is neither "kl" nor "js".
+      ImportError, TypeError, ValueError: as in `densities`.
+      TypeError, ValueError: divergence is neither "kl" nor "js".
 
     Example:
       >>> from scipy.integrate import trapezoid
@@ -117,8 +110,7 @@ def contours(p: GMM, q: GMM | None = None, ax: "Axes | None" = None) -> "Axes":
 
     Raises:
       ImportError: matplotlib is not installed.
-      TypeError: p or q is not a GMM.
-      TypeError: ax is not Axes.
+      TypeError: p or q is not a GMM, or ax is not Axes.
       ValueError: p or q is not a finite mixture in two dimensions.
 
     Example:
@@ -173,10 +165,7 @@ def ellipses(gmm: GMM, ax: "Axes | None" = None, **patch: Any) -> "Axes":
       The axes.
 
     Raises:
-      ImportError: matplotlib is not installed.
-      TypeError: gmm is not a GMM.
-      TypeError: ax is not Axes.
-      ValueError: gmm is not a finite mixture in two dimensions.
+      ImportError, TypeError, ValueError: as in `contours`.
 
     Example:
       >>> p = GMM.from_moments([1.0], [[0.0, 0.0]], [[4.0, 1.0]], "diag")
@@ -209,18 +198,14 @@ def log_ratio(p: GMM, q: GMM, ax: "Axes | None" = None) -> "Axes":
     of colours covers 99 % of the mass of the midpoint of p and q.
 
     Args:
-      p: a mixture in two dimensions.
-      q: another mixture in two dimensions.
+      p, q: mixtures in two dimensions.
       ax: the axes to draw on; None makes a new figure.
 
     Returns:
       The axes. A colour bar in nats stands beside them.
 
     Raises:
-      ImportError: matplotlib is not installed.
-      TypeError: p or q is not a GMM.
-      TypeError: ax is not Axes.
-      ValueError: p or q is not a finite mixture in two dimensions.
+      ImportError, TypeError, ValueError: as in `contours`.
 
     Example:
       >>> p = GMM.from_moments([1.0], [[0.0, 0.0]], [1.0], "spherical")

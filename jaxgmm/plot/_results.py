@@ -38,8 +38,7 @@ def losses(result: FitResult[Any], ax: "Axes | None" = None) -> "Axes":
 
     Raises:
       ImportError: matplotlib is not installed.
-      TypeError: result is not a `jaxgmm.FitResult`.
-      TypeError: ax is not Axes.
+      TypeError: result is not a `jaxgmm.FitResult`, or ax is not Axes.
       ValueError: the fit took no step.
 
     Example:
@@ -106,9 +105,7 @@ def convergence(
 
     Raises:
       ImportError: matplotlib is not installed.
-      TypeError: rules is not a mapping of at least one name.
-      TypeError: sizes is not a sequence of integers.
-      TypeError: ax is not Axes.
+      TypeError: rules is no mapping of names, sizes no sequence of integers, or ax no Axes.
       ValueError: a rule is deterministic and has no standard error.
       TypeError, ValueError, FloatingPointError: as in `jaxgmm.estimate`.
 
@@ -182,10 +179,8 @@ def pairwise(
 
     Raises:
       ImportError: matplotlib is not installed.
-      TypeError: matrix is not an array of real numbers.
-      TypeError: labels or column_labels is not a sequence of strings.
-      TypeError: unit is not a string.
-      TypeError: ax is not Axes.
+      TypeError: matrix is not an array of real numbers, or ax is not Axes.
+      TypeError: labels or column_labels is not a sequence of strings, or unit is not a string.
       ValueError: matrix is not finite, or not of shape (N, M).
       ValueError: the number of labels is not that of the rows or columns.
 

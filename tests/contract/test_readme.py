@@ -90,7 +90,7 @@ def test_public_docstrings_are_complete(name):
     if signature.parameters:
         assert ("Attributes:" if name == "GMM" else "Args:") in text
     for parameter in signature.parameters:
-        assert re.search(rf"^  {parameter}: ", text, re.MULTILINE), parameter
+        assert re.search(rf"^  (\w+, )*{parameter}(, \w+)*: ", text, re.MULTILINE), parameter
     if not inspect.isclass(documented):
         assert "Returns:" in text
         assert "Raises:" in text
