@@ -12,6 +12,7 @@ from jaxgmm._cli.divergences import MEASURES, numbers_of
 from jaxgmm._cli.report import announced, description_of, interruptible, print_results, say
 from jaxgmm._cli.tables import is_saved_mixture, read_points
 from jaxgmm._mixture.gmm import GMM
+from jaxgmm.interop._imports import imported
 
 
 def run_compare(arguments: argparse.Namespace) -> None:
@@ -47,12 +48,9 @@ def run_reduce(arguments: argparse.Namespace) -> None:
 
 def _draw(path: str, mixtures: dict[str, GMM], title: str) -> None:
     """Save a picture of both mixtures, on the line or in the plane of the first two coordinates."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("--plot needs matplotlib: pip install 'jaxgmm[plot]'") from error
+    module = imported("matplotlib.figure", "--plot", "matplotlib", "plot")
     a, b = mixtures.values()
-    figure = Figure(layout="constrained")
+    figure = module.Figure(layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title, parse_math=False)
     if a.num_dims > 2:
@@ -85,16 +83,11 @@ def _mixture(path: str, arguments: argparse.Namespace) -> GMM:
 
 def _fitted(path: str, points: np.ndarray, arguments: argparse.Namespace) -> GMM:
     """A mixture that scikit-learn fits to the points in a file."""
-    try:
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.mixture import GaussianMixture
-    except ImportError as error:
-        mend = "pip install 'jaxgmm[sklearn]'"
-        raise ImportError(
-            f"{path} is a table of points, which scikit-learn fits: {mend}"
-        ) from error
+    sklearn = imported("sklearn.mixture", f"{path}, a table of points,", "scikit-learn", "sklearn")
+    from sklearn.exceptions import ConvergenceWarning
+
     settings = {"covariance_type": arguments.covariance_type, "random_state": arguments.seed}
-    model = GaussianMixture(arguments.components, **settings, max_iter=1000)
+    model = sklearn.GaussianMixture(arguments.components, **settings, max_iter=1000)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a message below says the same
         try:

@@ -30,10 +30,8 @@ def _params(name: str, params: Any) -> Any:
         raise ValueError(f"{name} has no array leaves, so there is nothing to fit: {params!r}")
     for leaf in () if isinstance(params, FitResult) else leaves:
         if not is_floating(getattr(leaf, "dtype", type(leaf))):
-            raise TypeError(
-                f"{name} must be made of floating arrays, but has a leaf {leaf!r}; put fixed "
-                "values into the loss"
-            )
+            problem = f"{name} must be made of floating arrays, but has a leaf {leaf!r}"
+            raise TypeError(f"{problem}; put fixed values into the loss")
     return params
 
 
@@ -46,9 +44,8 @@ def _optimizer(name: str, value: Any) -> Any:
 def _tol(name: str, value: Any) -> float:
     number = checked_number(name, value)
     if not 0 <= number < math.inf:
-        raise ValueError(
-            f"{name} must be finite and not negative, got {value!r}; leave it out to take all steps"
-        )
+        mend = "leave it out to take all steps"
+        raise ValueError(f"{name} must be finite and not negative, got {value!r}; {mend}")
     return number
 
 
@@ -167,9 +164,8 @@ def _start(key: Array, loss: Loss[T], params: Params[T], optimizer: Optimizer) -
     value = jax.eval_shape(loss, key, params)
     is_scalar = isinstance(value, jax.ShapeDtypeStruct) and value.shape == ()
     if not is_scalar or not jnp.issubdtype(value.dtype, jnp.floating):
-        raise TypeError(
-            f"loss must return a floating scalar, got {value}; average it, say with .mean()"
-        )
+        mend = "average it, say with .mean()"
+        raise TypeError(f"loss must return a floating scalar, got {value}; {mend}")
     optimizer_state = jax.jit(optimizer.init)(params)
     dtype = value.dtype
     # NumPy makes these arrays, as jnp.zeros would compile a program for each.

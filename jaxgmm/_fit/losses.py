@@ -55,7 +55,6 @@ def forward_kl_loss(p: Mixture, rule: RuleArg = FITTING_RULE) -> Objective:
       ValueError: p is not finite, or its shapes disagree.
 
     Example:
-      >>> import jax
       >>> p, q = (GMM.from_moments([1.0], [[mean]], [1.0], "spherical") for mean in (0.0, 1.0))
       >>> print(f"{forward_kl_loss(p)(jax.random.key(0), q):.3f}")
       0.500
@@ -81,7 +80,6 @@ def cross_entropy_loss(p: Mixture, rule: RuleArg = FITTING_RULE) -> Objective:
       TypeError, ValueError: as in `forward_kl_loss`.
 
     Example:
-      >>> import jax
       >>> p, q = (GMM.from_moments([1.0], [[mean]], [1.0], "spherical") for mean in (0.0, 1.0))
       >>> print(f"{cross_entropy_loss(p)(jax.random.key(0), q):.3f}")
       1.919
@@ -109,7 +107,6 @@ def reverse_kl_loss(
       TypeError, ValueError: as in `forward_kl_loss`, or path_gradient is not a bool.
 
     Example:
-      >>> import jax
       >>> p, q = (GMM.from_moments([1.0], [[mean]], [1.0], "spherical") for mean in (0.0, 1.0))
       >>> print(f"{reverse_kl_loss(p)(jax.random.key(0), q):.3f}")
       0.500
@@ -137,7 +134,6 @@ def js_loss(p: Mixture, rule: RuleArg = FITTING_RULE) -> Objective:
       TypeError, ValueError: as in `forward_kl_loss`.
 
     Example:
-      >>> import jax
       >>> p, q = (GMM.from_moments([1.0], [[mean]], [1.0], "spherical") for mean in (-1.0, 1.0))
       >>> print(f"{js_loss(p)(jax.random.key(0), q):.3f}")
       0.337
@@ -160,7 +156,6 @@ def jeffreys_loss(p: Mixture, rule: RuleArg = FITTING_RULE) -> Objective:
       TypeError, ValueError: as in `forward_kl_loss`.
 
     Example:
-      >>> import jax
       >>> p, q = (GMM.from_moments([1.0], [[mean]], [1.0], "spherical") for mean in (0.0, 1.0))
       >>> print(f"{jeffreys_loss(p)(jax.random.key(0), q):.3f}")
       1.000
@@ -186,7 +181,6 @@ def likelihood_loss(x: Data, batch_size: PositiveInt | None = None) -> Objective
       TypeError, ValueError: x is not finite (n, D), or batch_size is not a positive integer.
 
     Example:
-      >>> import jax
       >>> q = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
       >>> print(f"{likelihood_loss([[-1.0], [1.0]])(jax.random.key(0), q):.3f}")
       1.419

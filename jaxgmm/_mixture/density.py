@@ -60,7 +60,6 @@ def log_density(gmm: Mixture) -> Callable[[Array], Array]:
       ValueError: the shapes of gmm do not fit together, or a parameter is not finite.
 
     Example:
-      >>> import jax.numpy as jnp
       >>> p = GMM.from_moments([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], "spherical")
       >>> print(f"{log_density(p)(jnp.zeros(1)):.4f}")
       -1.6118

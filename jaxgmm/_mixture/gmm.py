@@ -40,7 +40,6 @@ class GMM:
         None for diagonal covariances.
 
     Example:
-      >>> import jax.numpy as jnp
       >>> gmm = GMM(jnp.zeros(1), loc=jnp.zeros((1, 2)), log_diag=jnp.zeros((1, 1)), off_diag=None)
       >>> gmm.covariance_type
       'spherical'
@@ -129,7 +128,6 @@ class GMM:
           ValueError: num_components or reg_covar is not positive.
 
         Example:
-          >>> import jax
           >>> start = GMM.from_data(jax.random.key(0), [[0.0], [0.2], [9.0], [9.2]], 2)
           >>> print(start.means.min() < 1, start.means.max() > 8)
           True True
@@ -177,7 +175,6 @@ class GMM:
           ValueError: covariance_type is unknown.
 
         Example:
-          >>> import jax
           >>> GMM.random(jax.random.key(0), 3, 2, "tied").covariances.shape
           (2, 2)
         """

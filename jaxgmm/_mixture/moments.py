@@ -66,10 +66,8 @@ def check_covariance_shape(covariances: np.ndarray, shape: tuple[int, ...], kind
     k, d = shape
     expected = {"full": (k, d, d), "tied": (d, d), "diag": (k, d), "spherical": (k,)}[kind]
     if covariances.shape != expected:
-        raise ValueError(
-            f"covariances must have shape {expected} for covariance_type {kind!r} and means of "
-            f"shape {shape}, got {covariances.shape}"
-        )
+        needed = f"shape {expected} for covariance_type {kind!r} and means of shape {shape}"
+        raise ValueError(f"covariances must have {needed}, got {covariances.shape}")
 
 
 def log_cholesky(
@@ -103,9 +101,8 @@ def _cholesky(covariances: np.ndarray) -> np.ndarray:
         try:
             np.linalg.cholesky(0.5 * (covariance + covariance.T))
         except np.linalg.LinAlgError:
-            smallest = np.linalg.eigvalsh(covariance)[0]
-            raise ValueError(
-                f"covariances[{k}] is not positive definite: its smallest eigenvalue is "
-                f"{smallest:.3g}; add a small multiple of the identity to it"
-            ) from None
+            least = f"its smallest eigenvalue is {np.linalg.eigvalsh(covariance)[0]:.3g}"
+            mend = "add a small multiple of the identity to it"
+            error = f"covariances[{k}] is not positive definite: {least}; {mend}"
+            raise ValueError(error) from None
     return np.linalg.cholesky(0.5 * (covariances + covariances.swapaxes(-1, -2)))

@@ -51,8 +51,6 @@ def sample(key: RequiredKey, gmm: Mixture, num_samples: PositiveInt) -> Array:
       ValueError: gmm is not finite, key is None, or num_samples is not positive.
 
     Example:
-      >>> import jax
-      >>> import jax.numpy as jnp
       >>> p = GMM.from_moments([0.5, 0.5], [[-1.0], [1.0]], [1.0, 1.0], "spherical")
       >>> sample(jax.random.key(0), p, 1000).shape
       (1000, 1)
@@ -106,9 +104,8 @@ def _reparameterised(component: Array, eps: Array, gmm: GMM) -> Array:
     log_weights = jnp.broadcast_to(gmm.log_weights[:, None], (gmm.num_components, len(component)))
     # A column of L is added to the means once its coordinate is known. No (n, D, D) is then stored.
     columns = scale_of(gmm).columns()
-    shift = (
-        jnp.zeros((*gmm.loc.shape, len(component)), gmm.loc.dtype) if columns is not None else None
-    )
+    zeros = jnp.zeros((*gmm.loc.shape, len(component)), gmm.loc.dtype)
+    shift = None if columns is None else zeros
 
     def coordinate(
         state: tuple[Array, Array | None], inputs: tuple[Any, ...]

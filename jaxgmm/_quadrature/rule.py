@@ -47,7 +47,6 @@ class Rule:
 
     Example:
       >>> import dataclasses, jaxgmm
-      >>> import jax.numpy as jnp
       >>> from jaxgmm.extend import Batch, Rule
       >>> @dataclasses.dataclass(frozen=True)
       ... class Centre(Rule):  # one node of weight 1, at the mean of each component
@@ -164,10 +163,9 @@ def doubled(rule: Rule) -> Rule | None:
 def checked_batch(rule: Rule, batch: Any) -> Batch:
     """The batch; an error if a rule returned an object of another type."""
     if not isinstance(batch, Batch):
-        raise TypeError(
-            f"the batches of the rule {rule!r} must be jaxgmm.extend.Batch(component, nodes, "
-            f"node_weights), got {type(batch).__name__}"
-        )
+        needed = "jaxgmm.extend.Batch(component, nodes, node_weights)"
+        got = type(batch).__name__
+        raise TypeError(f"the batches of the rule {rule!r} must be {needed}, got {got}")
     return batch
 
 

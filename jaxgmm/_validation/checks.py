@@ -23,8 +23,8 @@ def floating_dtype(dtype: DTypeLike | None, *values: ArrayLike) -> DTypeLike:
         return jnp.result_type(float) if widest == np.float64 else widest
     check_static("dtype", dtype)
     if not is_floating(dtype):
-        problem = f"dtype must be a floating dtype, got {dtype!r}"
-        raise TypeError(f"{problem}; leave it out for the default")
+        mend = "leave it out for the default"
+        raise TypeError(f"dtype must be a floating dtype, got {dtype!r}; {mend}")
     return dtype
 
 
@@ -39,10 +39,8 @@ def is_floating(dtype: Any) -> bool:
 def finite_array(name: str, value: Any, dtype: DTypeLike = np.float64) -> np.ndarray:
     """The value as a NumPy array of that dtype; an error unless all of it is real and finite."""
     if isinstance(value, Tracer):
-        raise TypeError(
-            f"{name} is traced, and GMM.from_moments runs in NumPy: call it outside jax.jit, or "
-            "build GMM(logits, loc, log_diag, off_diag) from unconstrained arrays"
-        )
+        mend = "call it outside jax.jit, or build GMM(logits, loc, log_diag, off_diag) instead"
+        raise TypeError(f"{name} is traced, and GMM.from_moments runs in NumPy: {mend}")
     given = _as_array(value)
     if given.dtype.kind not in "biuf" and not jnp.issubdtype(given.dtype, jnp.floating):
         raise TypeError(f"{name} must be an array of real numbers, got {value!r}")

@@ -28,7 +28,6 @@ def from_ott(mixture: Any, dtype: DTypeLike | None = None) -> GMM:
       ValueError: mixture is a batch, or a parameter is not finite.
 
     Example:
-      >>> import jax
       >>> from ott.tools.gaussian_mixture.gaussian_mixture import GaussianMixture
       >>> key = jax.random.key(0)
       >>> from_ott(GaussianMixture.from_random(key, n_components=3, n_dimensions=2)).num_components

@@ -155,7 +155,5 @@ def _check_finite(gmm: GMM) -> None:
     try:
         checked_mixture("distribution", gmm)
     except ValueError as error:
-        raise ValueError(
-            f"{error}\nEvery weight and loc must be finite, no weight negative, and every scale or "
-            "covariance positive (definite)"
-        ) from None
+        needed = "no weight negative, and every scale or covariance positive (definite)"
+        raise ValueError(f"{error}\nEvery weight and loc must be finite, {needed}") from None

@@ -30,22 +30,19 @@ def from_sklearn(mixture: Any, dtype: DTypeLike | None = None) -> GMM:
       ValueError: mixture is not fitted, or a parameter is not finite.
 
     Example:
-      >>> import numpy as np
       >>> from sklearn.mixture import GaussianMixture
       >>> fitted = GaussianMixture(2).fit(np.array([[0.0], [0.1], [5.0], [5.2]]))
       >>> from_sklearn(fitted).num_components
       2
     """
     if not hasattr(mixture, "covariance_type"):
-        got = kind(mixture)
-        raise TypeError(f"mixture must be a fitted scikit-learn GaussianMixture, got {got}")
+        needed = "a fitted scikit-learn GaussianMixture"
+        raise TypeError(f"mixture must be {needed}, got {kind(mixture)}")
     fields = ("weights_", "means_", "covariances_")
     missing = [name for name in fields if not hasattr(mixture, name)]
     if missing:
-        raise ValueError(
-            f"mixture is not fitted: {type(mixture).__name__} has no {', '.join(missing)}; "
-            "call mixture.fit(X) first"
-        )
+        problem = f"{kind(mixture)} has no {', '.join(missing)}; call mixture.fit(X) first"
+        raise ValueError(f"mixture is not fitted: {problem}")
     weights, means, covariances = (np.asarray(getattr(mixture, n), np.float64) for n in fields)
     return GMM.from_moments(weights, means, covariances, mixture.covariance_type, dtype=dtype)
 

@@ -41,9 +41,8 @@ class Archive:
         """An array, or an error if its header does not fit the file and the bytes of the array."""
         member = self.archive.getinfo(f"{name}.npy")
         if member.compress_type != zipfile.ZIP_STORED or member.file_size > self.size:
-            raise ValueError(
-                f"{name} is compressed or longer than the file, which jaxgmm does not write"
-            )
+            fault = "is compressed or longer than the file"
+            raise ValueError(f"{name} {fault}, which jaxgmm does not write")
         file = io.BytesIO(self.archive.read(member))
         if np.lib.format.read_magic(file) != (1, 0):
             raise ValueError(f"{name} is not an array that jaxgmm writes")
@@ -57,11 +56,9 @@ class Archive:
         """The mixture, or stack of mixtures, in the file."""
         dtypes = dict(line.rsplit(": ", 1) for line in self["structure"].tolist())
         if list(dtypes) not in (FIELDS, FIELDS[:3]):
-            raise ValueError(
-                "it holds no mixture, but another pytree: pass like=, a pytree of the same "
-                "structure, such as jaxgmm.fit(..., num_steps=0) for a FitResult; its leaves are "
-                f"{listed([*dtypes])}"
-            )
+            such = "of the same structure, such as jaxgmm.fit(..., num_steps=0) for a FitResult"
+            problem = f"it holds no mixture, but another pytree: pass like=, a pytree {such}"
+            raise ValueError(f"{problem}; its leaves are {listed([*dtypes])}")
         leaves: list[Any] = [typed(name, self[name], jnp.dtype(d)) for name, d in dtypes.items()]
         gmm = GMM(*leaves, *[None] * (len(FIELDS) - len(leaves)))
         _check(gmm)

@@ -26,9 +26,8 @@ def structure_of(leaves: dict[str, Any]) -> list[str]:
             mend = "save and load outside jax.jit, say in the progress of fit"
             raise TypeError(f"{name} is traced: {mend}")
         if not any(jnp.issubdtype(_dtype(leaf), type_) for type_ in STORABLE):
-            raise TypeError(
-                f"{name} is not an array of numbers, which is all that a file holds: {leaf!r}"
-            )
+            problem = "is not an array of numbers, which is all that a file holds"
+            raise TypeError(f"{name} {problem}: {leaf!r}")
     return [f"{name}: {_dtype(leaf)}" for name, leaf in leaves.items()]
 
 

@@ -9,6 +9,7 @@ from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.read_out import cholesky_factors_of
 from jaxgmm._mixture.validation import checked_mixture, one_space
 from jaxgmm._validation.checks import kind
+from jaxgmm.interop._imports import imported
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,11 +25,8 @@ MASSES = (0.95, 0.8, 0.5)
 
 def check_axes(ax: Any) -> None:
     """Raise if ax is neither None nor axes, or if matplotlib is not installed."""
-    try:
-        from matplotlib.axes import Axes
-    except ImportError as error:
-        raise ImportError("jaxgmm.plot needs matplotlib: pip install 'jaxgmm[plot]'") from error
-    if not (ax is None or isinstance(ax, Axes)):
+    matplotlib = imported("matplotlib.axes", "jaxgmm.plot", "matplotlib", "plot")
+    if not (ax is None or isinstance(ax, matplotlib.Axes)):
         raise TypeError(f"ax must be matplotlib Axes, got {kind(ax)}; omit it for a new figure")
 
 
@@ -59,13 +57,11 @@ def check_dims(num_dims: int, mixtures: dict[str, GMM]) -> None:
     for name, gmm in mixtures.items():
         if gmm.num_dims > num_dims:
             mend = f"draw jaxgmm.marginal({name}, {tuple(range(num_dims))}), say"
-            raise ValueError(
-                f"{name} has {gmm.num_dims} dimensions, and this picture has {num_dims}: {mend}"
-            )
+            has = f"{name} has {gmm.num_dims} dimensions"
+            raise ValueError(f"{has}, and this picture has {num_dims}: {mend}")
         if gmm.num_dims < num_dims:
-            raise ValueError(
-                f"{name} has one dimension, and this picture has two: use jaxgmm.plot.densities"
-            )
+            has = f"{name} has one dimension"
+            raise ValueError(f"{has}, and this picture has two: use jaxgmm.plot.densities")
 
 
 def nodes(gmms: list[GMM], dim: int = 0, reach: float = 4.0) -> np.ndarray:

@@ -151,7 +151,7 @@ def test_without_sklearn(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.mixture", None)
     assert command("compare", "x.npy", "x.npy", "-k", "2") == 2
     assert (
-        "x.npy is a table of points, which scikit-learn fits: pip install 'jaxgmm[sklearn]'"
+        "x.npy, a table of points, needs scikit-learn: pip install 'jaxgmm[sklearn]'"
         in capsys.readouterr().err
     )
 
