@@ -108,7 +108,6 @@ def _add_reduce(commands: Any) -> None:
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    """Add the options of every command."""
     add = parser.add_argument
     text = "the standard error to reach, relative to the value or 0.01, whichever is larger"
     add("--rtol", type=_positive_float, default=1e-3, help=f"{text} (default: %(default)s)")

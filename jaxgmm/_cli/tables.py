@@ -54,10 +54,13 @@ def _read_text(path: str) -> np.ndarray:
     delimiter, cells = _first_cells("".join(lines[:1]))
     has_names = not any(_is_number(cell) for cell in cells)
     rows = lines[has_names:]
-    if has_names:
-        _check_names(cells)
-    else:
-        _check_not_column_numbers(cells, "".join(rows[1:]))
+    if has_names and len(cells) > 1 and not cells[0]:  # pandas writes row numbers so
+        fault = "its first column has no name, as row numbers have none"
+        raise ValueError(f"{fault}: leave them out, in pandas by index=False")
+    is_count = len(cells) > 1 and cells == [str(i) for i in range(len(cells))]
+    if is_count and "." in "".join(rows[1:]):
+        mend = "leave it out, in pandas by header=False, or write 0.0 for 0"
+        raise ValueError(f"its first line may be column numbers: {mend}")
     if not any(row.strip() for row in rows):
         raise ValueError("it has no line of numbers")
     return np.loadtxt(rows, delimiter=delimiter, ndmin=2, quotechar='"')
@@ -67,20 +70,6 @@ def _first_cells(line: str) -> tuple[str | None, list[str]]:
     """The delimiter (a comma, semicolon or tab; None is for spaces) and the cells of a line."""
     delimiter = next((mark for mark in ",;\t" if mark in line), None)
     return delimiter, [cell.strip(' "\n') for cell in line.split(delimiter)]
-
-
-def _check_names(names: list[str]) -> None:
-    """Raise if the first of several names is empty, as for the row numbers that pandas writes."""
-    if len(names) > 1 and not names[0]:
-        fault = "its first column has no name, as row numbers have none"
-        raise ValueError(f"{fault}: leave them out, in pandas by index=False")
-
-
-def _check_not_column_numbers(cells: list[str], later: str) -> None:
-    """Raise if the first line is 0, 1, 2, ... and later lines hold fractions."""
-    if len(cells) > 1 and cells == [str(i) for i in range(len(cells))] and "." in later:
-        mend = "leave it out, in pandas by header=False, or write 0.0 for 0"
-        raise ValueError(f"its first line may be column numbers: {mend}")
 
 
 def _is_number(cell: str) -> bool:

@@ -118,10 +118,9 @@ def fit(
       ImportError: progress is True and tqdm is not installed.
 
     Example:
-      >>> import jax, jaxgmm, optax
-      >>> from jaxgmm import GMM
-      >>> p = GMM.from_moments([0.5, 0.5], [[-1.0], [1.0]], [1.0, 1.0], "spherical")
-      >>> start = GMM.from_moments([1.0], [[3.0]], [1.0], "spherical")
+      >>> import jaxgmm
+      >>> p = jaxgmm.GMM.from_moments([0.5, 0.5], [[-1.0], [1.0]], [1.0, 1.0], "spherical")
+      >>> start = jaxgmm.GMM.from_moments([1.0], [[3.0]], [1.0], "spherical")
       >>> optimizer = optax.adam(optax.cosine_decay_schedule(0.1, 300))
       >>> q = fit(jax.random.key(0), jaxgmm.forward_kl_loss(p), start, optimizer, 300).params
       >>> print(f"{abs(q.means[0, 0]):.1f} {q.covariances[0, 0]:.1f}")  # the moments of p
@@ -144,7 +143,10 @@ def fit(
             chunk = steps(with_loss_buffer(result, CHUNK), min(CHUNK, num_steps - done))
             if isinstance(chunk.converged, Tracer):  # the loss captures a traced value
                 return _in_one_loop(steps, start, num_steps)
-            result = _with_losses_before(result, chunk)
+            taken = int(chunk.state.num_steps) - int(result.state.num_steps)
+            losses = np.concatenate([np.asarray(result.losses), np.asarray(chunk.losses)[:taken]])
+            # jnp.concatenate would compile a program for each length.
+            result = dataclasses.replace(chunk, losses=jax.device_put(losses))
             report(result)
             if result.converged or result.diverged:
                 break
@@ -189,14 +191,6 @@ def _in_one_loop(
     is_taken = jnp.arange(num_steps, dtype=taken.dtype) < taken
     losses = jnp.where(is_taken, result.losses, last.astype(result.losses.dtype))
     return dataclasses.replace(result, losses=jnp.concatenate([start.losses, losses]))
-
-
-def _with_losses_before(before: FitResult[T], chunk: FitResult[T]) -> FitResult[T]:
-    """The result of a chunk with the losses before it."""
-    taken = int(chunk.state.num_steps) - int(before.state.num_steps)
-    losses = np.concatenate([np.asarray(before.losses), np.asarray(chunk.losses)[:taken]])
-    # jnp.concatenate would compile a program for each length.
-    return dataclasses.replace(chunk, losses=jax.device_put(losses))
 
 
 def _warned_of_divergence(result: FitResult[T]) -> FitResult[T]:

@@ -73,8 +73,7 @@ def reduce(
       [1.0, 2.0]
 
     References:
-      Runnalls, Kullback-Leibler approach to Gaussian mixture reduction, IEEE Trans. Aerosp.
-      Electron. Syst. 43 (2007), eq. 21.
+      Runnalls, Kullback-Leibler approach to Gaussian mixture reduction (2007), eq. 21.
     """
     # Under jax.jit the weights are traced even where gmm is a constant.
     check_concrete("gmm", gmm.weights, "reduce")

@@ -171,5 +171,4 @@ def affine(gmm: Mixture, matrix: ArrayLike, shift: ArrayLike | None = None) -> G
 
 
 def _selected(gmm: GMM, dims: np.ndarray) -> GMM:
-    """The mixture of these coordinates."""
     return GMM(gmm.logits, gmm.loc[:, dims], *scale_of(gmm).select(dims))

@@ -32,8 +32,7 @@ def directions_from_table(table: Path, num_dims: int) -> np.ndarray:
     .. math:: m_i = 2 a_1 m_{i-1} \oplus \dots \oplus 2^d a_d m_{i-d} \oplus m_{i-d}
 
     References:
-      Bratley and Fox, Algorithm 659: implementing Sobol's quasirandom sequence generator, ACM TOMS
-      14 (1988), eq. 2.
+      Bratley and Fox, Algorithm 659, ACM Trans. Math. Softw. 14 (1988), eq. 2.
     """
     with np.load(table) as arrays:
         polynomials = arrays["poly"]

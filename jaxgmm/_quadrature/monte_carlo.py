@@ -34,8 +34,7 @@ class MonteCarlo(SizedRule):
       MonteCarlo(n=10000, antithetic=True, variance_reduction=True)
 
     References:
-      Hammersley and Morton, A new Monte Carlo technique: antithetic variates, Math. Proc. Camb.
-      Phil. Soc. 52 (1956).
+      Hammersley and Morton, A new Monte Carlo technique: antithetic variates (1956).
     """
 
     antithetic: bool = False

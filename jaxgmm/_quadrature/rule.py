@@ -97,11 +97,9 @@ class SizedRule(Rule):
 
     @property
     def num_points(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The number n of points that were asked for."""
         return self.n
 
     def resized(self, n: int) -> Self:
-        """The same rule with n points."""
         return dataclasses.replace(self, n=n)
 
 
@@ -161,7 +159,6 @@ def doubled(rule: Rule) -> Rule | None:
 
 
 def checked_batch(rule: Rule, batch: Any) -> Batch:
-    """The batch; an error if a rule returned an object of another type."""
     if not isinstance(batch, Batch):
         needed = "jaxgmm.extend.Batch(component, nodes, node_weights)"
         got = type(batch).__name__
@@ -178,7 +175,6 @@ def split_key(key: Array | None) -> tuple[Array | None, Array | None]:
 
 
 def required_key(rule: Rule, key: Array | None) -> Array:
-    """The key; an error if it is None."""
     if key is None:
         problem = f"key is None, but {rule} draws at random"
         raise ValueError(f"{problem}: pass key=jax.random.key(0), say")

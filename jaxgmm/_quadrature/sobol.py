@@ -41,9 +41,8 @@ class Sobol(SizedRule):
       Sobol(n=16384, variance_reduction=True)
 
     References:
-      Joe and Kuo, Constructing Sobol' sequences with better two-dimensional projections, SIAM J.
-      Sci. Comput. 30 (2008), for the direction numbers. Matousek, On the L2-discrepancy for
-      anchored boxes, J. Complexity 14 (1998), for the scrambling.
+      Joe and Kuo, Constructing Sobol' sequences with better two-dimensional projections (2008).
+      Matousek, On the L2-discrepancy for anchored boxes (1998), for the scrambling.
     """
 
     variance_reduction: bool = True

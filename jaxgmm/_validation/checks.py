@@ -113,13 +113,11 @@ def kind(value: Any, module: str = "") -> str:
 
 
 def check_text(name: str, value: Any) -> None:
-    """Raise an error unless the value is a string."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, got {kind(value)}")
 
 
 def check_flag(name: str, value: Any) -> Any:
-    """The value; an error unless it is True or False."""
     check_static(name, value)
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False, got {value!r}")

@@ -111,7 +111,6 @@ def load(path: Path, like: Any = None) -> Any:
 
 
 def _decoded(path: Any) -> str:
-    """A path as a string, or an error if it is none."""
     try:
         return os.fsdecode(path)
     except TypeError:

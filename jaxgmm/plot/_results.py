@@ -150,7 +150,6 @@ def _checked_sizes(sizes: Any) -> list[int]:
 
 
 def _check_rules(rules: Any) -> None:
-    """Raise unless rules is a mapping that is not empty."""
     check_static("rules", rules)
     if not (isinstance(rules, Mapping) and rules):
         mend = "such as {'Sobol': jaxgmm.Sobol}"
