@@ -12,6 +12,7 @@ from jaxgmm._cli.divergences import MEASURES, numbers_of
 from jaxgmm._cli.report import announced, description_of, interruptible, print_results, say
 from jaxgmm._cli.tables import is_saved_mixture, read_points
 from jaxgmm._mixture.gmm import GMM
+from jaxgmm._validation.validated_jit import declared_by
 from jaxgmm.interop._imports import imported
 
 
@@ -104,7 +105,7 @@ def _results(
 ) -> list[dict[str, Any]]:
     """The results of a measure, in both orders of the mixtures if the order matters."""
     orders = [mixtures]
-    if MEASURES[name].is_directed:
+    if not declared_by(MEASURES[name].function).symmetric:
         orders.append(dict(reversed(mixtures.items())))
     return [_result(name, key, order, rtol) for order in orders]
 

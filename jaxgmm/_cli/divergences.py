@@ -8,7 +8,6 @@ import jax
 
 import jaxgmm
 from jaxgmm._mixture.gmm import GMM
-from jaxgmm._validation.validated_jit import declared_by
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,11 +18,6 @@ class Measure:
     function: Callable[..., Any]
     label: str
     unit: str = "nats"
-
-    @property
-    def is_directed(self) -> bool:
-        """Whether the order of the mixtures matters."""
-        return not declared_by(self.function).symmetric
 
 
 MEASURES = {

@@ -55,9 +55,8 @@ def kl_product(p: Mixture, q: Mixture) -> Array:
 
     .. math:: \sum_k \pi_k \log \frac{\sum_l \pi_l \int p_k p_l}{\sum_j \omega_j \int p_k q_j}
 
-    It is the difference of upper bounds of E[log p] and E[log q], from the integrals of products of
-    Gaussians. It is 0 at p = q. For one Gaussian each with equal covariances it is half of the
-    divergence.
+    It is the difference of upper bounds of E[log p] and E[log q]. It is 0 at p = q, and half of the
+    divergence for one Gaussian each with equal covariances.
 
     Args:
       p, q: mixtures in one space. The mean is over p.

@@ -33,11 +33,10 @@ def gaussian_kl(p: Mixture, q: Mixture) -> Array:
 
     Example:
       >>> import jaxgmm
-      >>> p = jaxgmm.GMM.from_moments([0.5, 0.5], [[0.0], [1.0]], [1.0, 1.0], "spherical")
-      >>> q = jaxgmm.GMM.from_moments([1.0], [[2.0]], [1.0], "spherical")
+      >>> p = jaxgmm.GMM.from_moments([1.0], [[2.0]], [1.0], "spherical")
+      >>> q = jaxgmm.GMM.from_moments([0.5, 0.5], [[0.0], [1.0]], [1.0, 1.0], "spherical")
       >>> print(gaussian_kl(p, q))
-      [[2. ]
-       [0.5]]
+      [[2.  0.5]]
 
     References:
       Kullback, Information Theory and Statistics (1959), section 9.1.
@@ -54,8 +53,7 @@ def bhattacharyya_distance(p: Mixture, q: Mixture) -> Array:
               + \tfrac12 \log \frac{\det \bar\Sigma}{\sqrt{\det \Sigma_k \det \Sigma_j}},
               \quad \bar\Sigma = \tfrac12 (\Sigma_k + \Sigma_j)
 
-    It is symmetric, and 0 only between equal components. It violates the triangle inequality, so it
-    is not a metric.
+    It is symmetric, and 0 only between equal components. It violates the triangle inequality.
 
     Args:
       p, q: mixtures in one space, whose weights do not matter.
@@ -68,11 +66,10 @@ def bhattacharyya_distance(p: Mixture, q: Mixture) -> Array:
 
     Example:
       >>> import jaxgmm
-      >>> p = jaxgmm.GMM.from_moments([0.5, 0.5], [[0.0], [1.0]], [1.0, 1.0], "spherical")
-      >>> q = jaxgmm.GMM.from_moments([1.0], [[2.0]], [1.0], "spherical")
+      >>> p = jaxgmm.GMM.from_moments([1.0], [[2.0]], [1.0], "spherical")
+      >>> q = jaxgmm.GMM.from_moments([0.5, 0.5], [[0.0], [1.0]], [1.0, 1.0], "spherical")
       >>> print(bhattacharyya_distance(p, q))
-      [[0.5  ]
-       [0.125]]
+      [[0.5   0.125]]
 
     References:
       Kailath, The divergence and Bhattacharyya distance measures in signal selection (1967).
@@ -102,11 +99,10 @@ def gaussian_wasserstein_squared(p: Mixture, q: Mixture) -> Array:
 
     Example:
       >>> import jaxgmm
-      >>> p = jaxgmm.GMM.from_moments([0.5, 0.5], [[0.0], [1.0]], [1.0, 4.0], "spherical")
-      >>> q = jaxgmm.GMM.from_moments([1.0], [[2.0]], [1.0], "spherical")
+      >>> p = jaxgmm.GMM.from_moments([1.0], [[2.0]], [1.0], "spherical")
+      >>> q = jaxgmm.GMM.from_moments([0.5, 0.5], [[0.0], [1.0]], [1.0, 4.0], "spherical")
       >>> print(gaussian_wasserstein_squared(p, q))
-      [[4.]
-       [2.]]
+      [[4. 2.]]
 
     References:
       Dowson and Landau, The Frechet distance between multivariate normal distributions (1982).

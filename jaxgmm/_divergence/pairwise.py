@@ -48,23 +48,21 @@ def pairwise(
 ) -> Any:
     r"""The matrix :math:`d_{ij} = D(p_i, q_j)` of a divergence between all pairs of many mixtures.
 
-    It is one compiled program. All pairs share one key, so that differences between entries are
-    less noisy than the entries. Memory grows with the result and with batch_size, not with the
-    number of pairs times that of points.
+    It is one compiled program, whose memory grows with the result and with batch_size. All pairs
+    share one key, so that differences between entries are less noisy than the entries.
 
     Args:
       divergence: a function of (key, p, q, rule), such as `js_divergence`, or of (p, q), such as
         `l2_distance` or `kl_bounds`, which gets neither key nor rule. Bind further arguments by
         `functools.partial`, and keep that object, as each new one compiles anew.
       key: a random key; None with a divergence or a rule that draws nothing.
-      gmms: N mixtures, a sequence or a `stack` of them. They may differ in their number of
-        components and in their covariance type.
+      gmms: N mixtures in a sequence, of any number of components and any covariance type, or in
+        a `stack`.
       others: M mixtures for the columns, or None for gmms.
       rule: the points, for a divergence that takes a rule.
       symmetric: whether D(p, q) = D(q, p). Each pair is then computed in one order only, unless
         others are given. None is True for the symmetric divergences of this package.
-      batch_size: how many pairs are computed at a time. More pairs keep a large device busy, and
-        take more memory.
+      batch_size: how many pairs are computed at a time. A large device needs more to be busy.
 
     Returns:
       (N, M), or a pytree of such matrices for a divergence that returns one, such as bounds.

@@ -95,13 +95,11 @@ def fit(
         same key the result then equals that of an unbroken fit bit for bit.
       optimizer: an optax optimiser.
       num_steps: the number of steps to take, at most.
-      fixed_key: whether all steps use the same key, so that the loss is a fixed function, as line
-        searches such as ``optax.lbfgs()`` need.
+      fixed_key: whether all steps use one key, as line searches such as ``optax.lbfgs()`` need.
       tol: the fit stops if the mean loss falls by less than this, in nats, from one window of steps
         to the next. None takes all steps.
       window: the number of steps in a window.
-      progress: True for a tqdm bar, or a function that is called with the `FitResult` so far after
-        each chunk.
+      progress: True for a tqdm bar, or a function that gets the `FitResult` after each chunk.
 
     Returns:
       A `FitResult`. A keyboard interrupt, or a loss that is no longer finite, ends the fit with a

@@ -167,8 +167,7 @@ def jeffreys_loss(p: Mixture, rule: RuleArg = FITTING_RULE) -> Objective:
 def likelihood_loss(x: Data, batch_size: PositiveInt | None = None) -> Objective:
     r"""The loss :math:`q \mapsto -\frac1n \sum_i \log q(x_i)` of data, or of random batches.
 
-    It has no minimum, as a component may shrink onto a few points. To prevent that, chain the
-    optimiser with `scale_floor`.
+    It has no minimum, as a component may shrink onto a few points. `scale_floor` prevents that.
 
     Args:
       x: points (n, D).

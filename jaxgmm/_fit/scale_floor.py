@@ -24,8 +24,7 @@ def scale_floor(
     No component can then shrink onto a point, so the likelihood of data is bounded. Chain it last.
 
     Args:
-      min_scale: the least standard deviation of a coordinate given the coordinates before it, in
-        the units of the data.
+      min_scale: the least standard deviation of a coordinate given those before it, in its units.
 
     Returns:
       An ``optax.GradientTransformation`` for mixtures and for any pytree that holds some.

@@ -36,12 +36,10 @@ class Rule:
 
     Attributes:
       is_random: whether the nodes are drawn from the key, each from N(0, I), and independently for
-        each component. Such a rule needs a key, and `estimate` takes no other.
-        Default: True.
+        each component. Such a rule needs a key, and `estimate` takes no other. Default: True.
       num_points: the number of points asked for, over all components. A rule that can grow has it
         and ``resized``, so that `estimate` can reach a tolerance. Default: None.
-      variance_reduction: whether a divergence may subtract a control variate and rotate the nodes,
-        as for `Sobol`. Default: True.
+      variance_reduction: whether divergences may reduce variance, as for `Sobol`. Default: True.
       favours_first_coordinates: whether the first coordinates of the nodes are the most uniform.
         Otherwise a rotation gains nothing and is not made. Default: False.
 

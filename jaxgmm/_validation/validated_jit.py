@@ -22,8 +22,8 @@ class Check:
     """The check of an argument, to stand in its annotation: ``Annotated[GMM, Check(function)]``.
 
     Attributes:
-      function: a function of the name of the argument and its value. It returns the value that the
-        decorated function gets, or raises an error.
+      function: a function of the name and the value of an argument, which returns the value that
+        the decorated function gets, or raises an error.
       static: whether ``validated_jit`` compiles a program for each value, which must be hashable.
     """
 

@@ -39,8 +39,7 @@ def from_distribution(distribution: Any, dtype: DTypeLike | None = None) -> GMM:
     Example:
       >>> import numpy as np
       >>> import numpyro.distributions as dist
-      >>> means = np.array([[0.0, 0.0], [2.0, 1.0]])
-      >>> components = dist.MultivariateNormal(means, scale_tril=np.eye(2))
+      >>> components = dist.MultivariateNormal(np.array([[0.0], [2.0]]), scale_tril=np.eye(1))
       >>> weights = dist.Categorical(probs=np.array([0.3, 0.7]))
       >>> p = from_distribution(dist.MixtureSameFamily(weights, components))
       >>> print(p.num_components, p.covariance_type)

@@ -61,7 +61,10 @@ class Archive:
             raise ValueError(f"{problem}; its leaves are {listed([*dtypes])}")
         leaves: list[Any] = [typed(name, self[name], jnp.dtype(d)) for name, d in dtypes.items()]
         gmm = GMM(*leaves, *[None] * (len(FIELDS) - len(leaves)))
-        _check(gmm)
+        try:
+            (checked_mixture if np.ndim(gmm.loc) == 2 else checked_mixtures)("gmm", gmm)
+        except TypeError as error:  # any fault of a file is a ValueError
+            raise ValueError(str(error)) from error
         if jnp.result_type(gmm.loc) != gmm.loc.dtype:
             mend = 'jax.config.update("jax_enable_x64", True) keeps it'
             warnings.warn(f"it is in {gmm.loc.dtype}, and is rounded: {mend}", stacklevel=3)
@@ -76,11 +79,3 @@ class Archive:
             raise ValueError(f"like has {listed(ours)}, where the file has {listed(theirs)}")
         leaves = [restored(name, self[name], leaf) for name, leaf in named_leaves(like).items()]
         return jax.tree.unflatten(jax.tree.structure(like), leaves)
-
-
-def _check(gmm: GMM) -> None:
-    """Raise ValueError, as for any fault of a file, unless a mixture or a stack is valid."""
-    try:
-        (checked_mixture if np.ndim(gmm.loc) == 2 else checked_mixtures)("gmm", gmm)
-    except TypeError as error:
-        raise ValueError(str(error)) from error

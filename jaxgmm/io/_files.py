@@ -76,9 +76,8 @@ def load(path: Path, like: Any = None) -> Any:
     Args:
       path: the file.
       like: a pytree with the structure, shapes and dtypes that the file must have, or None for a
-        mixture. An axis of length 0 in like may have any length in the file. To go on with
-        a saved fit, pass ``jaxgmm.fit(key, loss, start, optimizer, num_steps=0)``, whose losses
-        have such an axis.
+        mixture. An axis of length 0 in like may have any length in the file. The losses of
+        ``jaxgmm.fit(key, loss, start, optimizer, num_steps=0)`` have one; use it for saved fits.
 
     Returns:
       The mixture, or a pytree of the structure of like. A mixture in float64 is rounded, with a

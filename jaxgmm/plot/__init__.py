@@ -1,7 +1,6 @@
 """Pictures of mixtures, divergences and fits with matplotlib (`pip install 'jaxgmm[plot]'`).
 
-Each function draws on the axes that it is given, or on those of a new figure, and returns the axes.
-None of them shows or saves a figure.
+Each function draws on the given axes or on a new figure, which it neither shows nor saves.
 """
 
 from jaxgmm.plot._mixtures import contours as contours

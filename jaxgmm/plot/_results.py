@@ -89,8 +89,7 @@ def convergence(
     Two straight lines show the rates :math:`n^{-1/2}` and :math:`n^{-1}` for comparison.
 
     Args:
-      divergence: a function of (key, p, q, rule), such as `jaxgmm.kl_divergence`, or of (key, p,
-        rule), that returns a scalar.
+      divergence: a scalar function of (key, p, q, rule) or (key, p, rule), as `jaxgmm.entropy`.
       key: a random key.
       p: a mixture.
       q: the other mixture; None for a divergence of one.
