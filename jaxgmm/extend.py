@@ -1,4 +1,4 @@
-"""Names for authors of divergences and rules: annotations whose checks `validated_jit` runs."""
+"""Names for authors of divergences and rules, such as annotations that `validated_jit` checks."""
 
 from jaxgmm._mixture.validation import Mixture as Mixture
 from jaxgmm._mixture.validation import Mixtures as Mixtures

@@ -48,7 +48,7 @@ def _read(path: str) -> np.ndarray:
 
 
 def _read_text(path: str) -> np.ndarray:
-    """The numbers in a text file, after a line of names if the first line has no number in it."""
+    """The numbers in a text file. A first line without any number is taken for names."""
     with open(path, encoding="utf-8-sig") as file:
         lines = file.readlines()
     delimiter, cells = _first_cells("".join(lines[:1]))

@@ -36,14 +36,14 @@ def reduce(
     r"""A mixture of fewer components that is close to gmm.
 
     Two components at a time are merged into one of the same moments, which keeps the mean and the
-    covariance of the mixture exactly. They are the pair with the least of Runnalls' upper bounds on
-    the increase of the Kullback-Leibler divergence:
+    covariance of the mixture exactly. For each pair, Runnalls' bound limits how much merging adds
+    to the Kullback-Leibler divergence, and the pair with the least bound is merged:
 
     .. math:: B_{ij} = \tfrac12 \left((w_i + w_j) \log \det \Sigma_{ij}
               - w_i \log \det \Sigma_i - w_j \log \det \Sigma_j\right)
 
-    A "diag" mixture keeps its type and variances, a "spherical" one its type and the sum of its
-    variances. A "tied" mixture becomes "full".
+    A "diag" mixture stays "diag", so only its variances are kept exactly. A "spherical" one keeps
+    their sum only. A "tied" mixture becomes "full".
 
     Args:
       gmm: the mixture.
@@ -52,7 +52,7 @@ def reduce(
         `cross_entropy_loss`, the cheapest for the forward KL. None only merges.
       key: a random key for refine.
       num_steps: the number of steps of refine.
-      optimizer: that of refine. None is ``optax.adam`` with a rate that falls from 0.03 to 0.
+      optimizer: the optimiser of refine. None is ``optax.adam`` with a rate that falls from 0.03 to 0.
 
     Returns:
       The smaller mixture, in the dtype of gmm, without components of weight 0; gmm itself if it has
@@ -66,8 +66,8 @@ def reduce(
     Example:
       >>> p = GMM.from_moments([0.25, 0.25, 0.5], [[-1], [1], [9]], [1, 1, 1], "spherical")
       >>> q = reduce(p, 2)
-      >>> print(sorted(q.means[:, 0].round(3).tolist()), sorted(q.covariances[:, 0].round(3).tolist()))
-      [0.0, 9.0] [1.0, 2.0]
+      >>> print([sorted(a[:, 0].round(3).tolist()) for a in (q.means, q.covariances)])
+      [[0.0, 9.0], [1.0, 2.0]]
 
     References:
       Runnalls, Kullback-Leibler approach to Gaussian mixture reduction (2007), eq. 21.

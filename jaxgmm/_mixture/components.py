@@ -69,7 +69,7 @@ def _rows(gmm: GMM) -> _Rows:
 
 
 def _map_rows(between: Callable[[_Rows, _Rows], T], p: GMM, q: GMM) -> T:
-    """The matrix (K_p, K_q) from a function (R_p, m_p, m_q) of all rows of p and one of q.
+    """The matrix (K_p, K_q) of a function of all rows of p and one row of q to (R_p, m_p, m_q).
 
     A loop over the rows of q bounds the memory. The gradient computes its steps again.
     """

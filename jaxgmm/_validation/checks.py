@@ -100,7 +100,7 @@ def check_static(name: str, value: Any) -> None:
 
 
 def check_concrete(name: str, value: Any, function: str) -> None:
-    """Raise an error if the value is traced, where the function runs in NumPy."""
+    """Raise an error if the value is traced, as the named function runs in NumPy."""
     if _is_traced(value):
         raise TypeError(f"{name} is traced, and {function} runs in NumPy: call it outside jax.jit")
 

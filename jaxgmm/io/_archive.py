@@ -71,7 +71,7 @@ class Archive:
         return jax.tree.map(jnp.asarray, gmm)
 
     def tree(self, like: Any, expected: list[str]) -> Any:
-        """The pytree in the file, whose structure must be the one that like has."""
+        """The pytree in the file, or an error if ``like`` has another structure."""
         structure = self["structure"].tolist()
         if structure != expected:
             ours = [line for line in expected if line not in structure]
