@@ -52,7 +52,7 @@ def reduce(
         `cross_entropy_loss`, the cheapest for the forward KL. None only merges.
       key: a random key for refine.
       num_steps: the number of steps of refine.
-      optimizer: the optimiser of refine. None is ``optax.adam`` with a rate that falls from 0.03 to 0.
+      optimizer: the optimiser of refine; None is ``optax.adam`` at a rate that falls from 0.03.
 
     Returns:
       The smaller mixture, in the dtype of gmm, without components of weight 0; gmm itself if it has

@@ -91,13 +91,13 @@ def marginal(gmm: Mixture, dims: Coordinates) -> GMM:
 
 @validated_jit(values_of_coordinates)
 def condition(gmm: Mixture, dims: Coordinates, values: ArrayLike) -> GMM:
-    r"""The mixture of the other coordinates given the values of some: :math:`p(x_a | x_b = v)`.
+    r"""The mixture :math:`p(x_a | x_b = v)` of coordinates given the values v of the other ones.
 
     .. math:: \pi_k' \propto \pi_k N(v; \mu_{k,b}, \Sigma_{k,bb}), \quad
               \mu_k' = \mu_{k,a} + \Sigma_{k,ab} \Sigma_{k,bb}^{-1} (v - \mu_{k,b}), \quad
               \Sigma_k' = \Sigma_{k,aa} - \Sigma_{k,ab} \Sigma_{k,bb}^{-1} \Sigma_{k,ba}
 
-    The covariances come from an orthogonalisation, which avoids this difference. The weights lose
+    An orthogonalisation gives the covariances without the last difference. The weights lose
     digits far from a component: at 1e4 standard deviations their error in float64 is 1e-8.
 
     Args:
@@ -139,7 +139,7 @@ def condition(gmm: Mixture, dims: Coordinates, values: ArrayLike) -> GMM:
 
 @validated_jit(affine_map_of_mixture)
 def affine(gmm: Mixture, matrix: ArrayLike, shift: ArrayLike | None = None) -> GMM:
-    r"""The mixture of :math:`A x + b` for x of a mixture.
+    r"""The mixture that :math:`A x + b` follows if x follows gmm.
 
     .. math:: \sum_k \pi_k N(A \mu_k + b, A \Sigma_k A^T)
 
