@@ -177,7 +177,7 @@ def likelihood_loss(x: Data, batch_size: PositiveInt | None = None) -> Objective
       A function of (key, q), in nats per point, for `fit`.
 
     Raises:
-      TypeError, ValueError: x is not finite (n, D), or batch_size is not a positive integer.
+      TypeError, ValueError: x is not a finite array (n, D), or batch_size not a positive integer.
 
     Example:
       >>> q = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")

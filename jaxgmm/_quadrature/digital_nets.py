@@ -98,7 +98,7 @@ def _xor(words: Array, axis: int) -> Array:
 
 
 def normal_from_bits(bits: Array, dtype: DTypeLike) -> Array:
-    """Standard normals from bits, which name cells of (0, 1) whose midpoints are mapped to quantiles."""
+    """Standard normals from bits. A word names a cell of (0, 1), whose midpoint gives a quantile."""
     # A midpoint is never 0 or 1, so no normal is infinite. Half precision is computed in float32.
     wide, kept = (np.float64, 32) if dtype == np.float64 else (np.float32, 23)
     cells = (bits >> np.uint32(32 - kept)).astype(wide)

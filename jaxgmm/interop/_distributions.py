@@ -16,10 +16,9 @@ from jaxgmm.interop._reading import read_distribution
 def from_distribution(distribution: Any, dtype: DTypeLike | None = None) -> GMM:
     """A Gaussian or Gaussian mixture of NumPyro, distrax or TensorFlow Probability as a `GMM`.
 
-    It may be traced. A loss that builds its distribution under `jax.jit` has gradients in the
-    parameters of the distribution. Such a loss should give a ``scale_tril``, since libraries factor
-    a covariance matrix by LAPACK at every step, and several such calls in one program have made XLA
-    hang on CPU. The derivative in a weight is 0 where the weight is given as the probability 0.
+    The parameters may be traced, and have gradients. A distribution that is built under `jax.jit`
+    should get a ``scale_tril``, since libraries factor a covariance matrix by LAPACK, and several
+    such calls in one program have made XLA hang on CPU. The derivative in a probability of 0 is 0.
 
     Args:
       distribution: one Gaussian, which is a ``MultivariateNormal`` with any kind of scale, a
