@@ -130,7 +130,7 @@ def _positive_float(text: str) -> float:
 
 
 def _names(text: str) -> list[str]:
-    """The measures in a list with commas; the names of the public functions are known, too."""
+    """The measures in a list with commas, by their names or those of their public functions."""
     parts = [name.strip() for name in text.split(",")]
     names = [name.removesuffix("_divergence").removesuffix("_distance") for name in parts]
     for name in names:

@@ -25,7 +25,7 @@ def kl_variational(p: Mixture, q: Mixture) -> Array:
     apart. Where they overlap it is off by any amount, in either direction.
 
     Args:
-      p, q: mixtures in one space. The mean is over p.
+      p, q: mixtures in one space. KL(p || q) averages over p.
 
     Returns:
       A scalar, in nats.
@@ -59,7 +59,7 @@ def kl_product(p: Mixture, q: Mixture) -> Array:
     divergence for one Gaussian each with equal covariances.
 
     Args:
-      p, q: mixtures in one space. The mean is over p.
+      p, q: mixtures in one space. KL(p || q) averages over p.
 
     Returns:
       A scalar, in nats.
@@ -91,7 +91,7 @@ def kl_matched(p: Mixture, q: Mixture) -> Array:
     small, and negative. It has kinks where the match changes.
 
     Args:
-      p, q: mixtures in one space. The mean is over p.
+      p, q: mixtures in one space. KL(p || q) averages over p.
 
     Returns:
       A scalar, in nats.
@@ -125,7 +125,7 @@ def kl_moment_matched(p: Mixture, q: Mixture) -> Array:
     same mean and covariance, and may be 1,500 times too small.
 
     Args:
-      p, q: mixtures in one space. The mean is over p.
+      p, q: mixtures in one space. KL(p || q) averages over p.
 
     Returns:
       A scalar, in nats, not negative.

@@ -19,7 +19,7 @@ def gaussian_kl(p: Mixture, q: Mixture) -> Array:
               + (\mu_k - \mu_j)^T \Sigma_j^{-1} (\mu_k - \mu_j)
               + \log \frac{\det \Sigma_j}{\det \Sigma_k}\right)
 
-    It is a sum of terms that are not negative, so no digits are lost where components nearly agree.
+    It is computed as a sum of positive terms, so it keeps its digits where components nearly agree.
 
     Args:
       p, q: mixtures in one space, whose weights do not matter.

@@ -140,4 +140,4 @@ component_wasserstein_squared = by_structure(
 """The squared Wasserstein-2 distance of p_k and q_j, (K_p, K_q)."""
 
 _average = by_structure(_diagonal_average, functools.partial(_map_rows, _average_row))
-"""For S = (Sigma_k + Sigma_j) / 2, 1/2 log(det S / geometric mean), and |mu_k - mu_j|^2 in S."""
+"""log sqrt(det S / (det L_k det L_j)) and |S^-1/2 (mu_k - mu_j)|^2, for the mean covariance S."""

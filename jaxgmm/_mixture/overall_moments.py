@@ -22,7 +22,7 @@ def moment_matched(gmm: GMM) -> GMM:
 
 @validated_jit()
 def mixture_mean(gmm: Mixture) -> Array:
-    r"""The mean of a whole mixture. Those of its components are ``gmm.means``.
+    r"""The mean of a whole mixture; its components have the means ``gmm.means``.
 
     .. math:: \bar\mu = \sum_k \pi_k \mu_k
 
@@ -46,7 +46,7 @@ def mixture_mean(gmm: Mixture) -> Array:
 
 @validated_jit()
 def mixture_covariance(gmm: Mixture) -> Array:
-    r"""The covariance of a whole mixture. Those of its components are ``gmm.covariances``.
+    r"""The covariance of a whole mixture; its components have ``gmm.covariances``.
 
     .. math:: \sum_k \pi_k \left(\Sigma_k + (\mu_k - \bar\mu) (\mu_k - \bar\mu)^T\right)
 

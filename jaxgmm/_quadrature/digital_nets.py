@@ -73,7 +73,7 @@ def directions_from_points(num_dims: int, num_bits: int) -> np.ndarray:
 
 
 def scrambled(key: Array, num_bits: int, num_components: int, num_dims: int) -> tuple[Array, Array]:
-    """Directions (num_bits, K, D), each component scrambled, and random digital shifts (K, D).
+    """Directions (num_bits, K, D), scrambled for each component, and random digital shifts (K, D).
 
     The scrambling is a product with a random lower unitriangular matrix over GF(2).
     """
@@ -98,7 +98,7 @@ def _xor(words: Array, axis: int) -> Array:
 
 
 def normal_from_bits(bits: Array, dtype: DTypeLike) -> Array:
-    """Standard normals from bits. A word names a cell of (0, 1), whose midpoint gives a quantile."""
+    """Standard normals from words of bits, each of which names a cell of (0, 1) by its midpoint."""
     # A midpoint is never 0 or 1, so no normal is infinite. Half precision is computed in float32.
     wide, kept = (np.float64, 32) if dtype == np.float64 else (np.float32, 23)
     cells = (bits >> np.uint32(32 - kept)).astype(wide)

@@ -45,6 +45,7 @@ class Rule:
 
     Example:
       >>> import dataclasses, jaxgmm
+      >>> import jax.numpy as jnp
       >>> from jaxgmm.extend import Batch, Rule
       >>> @dataclasses.dataclass(frozen=True)
       ... class Centre(Rule):  # one node of weight 1, at the mean of each component

@@ -93,7 +93,7 @@ def _is_traced(value: Any) -> bool:
 
 
 def check_static(name: str, value: Any) -> None:
-    """Raise an error if the value is traced, where each value has a program of its own."""
+    """Raise an error if the value is traced, as each value is compiled into its own program."""
     if _is_traced(value):
         mend = "close over it, or name it in the static_argnames of jax.jit"
         raise TypeError(f"{name} is traced, but it must be static: {mend}")

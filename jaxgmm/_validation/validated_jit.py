@@ -98,7 +98,7 @@ def validated_jit(
 
 
 def declared_by(function: Callable[..., Any]) -> Declared:
-    """What a function, or the function of a `functools.partial`, declares."""
+    """The declarations of a function, or of the function in a `functools.partial`."""
     function = getattr(function, "func", function)
     owner, declared = getattr(function, "declared", (function, Declared()))
     # `jax.grad` copies the attributes of a function, but the gradient is another function.

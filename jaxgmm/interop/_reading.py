@@ -151,7 +151,7 @@ def _check_one_mixture(
 
 
 def _check_finite(gmm: GMM) -> None:
-    """Raise unless a mixture is finite, with the causes in a user's distribution."""
+    """Raise unless a mixture is finite; the error tells the causes in a user's distribution."""
     try:
         checked_mixture("distribution", gmm)
     except ValueError as error:

@@ -58,7 +58,7 @@ def typed(name: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def restored(name: str, array: np.ndarray, like: Any) -> Any:
-    """The leaf of a stored array; like tells if it is a key, NumPy's, JAX's or a plain number."""
+    """The leaf of a stored array: a key, an array of NumPy or JAX, or a number, as ``like`` is."""
     if _is_key(like):
         return jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(like))
     array = typed(name, array, _dtype(like))

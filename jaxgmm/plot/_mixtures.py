@@ -101,8 +101,7 @@ def contours(p: GMM, q: GMM | None = None, ax: "Axes | None" = None) -> "Axes":
     """Axes with the smallest regions of the plane that hold 50, 80 and 95 % of each mixture.
 
     Args:
-      p: a mixture in two dimensions; its regions are filled.
-      q: another mixture in two dimensions, or None; its regions are dashed lines.
+      p, q: mixtures in two dimensions. Regions of p are filled, and those of q are dashed lines.
       ax: the axes to draw on; None makes a new figure.
 
     Returns:
