@@ -18,6 +18,7 @@ from jaxgmm._fit.loop import FitResult, State, run_steps, with_loss_buffer
 from jaxgmm._validation.arguments import Flag, PositiveInt, RequiredKey, function_that_must
 from jaxgmm._validation.checks import checked_int, checked_number, is_floating
 from jaxgmm._validation.validated_jit import Check, validated
+from jaxgmm.interop._imports import imported
 
 T = TypeVar("T")
 
@@ -209,12 +210,7 @@ def _reporter(progress: Progress[T], num_steps: int) -> Callable[[FitResult[T]],
         return lambda result: None
     if callable(progress):
         return progress
-    try:
-        from tqdm.auto import tqdm
-    except ImportError as error:
-        raise ImportError(
-            "progress=True needs tqdm: pip install 'jaxgmm[progress]', or pass a function"
-        ) from error
+    tqdm = imported("tqdm.auto", "progress=True", "tqdm", "progress").tqdm
     bar = tqdm(total=num_steps, unit="step")
 
     def report(result: FitResult[T]) -> None:

@@ -99,9 +99,8 @@ def _step(
     value, gradient = jax.value_and_grad(objective)(now.params)
     here = now.params, now.state.optimizer
     update = optax.with_extra_args_support(optimizer).update
-    updates, state = update(
-        gradient, here[1], now.params, value=value, grad=gradient, value_fn=objective
-    )
+    extra = {"value": value, "grad": gradient, "value_fn": objective}
+    updates, state = update(gradient, here[1], now.params, **extra)
     there = optax.apply_updates(now.params, updates), state
     leaves = jax.tree.leaves((value, gradient))
     finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves]).all()

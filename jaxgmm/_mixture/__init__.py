@@ -1,1 +1,1 @@
-"""Gaussian mixtures, and operations on one or two. It imports _numerics and _validation."""
+"""Gaussian mixtures and operations on one or two, which import `_numerics` and `_validation`."""

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 def _diagonal_kl(p: GMM, q: GMM) -> Array:
-    offsets = _offsets(p, q) * jnp.exp(-_log_sigma(q))[None]
+    offsets = (p.loc[:, None] - q.loc[None]) * jnp.exp(-_log_sigma(q))[None]
     ratio = _log_sigma(p)[:, None] - _log_sigma(q)[None]
     return 0.5 * (expm1_less_linear(2 * ratio) + jnp.square(offsets)).sum(-1)
 
@@ -39,15 +39,16 @@ def component_entropy(p: GMM) -> Array:
 
 def _diagonal_wasserstein(p: GMM, q: GMM) -> Array:
     spread = jnp.exp(_log_sigma(p))[:, None] - jnp.exp(_log_sigma(q))[None]
-    return jnp.square(_offsets(p, q)).sum(-1) + jnp.square(spread).sum(-1)
+    return jnp.square(p.loc[:, None] - q.loc[None]).sum(-1) + jnp.square(spread).sum(-1)
 
 
 def _diagonal_average(p: GMM, q: GMM) -> tuple[Array, Array]:
     log_p = _log_sigma(p)[:, None]
     log_q = _log_sigma(q)[None]
     log_average = jnp.logaddexp(2 * log_p, 2 * log_q) - math.log(2)
-    mahalanobis = jnp.square(_offsets(p, q) * jnp.exp(-0.5 * log_average)).sum(-1)
-    return not_negative(0.5 * (log_average - log_p - log_q).sum(-1)), mahalanobis
+    offsets = (p.loc[:, None] - q.loc[None]) * jnp.exp(-0.5 * log_average)
+    log_ratio = not_negative(0.5 * (log_average - log_p - log_q).sum(-1))
+    return log_ratio, jnp.square(offsets).sum(-1)
 
 
 class _Rows(NamedTuple):
@@ -124,11 +125,6 @@ def _row_shape(p: _Rows, q: _Rows) -> tuple[int, int, int]:
 def _log_sigma(gmm: GMM) -> Array:
     """The log standard deviations (K, D) of a diagonal mixture."""
     return jnp.broadcast_to(gmm.log_diag, gmm.loc.shape)
-
-
-def _offsets(p: GMM, q: GMM) -> Array:
-    """The offsets mu_k - mu_j, (K_p, K_q, D)."""
-    return p.loc[:, None] - q.loc[None]
 
 
 component_kl = by_structure(_diagonal_kl, functools.partial(_map_rows, _kl_row))

@@ -1,1 +1,1 @@
-"""Quadrature rules for the standard normal. It imports `_numerics` and `_validation` only."""
+"""Quadrature rules for the standard normal, which import `_numerics` and `_validation` only."""

@@ -20,7 +20,7 @@ class MonteCarlo(SizedRule):
 
     Args:
       n: the total number of points, at least 1. It is split as in `Sobol`, but not in powers of
-        two, and rounded up so that strata of equal size can be allocated.
+        two, and rounded up so that it divides into strata of one size.
       antithetic: whether each node has a mirror image, which integrates odd functions exactly.
       variance_reduction: as for `Sobol`.
 

@@ -1,1 +1,1 @@
-"""Checks of arguments. It knows no type of the package and imports no other subpackage."""
+"""Checks of arguments. This subpackage imports no other, and knows no type of theirs."""
