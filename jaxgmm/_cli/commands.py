@@ -83,7 +83,6 @@ def _mixture(path: str, arguments: argparse.Namespace) -> GMM:
 
 
 def _fitted(path: str, points: np.ndarray, arguments: argparse.Namespace) -> GMM:
-    """A mixture that scikit-learn fits to the points in a file."""
     sklearn = imported("sklearn.mixture", f"{path}, a table of points,", "scikit-learn", "sklearn")
     from sklearn.exceptions import ConvergenceWarning
 
@@ -111,7 +110,6 @@ def _results(
 
 
 def _result(name: str, key: jax.Array, mixtures: dict[str, GMM], rtol: float) -> dict[str, Any]:
-    """The result of a measure for two mixtures in this order, with its label and unit."""
     measure = MEASURES[name]
     label = measure.label.format(*mixtures)
     pair = jax.tree.map(lambda leaf: leaf.astype(np.float64), tuple(mixtures.values()))

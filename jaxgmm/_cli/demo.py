@@ -17,7 +17,6 @@ NUM_STEPS = 300
 
 
 def example_mixtures() -> tuple[GMM, GMM]:
-    """Two mixtures in the plane, of three components and of two."""
     means = [[0.0, 0.0], [3.0, 1.0], [-1.0, 3.0]]
     covariances = [[[1.0, 0.6], [0.6, 1.0]], [[0.5, -0.2], [-0.2, 0.8]], [[1.5, 0.0], [0.0, 0.3]]]
     p = GMM.from_moments([0.5, 0.3, 0.2], means, covariances)
@@ -66,7 +65,6 @@ def demo() -> None:
 
 
 def print_fit(key: jax.Array, p: GMM, q: GMM) -> None:
-    """Fit q to p, and print the losses, the weights and the divergence that is left."""
     loss = jaxgmm.forward_kl_loss(p, Sobol(1024))
     fit = functools.partial(jaxgmm.fit, key, loss, q, optax.adam(3e-2), NUM_STEPS)
     result, duration = timed(fit)

@@ -34,7 +34,6 @@ def run() -> NoReturn:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command and return its exit status."""
     parser = _parser()
     arguments = parser.parse_args(argv)
     try:

@@ -29,13 +29,11 @@ def read_points(path: str) -> np.ndarray:
 
 
 def _beginning(path: str, magic: bytes) -> bytes:
-    """The first bytes of a file, as many as magic has."""
     with open(path, "rb") as file:
         return file.read(len(magic))
 
 
 def _read(path: str) -> np.ndarray:
-    """The array in a file of any kind."""
     if _beginning(path, ARRAY) == ARRAY:
         return np.load(path, allow_pickle=False)
     if _beginning(path, ARCHIVE) == ARCHIVE:

@@ -193,7 +193,6 @@ def _in_one_loop(
 
 
 def _warned_of_divergence(result: FitResult[T]) -> FitResult[T]:
-    """The result, after a warning if it diverged."""
     if result.diverged:
         taken = int(result.state.num_steps)
         fault = "the loss or its gradient is not finite"

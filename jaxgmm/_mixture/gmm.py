@@ -240,7 +240,6 @@ def scale_of(gmm: GMM) -> Scale:
 
 
 def is_diagonal(*gmms: GMM) -> bool:
-    """Whether the factors of all these mixtures are diagonal."""
     return all(isinstance(scale_of(gmm), DiagonalScale) for gmm in gmms)
 
 
@@ -263,7 +262,6 @@ def centre_of(gmm: GMM) -> Array:
 
 
 def unstacked(gmms: GMM) -> list[GMM]:
-    """The mixtures of a stack, as a list."""
     traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(gmms))
     # A slice of a NumPy array is a view, where a slice of a JAX array is a compiled program.
     leaves = gmms if traced else jax.tree.map(np.asarray, gmms)

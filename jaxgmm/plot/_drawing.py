@@ -42,12 +42,10 @@ def axes(ax: Any) -> "Axes":
 
 
 def style(i: int) -> dict[str, Any]:
-    """The colour and the line style of the i-th curve."""
     return {"color": COLORS[i % len(COLORS)], "linestyle": LINE_STYLES[i % len(LINE_STYLES)]}
 
 
 def given(p: GMM, q: GMM | None) -> dict[str, GMM]:
-    """One or two mixtures by their names."""
     return {"p": p} if q is None else {"p": p, "q": q}
 
 
@@ -77,7 +75,6 @@ def nodes(gmms: list[GMM], dim: int = 0, reach: float = 4.0) -> np.ndarray:
 
 
 def grid(gmms: list[GMM]) -> tuple[np.ndarray, np.ndarray]:
-    """The nodes of both coordinates of the plane."""
     return nodes(gmms, 0, 3.3), nodes(gmms, 1, 3.3)
 
 
