@@ -8,13 +8,17 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ParamSpec, TypeVar, get_args, get_origin
 
 import jax
-from jax.typing import ArrayLike
+import numpy.typing as npt
+from jax.typing import ArrayLike, DTypeLike
 
 from jaxgmm._validation.checks import check_static
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Relation = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+ALIASES: list[tuple[Any, str]] = [(ArrayLike, "ArrayLike"), (npt.ArrayLike, "ArrayLike")]
+ALIASES += [(ArrayLike | None, "ArrayLike | None"), (DTypeLike | None, "DTypeLike | None")]
+"""Unions that `help` shows by their names."""
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -148,7 +152,8 @@ def _bound(
     try:
         return signature.bind(*args, **kwargs)
     except TypeError as error:
-        raise TypeError(f"{name}({', '.join(signature.parameters)}): {error}") from None
+        names = ", ".join(signature.parameters).removeprefix("cls, ")
+        raise TypeError(f"{name}({names}): {error}") from None
 
 
 class _Shown(str):
@@ -162,13 +167,15 @@ def _shown(annotation: Any) -> Any:
     """An annotation without its checks and without the modules of its types."""
     if annotation is inspect.Signature.empty:
         return annotation
-    if annotation in (ArrayLike, ArrayLike | None):
-        return _Shown("ArrayLike" if annotation == ArrayLike else "ArrayLike | None")
+    alias = next((name for union, name in ALIASES if annotation == union), None)
+    if alias is not None:
+        return _Shown(alias)
     if get_origin(annotation) is Annotated:
         return _shown(get_args(annotation)[0])
     if any(get_origin(member) is Annotated for member in get_args(annotation)):
         return _Shown(" | ".join(map(_shown, get_args(annotation))).replace("NoneType", "None"))
-    return _Shown(re.sub(r"\b(\w+\.)+", "", inspect.formatannotation(annotation)))
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    return _Shown(re.sub(r"\b(\w+\.)+", "", text))
 
 
 def _as_shown(signature: inspect.Signature) -> inspect.Signature:

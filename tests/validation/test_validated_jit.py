@@ -135,6 +135,10 @@ def test_help_shows_types_without_checks():
         "mesh: Mesh | None = None) -> Array"
     )
     assert "ArrayLike | None" in str(inspect.signature(jaxgmm.mixture_of))
+    random = "(key: Array, num_components: int, num_dims: int, covariance_type: str = 'full'"
+    expected = f"{random}, *, spread: float = 2.0, dtype: DTypeLike | None = None) -> GMM"
+    assert str(inspect.signature(jaxgmm.GMM.random)) == expected
+    assert str(inspect.signature(jaxgmm.log_prob)) == "(gmm: GMM, x: ArrayLike) -> Array"
 
 
 def test_a_divergence_declares_its_symmetry(key):
