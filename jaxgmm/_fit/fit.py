@@ -110,8 +110,7 @@ def fit(
       ``jax.tree.map(lambda leaf: leaf[results.losses[:, -1].argmin()], results.params)``.
 
     Raises:
-      TypeError: an argument is of a wrong type, or is traced where it must be static.
-      TypeError: the loss does not return a floating scalar.
+      TypeError: an argument has the wrong type, or loss does not return a floating scalar.
       ValueError: key is None, params has no leaves, or a number is out of its range.
       FloatingPointError: the loss or its gradient is not finite at the start.
       ImportError: progress is True and tqdm is not installed.

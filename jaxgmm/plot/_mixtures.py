@@ -108,9 +108,7 @@ def contours(p: GMM, q: GMM | None = None, ax: "Axes | None" = None) -> "Axes":
       The axes.
 
     Raises:
-      ImportError: matplotlib is not installed.
-      TypeError: p or q is not a GMM, or ax is not Axes.
-      ValueError: p or q is not a finite mixture in two dimensions.
+      ImportError, TypeError, ValueError: as in `densities`, but for two dimensions.
 
     Example:
       >>> p = GMM.from_moments([0.4, 0.6], [[0.0, 0.0], [3.0, 1.0]], [1.0, 2.0], "spherical")

@@ -91,8 +91,7 @@ def convergence(
     Args:
       divergence: a scalar function of (key, p, q, rule) or (key, p, rule), as `jaxgmm.entropy`.
       key: a random key.
-      p: a mixture.
-      q: the other mixture; None for a divergence of one.
+      p, q: mixtures in one space; q is None for a divergence of one.
       rules: a mapping from names to functions of the number of points that return a rule.
       sizes: the numbers of points n. Each of them compiles another program.
       ax: the axes to draw on; None makes a new figure.
@@ -179,8 +178,7 @@ def pairwise(
       ImportError: matplotlib is not installed.
       TypeError: matrix is not an array of real numbers, or ax is not Axes.
       TypeError: labels or column_labels is not a sequence of strings, or unit is not a string.
-      ValueError: matrix is not finite, or not of shape (N, M).
-      ValueError: the number of labels is not that of the rows or columns.
+      ValueError: matrix is not a finite array (N, M), or the labels are not N or M in number.
 
     Example:
       >>> ax = pairwise([[0.0, 0.25], [0.25, 0.0]], ["May", "June"])
