@@ -211,7 +211,7 @@ class GMM:
 
     @property
     def covariance_type(self) -> str:
-        """The type by scikit-learn's names, which the shapes of log_diag and off_diag imply."""
+        """The name in scikit-learn of the type that the shapes of log_diag and off_diag imply."""
         if self.off_diag is not None:
             num_rows = max(len(self.log_diag), len(self.off_diag))
             return "full" if num_rows == self.num_components else "tied"

@@ -98,7 +98,7 @@ def _xor(words: Array, axis: int) -> Array:
 
 
 def normal_from_bits(bits: Array, dtype: DTypeLike) -> Array:
-    """Standard normals from words of bits, each of which names a cell of (0, 1) by its midpoint."""
+    """Standard normals from words of bits, as quantiles at the midpoints of cells of (0, 1)."""
     # A midpoint is never 0 or 1, so no normal is infinite. Half precision is computed in float32.
     wide, kept = (np.float64, 32) if dtype == np.float64 else (np.float32, 23)
     cells = (bits >> np.uint32(32 - kept)).astype(wide)
