@@ -83,7 +83,7 @@ def fit(
     .. math:: \theta_{t+1} = \theta_t + \mathrm{update}(\nabla_\theta \mathrm{loss}(k_t, \theta_t))
 
     The steps run in compiled chunks of 100. A later call with the same loss and optimizer objects
-    compiles nothing. If it is a loss of this package, its target may change but for its shapes.
+    compiles nothing. The same holds for a `forward_kl_loss` of another p with equal shapes, say.
     To hold some parameters fixed, label them, as in
     ``optax.multi_transform({"fit": optax.adam(1e-2), "hold": optax.set_to_zero()}, labels)`` with
     ``labels = GMM(logits="fit", loc="hold", log_diag="hold", off_diag="hold")``.

@@ -171,8 +171,7 @@ class GMM:
 
         Raises:
           TypeError: an argument has the wrong type.
-          ValueError: num_components, num_dims or spread is not positive.
-          ValueError: covariance_type is unknown.
+          ValueError: a number is not positive, or covariance_type is unknown.
 
         Example:
           >>> GMM.random(jax.random.key(0), 3, 2, "tied").covariances.shape

@@ -19,5 +19,5 @@ def placement(gmm: GMM, rotation: Array | None = None) -> Callable[[Array, Array
 
 
 def batch_length(gmm: GMM) -> int:
-    """The number of points in a batch, so that those whitened by all components stay in cache."""
+    """The size of a batch of points whose whitened points, for all components, stay in cache."""
     return int(min(2048, max(256, 2**20 / scale_of(gmm).stored_for_a_point)))
