@@ -122,7 +122,7 @@ def to_tfp(gmm: GMM) -> Any:
 
 
 def _same_family(dist: Any, gmm: GMM, logits: Array, gaussians: Callable[..., Any]) -> Any:
-    """The mixture in the library dist; ``gaussians`` makes them of means and Cholesky factors."""
+    """The mixture in ``dist``; ``gaussians`` makes its components of means and Cholesky factors."""
     if is_diagonal(gmm):
         components = dist.Independent(dist.Normal(gmm.loc, jnp.exp(gmm.log_diag)), 1)
     else:
