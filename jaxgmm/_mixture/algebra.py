@@ -1,4 +1,4 @@
-"""Marginals, conditionals, affine maps, convolutions and products of mixtures, which are exact."""
+"""Marginals, conditionals and affine maps of mixtures, which are exact."""
 
 import dataclasses
 import operator

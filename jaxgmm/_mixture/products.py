@@ -112,7 +112,7 @@ def _log_weights_of_pairs(p: GMM, q: GMM) -> Array:
 
 
 def _paired(p: GMM, q: GMM, a: Array, b: Array) -> tuple[Array, Array]:
-    """Rows a of p and b of q, K or 1 each, for all K_p K_q pairs, or 1 row if both have 1."""
+    """Rows a of p and b of q, K or 1 each, repeated for all pairs, or 1 row if both have 1."""
     pairs = (1, 1) if len(a) == len(b) == 1 else (p.num_components, q.num_components)
     a = jnp.broadcast_to(a[:, None], pairs + a.shape[1:])
     b = jnp.broadcast_to(b[None], pairs + b.shape[1:])
