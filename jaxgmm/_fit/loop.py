@@ -16,21 +16,13 @@ T = TypeVar("T")
 
 
 class State(NamedTuple):
-    """The part of a `FitResult` that the next step needs beside the parameters.
+    """The part of a `FitResult` that the next step needs beside the parameters."""
 
-    Attributes:
-      optimizer: the state of the optimiser.
-      last_good: the parameters and the state of the optimiser before the last step.
-      num_steps: the number of steps taken so far, from which each step derives its key.
-      window_sum: the sum of the losses in the current window.
-      last_mean: the mean loss of the previous window.
-    """
-
-    optimizer: Any
-    last_good: Any
-    num_steps: Array
-    window_sum: Array
-    last_mean: Array
+    optimizer: Any  # the state of the optimiser
+    last_good: Any  # the parameters and the state of the optimiser before the last step
+    num_steps: Array  # the number of steps taken so far, from which each step derives its key
+    window_sum: Array  # the sum of the losses in the current window
+    last_mean: Array  # the mean loss of the previous window
 
 
 @jax.tree_util.register_dataclass

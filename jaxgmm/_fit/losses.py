@@ -1,7 +1,6 @@
 """Losses for `fit`, which are functions of (key, params) that hold a target or data."""
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -24,16 +23,14 @@ FITTING_RULE = Sobol(2**12)
 """The default points of each step of a fit: scrambled Sobol' points, drawn anew at each step."""
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass, data_fields=("held",), meta_fields=("function", "options")
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Objective:
     """A function of (key, params), and a pytree of what it holds, for which `fit` compiles once."""
 
-    function: Callable[..., Array]
+    function: Callable[..., Array] = dataclasses.field(metadata={"static": True})
     held: Any
-    options: tuple[Any, ...]
+    options: tuple[Any, ...] = dataclasses.field(metadata={"static": True})
 
     def __call__(self, key: Array, params: Any) -> Array:
         return self.function(key, self.held, params, *self.options)

@@ -54,12 +54,9 @@ def _diagonal_average(p: GMM, q: GMM) -> tuple[Array, Array]:
 class _Rows(NamedTuple):
     """A mixture as R covariances, one for each component or one for all, and the means of each."""
 
-    log_diag: Array
-    """(R, D), the log-diagonals of the Cholesky factors."""
-    factor: Array
-    """(R, D, D), the Cholesky factors."""
-    means: Array
-    """(R, K / R, D), the means of the components of each covariance."""
+    log_diag: Array  # (R, D), the log-diagonals of the Cholesky factors
+    factor: Array  # (R, D, D), the Cholesky factors
+    means: Array  # (R, K / R, D), the means of the components of each covariance
 
 
 def _rows(gmm: GMM) -> _Rows:

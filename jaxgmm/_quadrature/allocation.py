@@ -10,19 +10,12 @@ from jax import Array
 
 
 class Allocation(NamedTuple):
-    """Strata of equal size, allocated to the components.
+    """Strata of equal size, allocated to the components."""
 
-    Attributes:
-      component: (num_strata,), the component that each stratum belongs to, in ascending order.
-      rank: (num_strata,), the index of each stratum among those of its component.
-      counts: (K,), the number of strata of each component.
-      num_batches: the number of equal batches that the strata are processed in.
-    """
-
-    component: Array
-    rank: Array
-    counts: Array
-    num_batches: int
+    component: Array  # (num_strata,), the component of each stratum, in ascending order
+    rank: Array  # (num_strata,), the index of each stratum among those of its component
+    counts: Array  # (K,), the number of strata of each component
+    num_batches: int  # the number of equal batches that the strata are processed in
 
     @classmethod
     def of(cls, weights: Array, n: int, length: int, in_powers_of_two: bool) -> "Allocation":

@@ -16,8 +16,12 @@ from jaxgmm._validation.checks import check_static
 P = ParamSpec("P")
 R = TypeVar("R")
 Relation = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-ALIASES: list[tuple[Any, str]] = [(ArrayLike, "ArrayLike"), (npt.ArrayLike, "ArrayLike")]
-ALIASES += [(ArrayLike | None, "ArrayLike | None"), (DTypeLike | None, "DTypeLike | None")]
+ALIASES: list[tuple[Any, str]] = [
+    (ArrayLike, "ArrayLike"),
+    (npt.ArrayLike, "ArrayLike"),
+    (ArrayLike | None, "ArrayLike | None"),
+    (DTypeLike | None, "DTypeLike | None"),
+]
 """Unions that `help` shows by their names."""
 
 
