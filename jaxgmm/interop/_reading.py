@@ -93,12 +93,10 @@ def _gaussians(distribution: Any) -> tuple[Any, Any, str]:
     if names & {"MultivariateNormalFromBijector", "MultivariateNormalLinearOperator"}:
         loc = 0.0 if distribution.loc is None else distribution.loc
         return loc, *_linear_map(distribution.scale)
-    raise TypeError(
-        "distribution must be a Gaussian or mixture of Gaussians of NumPyro, distrax or TensorFlow "
-        "Probability on JAX: Normal, Independent(Normal, 1), MultivariateNormal with any scale, or "
-        "MixtureSameFamily or a general mixture of these; "
-        f"got {kind(distribution, type(distribution).__module__)}"
-    )
+    got = kind(distribution, type(distribution).__module__)
+    kinds = "Normal, Independent(Normal, 1), MultivariateNormal, or a mixture of these"
+    needed = f"a {kinds} of NumPyro, distrax or TensorFlow Probability on JAX"
+    raise TypeError(f"distribution must be {needed}; got {got}")
 
 
 def _linear_map(scale: Any) -> tuple[Any, str]:
@@ -143,11 +141,9 @@ def _check_one_mixture(
     scale_event = event + (form in ("tril", "root"))
     batch = np.broadcast_shapes(loc[: len(loc) - event], scale[: len(scale) - scale_event])
     if len(weights) != 1 or batch not in ((), (1,), weights):
-        raise ValueError(
-            f"distribution is a batch, with weights of shape {weights} and Gaussians in a batch of "
-            f"shape {batch}: build and convert each mixture under jax.vmap; or, if a vector of "
-            "Normals is meant to be one point, wrap it in Independent(..., 1)"
-        )
+        shapes = f"weights of shape {weights} and Gaussians in a batch of shape {batch}"
+        mend = "convert each under jax.vmap, or wrap a vector of Normals in Independent(..., 1)"
+        raise ValueError(f"distribution is a batch, with {shapes}: {mend}")
 
 
 def _check_finite(gmm: GMM) -> None:
