@@ -67,8 +67,7 @@ def cross_entropy_loss(p: Mixture, rule: RuleArg = FITTING_RULE) -> Objective:
     constant H(p). It costs less, above all where p has many components and q has few.
 
     Args:
-      p: the target.
-      rule: as in `forward_kl_loss`.
+      p, rule: as in `forward_kl_loss`.
 
     Returns:
       A function of (key, q), in nats, for `fit`.
@@ -143,8 +142,7 @@ def jeffreys_loss(p: Mixture, rule: RuleArg = FITTING_RULE) -> Objective:
     r"""The loss :math:`q \mapsto KL(p \| q) + KL(q \| p)`.
 
     Args:
-      p: the target.
-      rule: as in `js_loss`.
+      p, rule: as in `js_loss`.
 
     Returns:
       A function of (key, q), in nats, for `fit`.
