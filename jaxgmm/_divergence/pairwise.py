@@ -56,8 +56,7 @@ def pairwise(
         `l2_distance` or `kl_bounds`, which gets neither key nor rule. Bind further arguments by
         `functools.partial`, and keep that object, as each new one compiles anew.
       key: a random key; None with a divergence or a rule that draws nothing.
-      gmms: N mixtures in a sequence, of any number of components and any covariance type, or in
-        a `stack`.
+      gmms: N mixtures, which may differ in components and covariance type, or a `stack` of them.
       others: M mixtures for the columns, or None for gmms.
       rule: the points, for a divergence that takes a rule.
       symmetric: whether D(p, q) = D(q, p). Each pair is then computed in one order only, unless
