@@ -108,4 +108,5 @@ def gaussian_wasserstein_squared(p: Mixture, q: Mixture) -> Array:
       Dowson and Landau, The Frechet distance between multivariate normal distributions (1982).
       Bhatia, Jain and Lim, On the Bures-Wasserstein distance, Expo. Math. 37 (2019), theorem 1.
     """
-    return component_wasserstein_squared(p, q)
+    squares, unit = component_wasserstein_squared(p, q)
+    return unit * squares * unit

@@ -4,18 +4,22 @@ import functools
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgmm._divergence.gaussian import gaussian_wasserstein_squared
+from jaxgmm._mixture.components import component_wasserstein_squared
 from jaxgmm._mixture.validation import Mixture, one_space
 from jaxgmm._numerics.linalg import vdot
 from jaxgmm._numerics.special import sqrt_or_zero
+from jaxgmm._validation.arguments import Flag
 from jaxgmm._validation.validated_jit import validated_jit
 
 
 @validated_jit(one_space, symmetric=True)
-def mixture_wasserstein(p: Mixture, q: Mixture) -> Array:
+def mixture_wasserstein(
+    p: Mixture, q: Mixture, *, return_plan: Flag = False
+) -> Array | tuple[Array, Array]:
     r"""The exact mixture Wasserstein distance MW2, whose couplings are Gaussian mixtures, too.
 
     .. math:: MW_2(p, q)
@@ -30,10 +34,12 @@ def mixture_wasserstein(p: Mixture, q: Mixture) -> Array:
     Args:
       p: a mixture.
       q: the other mixture, in the same space.
+      return_plan: whether to return the optimal w as well.
 
     Returns:
       A scalar, a metric in units of the data, not squared. Where several plans are optimal, the
-      gradient is that of one of them.
+      gradient is that of one of them. With return_plan, the scalar and w (K_p, K_q), the weight
+      that moves from each component of p to each of q, constant in derivatives.
 
     Raises:
       TypeError: p or q is not a GMM.
@@ -47,30 +53,37 @@ def mixture_wasserstein(p: Mixture, q: Mixture) -> Array:
       >>> q = jaxgmm.GMM.from_moments([0.5, 0.5], [[5.0], [2.0]], [1.0, 1.0], "spherical")
       >>> print(f"{mixture_wasserstein(p, q):.4f}")
       1.4142
+      >>> print(abs(mixture_wasserstein(p, q, return_plan=True)[1].round(4)))
+      [[0.  0.5]
+       [0.5 0. ]]
 
     References:
       Delon and Desolneux, A Wasserstein-type distance in the space of Gaussian mixture models, SIAM
       J. Imaging Sci. 13 (2020), definition 3 and proposition 4.
     """
-    square = _transport_cost(gaussian_wasserstein_squared(p, q), p.weights, q.weights)
-    return sqrt_or_zero(square)
+    squares, unit = component_wasserstein_squared(p, q)
+    square, plan = _transport(squares, p.weights, q.weights)
+    distance = unit * sqrt_or_zero(square)
+    return (distance, plan) if return_plan else distance
 
 
 @jax.custom_jvp
-def _transport_cost(costs: Array, weights_p: Array, weights_q: Array) -> Array:
-    """The least sum_kj w_kj c_kj over plans w whose rows and columns sum to the weights."""
-    return vdot(_best_plan(costs, weights_p, weights_q).plan, costs)
+def _transport(costs: Array, weights_p: Array, weights_q: Array) -> tuple[Array, Array]:
+    """The least sum_kj w_kj c_kj over plans w whose rows and columns sum to the weights, and w."""
+    plan = _best_plan(costs, weights_p, weights_q).plan
+    return vdot(plan, costs), plan
 
 
-@_transport_cost.defjvp
-def _transport_cost_jvp(
+@_transport.defjvp
+def _transport_jvp(
     primals: tuple[Array, Array, Array], tangents: tuple[Array, Array, Array]
-) -> tuple[Array, Array]:
+) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     # By the envelope theorem, changes of the costs are weighed by the plan, and changes of the
     # weights by prices. A constant in the prices has no effect, as the weights keep the sum 1.
     best = _best_plan(*primals)
     terms = [vdot(price, tangent) for price, tangent in zip(best, tangents, strict=True)]
-    return vdot(best.plan, primals[0]), sum(terms[1:], terms[0])
+    change = sum(terms[1:], terms[0])
+    return (vdot(best.plan, primals[0]), best.plan), (change, jnp.zeros_like(best.plan))
 
 
 class _Best(NamedTuple):

@@ -12,7 +12,7 @@ from jax import Array
 from jaxgmm._mixture.gmm import GMM, by_structure, log_det, scale_of
 from jaxgmm._numerics import linalg
 from jaxgmm._numerics.autodiff import not_negative
-from jaxgmm._numerics.linalg import diagonal_matrices, matmul
+from jaxgmm._numerics.linalg import diagonal_matrices, matmul, power_of_two
 from jaxgmm._numerics.special import expm1_less_linear
 
 T = TypeVar("T")
@@ -37,9 +37,26 @@ def component_entropy(p: GMM) -> Array:
     return log_det(p) + 0.5 * p.num_dims * math.log(2 * math.pi * math.e)
 
 
-def _diagonal_wasserstein(p: GMM, q: GMM) -> Array:
-    spread = jnp.exp(_log_sigma(p))[:, None] - jnp.exp(_log_sigma(q))[None]
-    return jnp.square(p.loc[:, None] - q.loc[None]).sum(-1) + jnp.square(spread).sum(-1)
+def component_wasserstein_squared(p: GMM, q: GMM) -> tuple[Array, Array]:
+    """The squared Wasserstein-2 distances of p_k and q_j, (K_p, K_q), in a unit squared; the unit.
+
+    The unit is the root of the size of p and q. Their distances and gradients are then in range.
+    """
+    sizes = [jnp.maximum(jnp.exp(m.log_diag.max()), jnp.abs(m.loc).max()) for m in (p, q)]
+    unit = power_of_two(jnp.sqrt(jnp.maximum(*sizes)))
+
+    def of_rows(p: _Rows, q: _Rows) -> Array:
+        a, b = p.factor / unit, jnp.broadcast_to(q.factor / unit, p.factor.shape)
+        shift = jnp.square(_row_offsets(p, q) / unit).sum(2)
+        return (linalg.procrustes(a, b)[:, None] + shift).reshape(_row_shape(p, q))
+
+    def of_diagonals(p: GMM, q: GMM) -> Array:
+        spread = jnp.exp(_log_sigma(p))[:, None] - jnp.exp(_log_sigma(q))[None]
+        return (jnp.square((p.loc[:, None] - q.loc[None]) / unit) + jnp.square(spread / unit)).sum(
+            -1
+        )
+
+    return by_structure(of_diagonals, functools.partial(_map_rows, of_rows))(p, q), unit
 
 
 def _diagonal_average(p: GMM, q: GMM) -> tuple[Array, Array]:
@@ -105,11 +122,6 @@ def _average_row(p: _Rows, q: _Rows) -> tuple[Array, Array]:
     return jnp.broadcast_to(log_ratio[:, None, None], shape), mahalanobis.reshape(shape)
 
 
-def _wasserstein_row(p: _Rows, q: _Rows) -> Array:
-    spread = linalg.procrustes(p.factor, jnp.broadcast_to(q.factor, p.factor.shape))
-    return (spread[:, None] + jnp.square(_row_offsets(p, q)).sum(2)).reshape(_row_shape(p, q))
-
-
 def _row_offsets(p: _Rows, q: _Rows) -> Array:
     """The offsets (R, m_p m_q, D) of the means (R, m_p, D) of p from the means (1, m_q, D) of q."""
     return (p.means[:, :, None] - q.means[:, None]).reshape(len(p.means), -1, p.means.shape[2])
@@ -126,11 +138,6 @@ def _log_sigma(gmm: GMM) -> Array:
 
 component_kl = by_structure(_diagonal_kl, functools.partial(_map_rows, _kl_row))
 """KL(p_k || q_j), (K_p, K_q)."""
-
-component_wasserstein_squared = by_structure(
-    _diagonal_wasserstein, functools.partial(_map_rows, _wasserstein_row)
-)
-"""The squared Wasserstein-2 distance of p_k and q_j, (K_p, K_q)."""
 
 _average = by_structure(_diagonal_average, functools.partial(_map_rows, _average_row))
 """log sqrt(det S / (det L_k det L_j)) and |S^-1/2 (mu_k - mu_j)|^2, for the mean covariance S."""

@@ -5,19 +5,22 @@ from jax import Array
 
 from jaxgmm._mixture.gmm import GMM, scale_of
 from jaxgmm._mixture.validation import Mixture
-from jaxgmm._numerics.linalg import matmul, pack_tril, tril_of
+from jaxgmm._numerics.linalg import gram, matmul, pack_tril, tril_of
 from jaxgmm._validation.validated_jit import validated_jit
 
 
 def moment_matched(gmm: GMM) -> GMM:
     """The Gaussian with the mean and the covariance of a mixture."""
     mean = matmul(gmm.weights, gmm.loc)
-    # The covariance is R R^T for R = [within, between]. R gives its triangle in more digits.
-    roots = jnp.exp(0.5 * gmm.log_weights)
-    between = (roots[:, None] * (gmm.loc - mean[None])).T
-    within = scale_of(gmm).mean_root(gmm.log_weights)
-    log_diag, off_diag = pack_tril(tril_of(jnp.concatenate([within, between], axis=1)[None])[0])
+    log_diag, off_diag = pack_tril(tril_of(_root_of_covariance(gmm, mean)[None])[0])
     return GMM(jnp.zeros_like(gmm.logits[:1]), mean[None], log_diag, off_diag)
+
+
+def _root_of_covariance(gmm: GMM, mean: Array) -> Array:
+    """R with R R^T the covariance of a mixture. R gives its triangle in more digits."""
+    between = (jnp.exp(0.5 * gmm.log_weights)[:, None] * (gmm.loc - mean[None])).T
+    within = scale_of(gmm).mean_root(gmm.log_weights)
+    return jnp.concatenate([within, between], axis=1)
 
 
 @validated_jit()
@@ -64,8 +67,4 @@ def mixture_covariance(gmm: Mixture) -> Array:
       >>> print(mixture_covariance(p).round(4))
       [[4.]]
     """
-    weights = gmm.weights
-    offsets = gmm.loc - mixture_mean(gmm)[None]
-    between = matmul((weights[:, None] * offsets).T, offsets)
-    within = scale_of(gmm).mean_root(gmm.log_weights)
-    return matmul(within, within.T) + between
+    return gram(_root_of_covariance(gmm, mixture_mean(gmm))[None])[0]

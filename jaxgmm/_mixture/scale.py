@@ -11,10 +11,12 @@ from jax import Array
 
 from jaxgmm._numerics.linalg import (
     diagonal_matrices,
-    einsum,
+    gram,
     inv_tril,
     matmul,
+    norm,
     pack_tril,
+    power_of_two,
     tril_of,
     unpack_tril,
 )
@@ -59,8 +61,11 @@ class DiagonalScale:
 
     def whiten(self, loc: Array) -> Callable[[Array], Array]:
         """Points (D, n) -> |(x - mu_k) / sigma_k|^2, (K, n)."""
-        log_sigma = self.log_sigma
-        return lambda x: _sum_of_squares(x, loc, log_sigma)
+        inverse = jnp.exp(-self.log_sigma)
+        # In the middle of the scales of a coordinate, its squares are in the range of the dtype.
+        unit = power_of_two(jnp.sqrt(inverse.min(0)) * jnp.sqrt(inverse.max(0)))
+        loc, inverse = unit[None] * loc, inverse / unit[None]
+        return lambda x: _sum_of_squares(unit[:, None] * x, loc, inverse)
 
     def covariances(self) -> Array:
         """The variances (K, D), or (K,) where all coordinates share one."""
@@ -80,8 +85,7 @@ class DiagonalScale:
 
     def mean_root(self, log_weights: Array) -> Array:
         """B (D, D) with B B^T the mean of the covariances."""
-        variances = jnp.exp(2 * self.log_sigma)
-        return jnp.diag(jnp.sqrt(matmul(jnp.exp(log_weights), variances)))
+        return jnp.diag(norm(jnp.exp(0.5 * log_weights)[:, None] * jnp.exp(self.log_sigma), 0))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +135,7 @@ class TriangularScale:
     def covariances(self) -> Array:
         """The covariances (K, D, D), or (D, D) where all components share one."""
         rows = self.rows()
-        products = einsum("kij,klj->kil", rows, rows)
+        products = gram(rows)
         return products if len(rows) == self.shape[0] else products[0]
 
     def columns(self) -> Array | None:
@@ -163,9 +167,9 @@ def _applied(factors: Array) -> Callable[[Array, Array], Array]:
 
 
 @jax.custom_jvp
-def _sum_of_squares(x: Array, loc: Array, log_scale: Array) -> Array:
-    """Sum over d of ((x_d - loc_kd) / scale_kd)^2, for x (D, n) and loc (K, D): (K, n)."""
-    return jnp.square((x[None] - loc[:, :, None]) * jnp.exp(-log_scale)[:, :, None]).sum(1)
+def _sum_of_squares(x: Array, loc: Array, inverse: Array) -> Array:
+    """Sum over d of ((x_d - loc_kd) inverse_kd)^2, for x (D, n), loc and inverse (K, D): (K, n)."""
+    return jnp.square((x[None] - loc[:, :, None]) * inverse[:, :, None]).sum(1)
 
 
 @_sum_of_squares.defjvp
@@ -174,11 +178,11 @@ def _sum_of_squares_jvp(
 ) -> tuple[Array, Array]:
     # Matrix products where no digits are lost: the sum's own derivative is twenty times slower to
     # transpose.
-    x, loc, log_scale = primals
-    dx, dloc, dlog_scale = tangents
-    precision = jnp.exp(-2 * log_scale)
+    x, loc, inverse = primals
+    dx, dloc, dinverse = tangents
+    precision = jnp.square(inverse)
     by_x = matmul(precision, x * dx) - matmul(precision * loc, dx)
     by_loc = matmul(precision * dloc, x) - (precision * loc * dloc).sum(1)[:, None]
-    squares = jnp.square(x[None] - loc[:, :, None]) * precision[:, :, None]
-    by_log_scale = (squares * dlog_scale[:, :, None]).sum(1)
-    return _sum_of_squares(x, loc, log_scale), 2 * (by_x - by_loc - by_log_scale)
+    squares = jnp.square(x[None] - loc[:, :, None]) * inverse[:, :, None]
+    by_inverse = (squares * dinverse[:, :, None]).sum(1)
+    return _sum_of_squares(x, loc, inverse), 2 * (by_x - by_loc + by_inverse)

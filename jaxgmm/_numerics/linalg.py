@@ -50,6 +50,30 @@ def diagonal_matrices(diagonals: Array) -> Array:
     return diagonals[:, :, None] * jnp.eye(diagonals.shape[1], dtype=diagonals.dtype)[None]
 
 
+def power_of_two(x: Array) -> Array:
+    """The powers of two nearest to positive numbers, and 1 for 0; constant in derivatives.
+
+    A division by them is exact. Squares of numbers in any unit then stay in the range of the dtype.
+    """
+    held = jax.lax.stop_gradient(x)
+    rounded = jax.lax.reduce_precision(held, jnp.finfo(x.dtype).nexp, 0)
+    return jnp.where(held > 0, rounded, jnp.ones_like(held))
+
+
+def norm(x: Array, axis: int | tuple[int, ...]) -> Array:
+    """The square root of the sum of squares along axes, in any unit."""
+    unit = power_of_two(jnp.abs(x).max(axis, keepdims=True))
+    return unit.squeeze(axis) * jnp.sqrt(jnp.square(x / unit).sum(axis))
+
+
+def gram(roots: Array) -> Array:
+    """The products B B^T of roots (R, D, m), each coordinate in any unit."""
+    # The root of the unit is divided out, so that products here and in the gradient stay in range.
+    unit = power_of_two(jnp.sqrt(jnp.abs(roots).max(2, keepdims=True)))
+    scaled = roots / unit
+    return unit * matmul(scaled, scaled.mT) * unit.mT
+
+
 def _diagonals(matrices: Array) -> Array:
     return jnp.diagonal(matrices, axis1=1, axis2=2)
 
@@ -93,9 +117,10 @@ def tril_of(roots: Array) -> Pair:
     The roots B (R, D, m) have full row rank. Roots A and B of two covariances give the root [A B]
     of their sum. The sum is never formed, which saves half the digits that its condition number
     would cost. The algorithm is modified Gram-Schmidt on the rows of B. The same row operations
-    turn the identity into the inverse of L.
+    turn the identity into the inverse of L. Each row has its own unit, which is divided out.
     """
     num_dims, width = roots.shape[1:]
+    unit = power_of_two(jnp.abs(roots).max(2, keepdims=True))
 
     def orthogonalise(k: Array, state: Pair) -> Pair:
         lower, residual = state
@@ -107,9 +132,9 @@ def tril_of(roots: Array) -> Pair:
 
     identity = jnp.eye(num_dims, dtype=roots.dtype)[None]
     identity = jnp.broadcast_to(identity, (len(roots), num_dims, num_dims))
-    start = jnp.zeros_like(identity), jnp.concatenate([roots, identity], axis=2)
+    start = jnp.zeros_like(identity), jnp.concatenate([roots / unit, identity], axis=2)
     lower, residual = jax.lax.fori_loop(0, num_dims, orthogonalise, start)
-    return lower, residual[:, :, width:]
+    return unit * lower, residual[:, :, width:] / unit.mT
 
 
 @tril_of.defjvp
@@ -166,8 +191,9 @@ def _procrustes_jvp(primals: Pair, tangents: Pair) -> Pair:
 
 def _misfit(a: Array, b: Array) -> Pair:
     """The best Q, which is the orthogonal factor of A^T B, and A Q - B."""
-    smallest = 1 / (_frobenius(inv_tril(a)) * _frobenius(inv_tril(b)))
-    rotation = orthogonal_factor(matmul(a.mT, b), smallest)
+    scaled_a, scaled_b = (x / power_of_two(jnp.abs(x).max((1, 2), keepdims=True)) for x in (a, b))
+    smallest = 1 / (norm(inv_tril(scaled_a), (1, 2)) * norm(inv_tril(scaled_b), (1, 2)))
+    rotation = orthogonal_factor(matmul(scaled_a.mT, scaled_b), smallest)
     return rotation, matmul(a, rotation) - b
 
 
@@ -195,11 +221,7 @@ def orthogonal_factor(matrices: Array, smallest: Array) -> Array:
         x = matmul(scaled, 3 * identity - square[:, None, None] * matmul(x.mT, x))
         return x, 0.5 * scale * low * (3 - square * low * low)
 
-    norm = _frobenius(matrices)
-    low = jax.lax.stop_gradient(jnp.clip(smallest / norm, precision**2, 1))
-    start = matrices / norm[:, None, None], low
+    size = norm(matrices, (1, 2))
+    low = jax.lax.stop_gradient(jnp.clip(smallest / size, precision**2, 1))
+    start = matrices / size[:, None, None], low
     return jax.lax.while_loop(lambda state: (state[1] < 1 - 8 * precision).any(), step, start)[0]
-
-
-def _frobenius(matrices: Array) -> Array:
-    return jnp.sqrt(jnp.square(matrices).sum((1, 2)))

@@ -215,7 +215,7 @@ DIVERGENCE = [
     ),
     Mutation(
         "the prices of weights left out",
-        "_transport_cost_jvp",
+        "_transport_jvp",
         "sum(terms[1:], terms[0])",
         "terms[0]",
         "test_transport.py",
