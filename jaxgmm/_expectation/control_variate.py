@@ -75,7 +75,9 @@ def log_density_with_control(q: GMM) -> Integrand:
 
     def log_density_and_components(x: Array) -> tuple[Array, Array]:
         components = log_components(x)
-        return jax.nn.logsumexp(log_weights[:, None] + components, axis=0), components
+        # The log-density of a collapsed component may be -inf, and 0 times -inf is NaN.
+        basis = jnp.maximum(components, -1e30)
+        return jax.nn.logsumexp(log_weights[:, None] + components, axis=0), basis
 
     def phi(means: Array) -> Array:
         # KL(p_k || q_j) is the mean of log p_k, which does not depend on j, less that of log q_j.

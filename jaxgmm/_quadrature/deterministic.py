@@ -52,12 +52,16 @@ class GaussHermite(Rule):
             )
         roots, root_weights = (jnp.asarray(a, weights.dtype) for a in _gauss_hermite(self.order))
         powers = self.order ** np.arange(num_dims, dtype=np.uint32)[:, None]
+        # A node whose weight is 0 in the dtype would add 0 times a value that may be infinite.
+        products = functools.reduce(np.kron, [_gauss_hermite(self.order)[1]] * num_dims)
+        kept = np.flatnonzero(products > 2 * jnp.finfo(weights.dtype).tiny).astype(np.uint32)
 
         def nodes(index: Array) -> tuple[Array, Array]:
-            digits = index[None] // powers % np.uint32(self.order)
+            flat = index if len(kept) == num_nodes else jnp.asarray(kept)[index]
+            digits = flat[None] // powers % np.uint32(self.order)
             return roots[digits], root_weights[digits].prod(0)
 
-        return _for_every_component(num_nodes, len(weights), length, nodes)
+        return _for_every_component(len(kept), len(weights), length, nodes)
 
 
 @dataclasses.dataclass(frozen=True)
