@@ -14,6 +14,7 @@ from jaxgmm._divergence.closed_form import cauchy_schwarz_divergence as cauchy_s
 from jaxgmm._divergence.closed_form import l2_distance as l2_distance
 from jaxgmm._divergence.closed_form import log_l2_distance as log_l2_distance
 from jaxgmm._divergence.closed_form import mmd as mmd
+from jaxgmm._divergence.closed_form import quadratic_renyi_entropy as quadratic_renyi_entropy
 from jaxgmm._divergence.component_information import (
     classification_entropy as classification_entropy,
 )

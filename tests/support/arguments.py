@@ -50,6 +50,7 @@ USUAL = {
     "divergence": jaxgmm.kl_divergence,
     "path_gradient": False,
     "log_ratio": False,
+    "return_plan": False,
     "symmetric": False,
     "batch_size": 2,
     "f": jnp.square,

@@ -44,6 +44,7 @@ FUNCTIONS = {
     "product": lambda key, p, q: jaxgmm.product(p, q),
     "mixture_covariance": lambda key, p, q: jaxgmm.mixture_covariance(p),
     "mixture_wasserstein": lambda key, p, q: jaxgmm.mixture_wasserstein(p, q),
+    "quadratic_renyi_entropy": lambda key, p, q: jaxgmm.quadratic_renyi_entropy(p),
     "pairwise": lambda key, p, q: jaxgmm.pairwise(jaxgmm.kl_divergence, key, [p, q], rule=RULE),
 }
 
