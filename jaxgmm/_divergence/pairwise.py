@@ -83,10 +83,11 @@ def pairwise(
     rows = stack(gmms)
     columns = rows if others is None else stack(others)
     shape = (len(rows.loc), len(columns.loc))
-    is_symmetric = declared_by(divergence).symmetric if symmetric is None else symmetric
-    is_mirrored = others is None and is_symmetric
-    i, j = np.triu_indices(shape[0]) if is_mirrored else map(np.ravel, np.indices(shape))
     between = _between(divergence, key, rule)
+    if symmetric is None:
+        symmetric = declared_by(divergence).symmetric and _is_scalar(between, rows)
+    is_mirrored = others is None and symmetric
+    i, j = np.triu_indices(shape[0]) if is_mirrored else map(np.ravel, np.indices(shape))
 
     def entry(i: Array, j: Array) -> Any:
         return between(_at(rows, i), _at(columns, j))
@@ -109,6 +110,12 @@ def _between(
         return lambda p, q: divergence(p, q, **named)
     # A clone tells JAX's search for keys used twice that all pairs share one on purpose.
     return lambda p, q: divergence(None if key is None else jax.random.clone(key), p, q, **named)
+
+
+def _is_scalar(between: Callable[[GMM, GMM], Any], gmms: GMM) -> bool:
+    """Whether values between mixtures are numbers. A plan from q to p is that to q transposed."""
+    first = jax.tree.map(lambda leaf: leaf[0], gmms)
+    return all(leaf.ndim == 0 for leaf in jax.tree.leaves(jax.eval_shape(between, first, first)))
 
 
 def _map_pairs(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import jaxgmm
+from oracles import dense, gaussians
 from support.mixtures import typed
 
 
@@ -40,3 +41,25 @@ def test_what_it_refuses():
         jaxgmm.mmd(p, p, "wide")
     with pytest.raises(ValueError, match="p has 2 and q has 1; both must live in one space"):
         jaxgmm.gaussian_kl(p, typed(1, 3, 1, "full")[1])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("units", [(1e-3, 1e12), (1e12, 1e-3), (1e10, 1e10), (1e-10, 1e-10)])
+def test_wasserstein_in_any_units(units, dtype):
+    """In units so different that one coordinate has all of the distance, too."""
+    units = np.array(units)
+    covariances = np.array([[[1, 0.9], [0.9, 1]]]), np.array([[[1.5, -0.3], [-0.3, 0.7]]])
+    means = np.zeros((1, 2)), np.array([[0.3, 0.1]])
+    p, q = (
+        jaxgmm.GMM.from_moments([1.0], m * units, s * np.outer(units, units), dtype=dtype)
+        for m, s in zip(means, covariances, strict=True)
+    )
+    by_coordinate = [
+        means[1][0, i] ** 2 + (covariances[0][0, i, i] ** 0.5 - covariances[1][0, i, i] ** 0.5) ** 2
+        for i in (0, 1)
+    ]
+    pair = [dense.Mixture(np.ones(1), m, s) for m, s in zip(means, covariances, strict=True)]
+    alike = gaussians.wasserstein_squared(*pair)
+    truth = alike if units[0] == units[1] else by_coordinate[int(np.argmax(units))]
+    value = jaxgmm.gaussian_wasserstein_squared(p, q) / np.asarray(units.max(), dtype) ** 2
+    np.testing.assert_allclose(value, truth, rtol=2e-5 if dtype == np.float32 else 1e-8)

@@ -3,6 +3,7 @@ quantiles.
 """
 
 import dataclasses
+import functools
 import math
 
 import jax
@@ -16,6 +17,7 @@ import jaxgmm
 from oracles import dense, gaussians
 from support.leaves import LEAVES, gradient_of, unconstrained
 from support.mixtures import PAIRS, gmm, stack, typed
+from support.units import cast, in_units
 
 
 def linear_programme(costs: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
@@ -49,6 +51,7 @@ def w2_on_the_line(p: dense.Mixture, q: dense.Mixture) -> float:
     return math.sqrt(np.trapezoid((quantiles[0] - quantiles[1]) ** 2, u))
 
 
+RETURN_PLAN = functools.partial(jaxgmm.mixture_wasserstein, return_plan=True)
 TYPED = [("full", "full"), ("tied", "spherical"), ("diag", "diag")]
 
 
@@ -59,6 +62,40 @@ def test_values(type_p, type_q):
         np.testing.assert_allclose(
             jaxgmm.mixture_wasserstein(p, q), math.sqrt(squared_mw2(a, b)), rtol=1e-9
         )
+
+
+def test_plans():
+    """Their sums are the weights, and their cost is that of scipy's solver."""
+    (a, p), (b, q) = typed(1, 4, 3, "full"), typed(2, 3, 3, "full")
+    distance, plan = jaxgmm.mixture_wasserstein(p, q, return_plan=True)
+    assert plan.shape == (4, 3)
+    assert plan.min() >= -1e-12
+    np.testing.assert_allclose(plan.sum(1), a.weights, atol=1e-10)
+    np.testing.assert_allclose(plan.sum(0), b.weights, atol=1e-10)
+    costs = gaussians.table(gaussians.wasserstein_squared, a, b)
+    np.testing.assert_allclose(np.vdot(plan, costs), squared_mw2(a, b), rtol=1e-9)
+    np.testing.assert_allclose(np.vdot(plan, costs), distance**2, rtol=1e-9)
+    np.testing.assert_allclose(distance, jaxgmm.mixture_wasserstein(p, q), rtol=1e-12)
+    there_and_back = jaxgmm.pairwise(RETURN_PLAN, None, [p, q, p])[1]
+    for i, j in ((0, 1), (1, 0)):
+        pair = (p, q)[i], (p, q)[j]
+        expected = jaxgmm.mixture_wasserstein(*pair, return_plan=True)[1]
+        rows, columns = expected.shape
+        np.testing.assert_allclose(there_and_back[i, j, :rows, :columns], expected, atol=1e-8)
+    slope = jax.grad(lambda p: jaxgmm.mixture_wasserstein(p, q, return_plan=True)[1].sum())(p)
+    assert all((leaf == 0).all() for leaf in jax.tree.leaves(slope))
+
+
+@pytest.mark.parametrize("c", [1e10, 1e-10, 1e18, 1e-18])
+def test_units_in_float32(c):
+    """At which squares, or fourth powers, of distances leave its range."""
+    (a, p), (b, q) = typed(1, 3, 2, "full"), typed(2, 3, 2, "diag")
+    pair = [cast(in_units(m, np.array([c, c])), np.float32) for m in (p, q)]
+    distance = jaxgmm.mixture_wasserstein(*pair) / np.float32(c)
+    np.testing.assert_allclose(distance, math.sqrt(squared_mw2(a, b)), rtol=1e-5)
+    squares = np.asarray(jaxgmm.gaussian_wasserstein_squared(*pair), float) / c**2
+    truth = gaussians.table(gaussians.wasserstein_squared, a, b)
+    np.testing.assert_allclose(squares, truth, rtol=1e-5)
 
 
 @pytest.mark.smoke

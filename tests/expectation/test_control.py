@@ -196,3 +196,24 @@ def test_its_mean_is_exact(covariance_type, key):
     nodes = jax.random.normal(key, (3, 6, 4))
     features = integrand.fn(placement(sampled)(jnp.arange(3), nodes))[1]
     assert control.at(jnp.arange(3), features).shape == (12,)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+@pytest.mark.parametrize("d", [4, 5])
+def test_beside_a_collapsed_component(d, covariance_type):
+    """Half of q is p, and the points meet nothing of the other half: KL is log 2, of which a
+    coefficient of 0 times a log-density of -inf makes nothing else.
+    """
+    rule = jaxgmm.GaussHermite(4)  # It has no node at the origin, where q is infinite.
+    zeros = np.zeros((2, d), np.float32)
+    off_diag = np.zeros((2, d * (d - 1) // 2), np.float32) if covariance_type == "full" else None
+    p = jaxgmm.GMM(zeros[:1, 0], zeros[:1], zeros[:1], None if off_diag is None else off_diag[:1])
+    collapsed = np.where(np.arange(2)[:, None] == 1, np.float32(-46), zeros)
+    q = jaxgmm.GMM(zeros[:, 0], zeros, collapsed, off_diag)
+    value, (of_p, of_q) = jax.value_and_grad(jaxgmm.kl_divergence, argnums=(1, 2))(None, p, q, rule)
+    np.testing.assert_allclose(value, np.log(2), rtol=1e-5)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((of_p, of_q)))
+    np.testing.assert_allclose(of_q.logits, [-0.5, 0.5], rtol=1e-5)
+    entropy = d / 2 * np.log(2 * np.pi * np.e)
+    value = jaxgmm.cross_entropy(None, p, q, rule)
+    np.testing.assert_allclose(value, entropy + np.log(2), rtol=1e-5)

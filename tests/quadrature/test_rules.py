@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy
+from scipy.special import roots_hermitenorm
 from scipy.stats import kstest, norm, qmc
 
 import jaxgmm
@@ -253,3 +254,23 @@ def test_sigma_points_have_the_moments_of_a_normal_to_degree_3(d):
     for nodes, node_weights in nodes_of(jaxgmm.SigmaPoints(), None, EVEN, d, 16):
         np.testing.assert_allclose(nodes @ node_weights, 0, atol=1e-12)
         np.testing.assert_allclose((nodes * node_weights) @ nodes.T, np.eye(d), atol=1e-12)
+
+
+@pytest.mark.parametrize(("order", "d"), [(40, 1), (128, 1), (300, 1), (64, 2), (200, 2)])
+def test_nodes_without_weight_are_left_out(order, d):
+    """In float32, where weights underflow and log-densities far out may too."""
+    rule, narrow = jaxgmm.GaussHermite(order), np.float32
+    (nodes, weights), *_ = nodes_of(rule, None, [1.0], d, 2**22, narrow)
+    root_weights = roots_hermitenorm(order)[1]
+    products = root_weights / root_weights.sum() if d == 1 else np.outer(*[root_weights] * 2)
+    products = products / products.sum()
+    assert len(weights) <= 1.01 * (products > np.finfo(narrow).tiny).sum()
+    assert len(weights) < order**d or order == 40
+    np.testing.assert_allclose(weights.sum(), 1, rtol=1e-5)
+    np.testing.assert_allclose((weights * nodes[-1] ** 4).sum(), 3, rtol=1e-4)
+    p, q = (
+        jaxgmm.GMM.from_moments([1.0], np.zeros((1, d)), [s], "spherical", dtype=narrow)
+        for s in (1.0, 1e-36)
+    )
+    value = jaxgmm.kl_divergence(None, p, q, rule)
+    np.testing.assert_allclose(value, d / 2 * (1e36 - 1 + np.log(1e-36)), rtol=1e-5)
