@@ -15,6 +15,7 @@ from jax.typing import ArrayLike
 from jaxgmm._mixture.gmm import GMM, centre_of, is_diagonal, unstacked
 from jaxgmm._mixture.moments import checked_weights
 from jaxgmm._mixture.validation import Mixture, Mixtures, one_space
+from jaxgmm._numerics.linalg import power_of_two
 from jaxgmm._numerics.special import log_or_minus_infinity
 from jaxgmm._validation.checks import finite_array
 from jaxgmm._validation.validated_jit import validated, validated_jit
@@ -54,6 +55,19 @@ def centred(p: Mixture, q: Mixture) -> tuple[GMM, GMM]:
 def translate(gmm: GMM, shift: Array) -> GMM:
     """The mixture moved by a vector (D,)."""
     return dataclasses.replace(gmm, loc=gmm.loc + shift[None, :])
+
+
+def units_of(gmm: GMM) -> Array:
+    """Powers of two (D,) near the largest scales of each coordinate, constant in derivatives."""
+    return power_of_two(jnp.broadcast_to(jnp.exp(gmm.log_diag.max(0)), gmm.loc.shape[1:]))
+
+
+def in_units(gmm: GMM, units: Array) -> GMM:
+    """The mixture of x / units."""
+    below = np.tril_indices(gmm.num_dims, -1)[0]
+    off_diag = None if gmm.off_diag is None else gmm.off_diag / units[below][None]
+    log_diag = gmm.log_diag - jnp.log(units)[None]
+    return GMM(gmm.logits, gmm.loc / units[None], log_diag, off_diag)
 
 
 def concatenate(gmms: Sequence[GMM], log_weights: Array) -> GMM:

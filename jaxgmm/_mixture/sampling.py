@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxgmm._mixture.combine import translate
+from jaxgmm._mixture.combine import in_units, translate, units_of
 from jaxgmm._mixture.gmm import GMM, centre_of, scale_of
 from jaxgmm._mixture.placement import batch_length, placement
 from jaxgmm._mixture.validation import Mixture
@@ -98,8 +98,8 @@ def _points_jvp(
 
 def _reparameterised(component: Array, eps: Array, gmm: GMM) -> Array:
     """Points (n, D) as functions of the mixture, coordinate by coordinate, given those before."""
-    centre = centre_of(gmm)
-    gmm = translate(gmm, -centre)
+    centre, units = centre_of(gmm), units_of(gmm)
+    gmm = in_units(translate(gmm, -centre), units)
     log_scale = jnp.broadcast_to(gmm.log_diag, gmm.loc.shape)
     log_weights = jnp.broadcast_to(gmm.log_weights[:, None], (gmm.num_components, len(component)))
     # A column of L is added to the means once its coordinate is known. No (n, D, D) is then stored.
@@ -125,7 +125,8 @@ def _reparameterised(component: Array, eps: Array, gmm: GMM) -> Array:
         return (log_weights - 0.5 * jnp.square(z) - log_scale[:, None], shift), origin[0] + offset
 
     inputs = (jnp.arange(gmm.num_dims), eps.T, gmm.loc.T, log_scale.T, columns)
-    return jax.lax.scan(coordinate, (log_weights, shift), inputs)[1].T + centre[None]
+    points = jax.lax.scan(coordinate, (log_weights, shift), inputs)[1].T
+    return units[None] * points + centre[None]
 
 
 def _reparameterised_on_the_line(

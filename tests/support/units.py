@@ -75,13 +75,13 @@ def exact(name: str) -> Callable[..., Any]:
 
 
 def at_points(name: str) -> Callable[..., Any]:
-    return lambda p, q, units: getattr(jaxgmm, name)(p, units * X.astype(units.dtype))
+    return lambda p, q, units: getattr(jaxgmm, name)(p, units[None] * X.astype(units.dtype))
 
 
 def as_numbers(gmm: GMM, units: jax.Array) -> tuple[jax.Array, ...]:
     """The parameters of a mixture, without their units."""
-    shift = gmm.log_diag - jnp.log(units)
-    return gmm.logits, gmm.loc / units, shift, gmm.off_diag / units[1]
+    log_diag = gmm.log_diag - jnp.log(units)[None]
+    return gmm.logits, gmm.loc / units[None], log_diag, gmm.off_diag / units[1]
 
 
 INVARIANT = {
