@@ -33,9 +33,9 @@ from jaxgmm._divergence.midpoint import total_variation as total_variation
 from jaxgmm._divergence.pairwise import pairwise as pairwise
 from jaxgmm._divergence.renyi import renyi_divergence as renyi_divergence
 from jaxgmm._divergence.transport import mixture_wasserstein as mixture_wasserstein
-from jaxgmm._expectation.estimate import Estimate as Estimate
 from jaxgmm._expectation.estimate import estimate as estimate
 from jaxgmm._expectation.expectation import expectation as expectation
+from jaxgmm._expectation.result import Estimate as Estimate
 from jaxgmm._fit.fit import fit as fit
 from jaxgmm._fit.loop import FitResult as FitResult
 from jaxgmm._fit.losses import cross_entropy_loss as cross_entropy_loss

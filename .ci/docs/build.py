@@ -38,6 +38,7 @@ PAGES = {
         "_divergence.f_divergence",
         "_divergence.component_information",
         "_expectation.estimate",
+        "_expectation.result",
         "_divergence.pairwise",
     ),
     "Expectations and rules": (

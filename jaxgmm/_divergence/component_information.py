@@ -15,7 +15,7 @@ from jaxgmm._validation.arguments import Devices, Key
 from jaxgmm._validation.validated_jit import validated_jit
 
 
-@validated_jit()
+@validated_jit(scaling=0)
 def component_information(
     key: Key, p: Mixture, rule: RuleArg = DEFAULT_RULE, *, mesh: Devices = None
 ) -> Array:
@@ -62,7 +62,7 @@ def component_information(
     return not_negative(expectation_of_columns(key, p, information, rule, mesh))
 
 
-@validated_jit()
+@validated_jit(scaling=0)
 def classification_entropy(
     key: Key, p: Mixture, rule: RuleArg = DEFAULT_RULE, *, mesh: Devices = None
 ) -> Array:

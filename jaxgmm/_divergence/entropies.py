@@ -45,7 +45,7 @@ def _jeffreys_under_midpoint(t: Array) -> Array:
     return 2 * jnp.tanh(t / 2) * t
 
 
-@validated_jit(near_space)
+@validated_jit(near_space, scaling=0)
 def kl_divergence(
     key: Key,
     p: Mixture,
@@ -111,7 +111,7 @@ def kl_divergence(
     return controlled_expectation(key, p, log_p - log_q, rule, mesh)
 
 
-@validated_jit(near_space, symmetric=True)
+@validated_jit(near_space, symmetric=True, scaling=0)
 def jeffreys_divergence(
     key: Key,
     p: Mixture,
@@ -159,7 +159,7 @@ def jeffreys_divergence(
     return kl(key_p, p, q) + kl(key_q, q, p)
 
 
-@validated_jit()
+@validated_jit(scaling=1)
 def entropy(key: Key, p: Mixture, rule: RuleArg = DEFAULT_RULE, *, mesh: Devices = None) -> Array:
     r"""An estimate of the differential entropy of a mixture.
 
@@ -189,7 +189,7 @@ def entropy(key: Key, p: Mixture, rule: RuleArg = DEFAULT_RULE, *, mesh: Devices
     return cross_entropy(key, p, p, rule, mesh=mesh)
 
 
-@validated_jit(one_space)
+@validated_jit(one_space, scaling=1)
 def cross_entropy(
     key: Key, p: Mixture, q: Mixture, rule: RuleArg = DEFAULT_RULE, *, mesh: Devices = None
 ) -> Array:

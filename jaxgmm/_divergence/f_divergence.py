@@ -17,7 +17,7 @@ from jaxgmm._validation.arguments import Devices, Flag, Key, function_of
 from jaxgmm._validation.validated_jit import validated_jit
 
 
-@validated_jit(one_space)
+@validated_jit(one_space, scaling=0)
 def f_divergence(
     key: Key,
     p: Mixture,

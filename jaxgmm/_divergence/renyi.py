@@ -20,7 +20,7 @@ from jaxgmm._validation.arguments import Devices, Key, StaticPositiveNumber
 from jaxgmm._validation.validated_jit import validated_jit
 
 
-@validated_jit(one_space)
+@validated_jit(one_space, scaling=0)
 def renyi_divergence(
     key: Key,
     p: Mixture,

@@ -1,6 +1,5 @@
 """The standard error of a divergence, from independent replicates."""
 
-import dataclasses
 import functools
 import inspect
 import math
@@ -12,59 +11,15 @@ import numpy as np
 from jax import Array
 from jax.core import Tracer
 
+from jaxgmm._expectation.result import Estimate
+from jaxgmm._expectation.rounding import back_to_unit, values_and_rounding, warn_of_rounding
+from jaxgmm._expectation.tolerance import FIRST_RULE, check_concrete, to_tolerance
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.validation import checked_mixture
 from jaxgmm._quadrature.rule import Rule, RuleArg
-from jaxgmm._quadrature.sobol import DEFAULT_RULE, Sobol
-from jaxgmm._validation.checks import check_key, checked_int, checked_number, checked_positive
-from jaxgmm._validation.validated_jit import Check, validated
-
-FIRST_RULE = Sobol(2**12, variance_reduction=False)
-"""The first rule with a tolerance. Its program is small and often accurate enough."""
-
-
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=("value", "standard_error"),
-    meta_fields=("num_replicates", "num_points", "converged"),
-)
-@dataclasses.dataclass(frozen=True)
-class Estimate:
-    """An estimate and its standard error.
-
-    Attributes:
-      value: the mean over the replicates, an array or pytree as the divergence returns it.
-      standard_error: the standard error of the value, an array or pytree of the same shapes.
-      num_replicates: the number of independent replicates.
-      num_points: num_replicates times the num_points of the rule; None if the rule has none.
-      converged: whether the tolerance was reached; None if there was none.
-    """
-
-    value: Any
-    standard_error: Any
-    num_replicates: int
-    num_points: int | None
-    converged: bool | None
-
-    def interval(self, level: float = 0.95) -> tuple[Any, Any]:
-        """The lower and upper end of the confidence interval.
-
-        Args:
-          level: the probability that it covers the truth, by Student's t distribution with
-            num_replicates - 1 degrees of freedom.
-
-        Raises:
-          TypeError: level is not a number.
-          ValueError: level is not between 0 and 1.
-        """
-        from scipy.special import stdtrit  # deferred: an estimate itself does not need it
-
-        if not 0 < checked_number("level", level) < 1:
-            raise ValueError(f"level must lie between 0 and 1, got {level!r}; 0.95, say")
-        quantile = float(stdtrit(self.num_replicates - 1, 0.5 + level / 2))
-        low = jax.tree.map(lambda v, s: v - quantile * s, self.value, self.standard_error)
-        high = jax.tree.map(lambda v, s: v + quantile * s, self.value, self.standard_error)
-        return low, high
+from jaxgmm._quadrature.sobol import DEFAULT_RULE
+from jaxgmm._validation.checks import check_key, checked_int, checked_positive
+from jaxgmm._validation.validated_jit import Check, declared_by, validated
 
 
 def _divergence(name: str, divergence: Any) -> Any:
@@ -110,6 +65,13 @@ def _max_points(name: str, value: Any) -> int:
     return checked_int(name, value, at_most=2**63)
 
 
+def _argnum(name: str, value: Any) -> int | None:
+    return None if value is None else checked_int(name, value)
+
+
+FEWEST_TO_STOP_AT = 8
+"""The fewest replicates with a tolerance. Of fewer, the standard error is too often too small."""
+
 Divergence = Annotated[Callable[..., Any], Check(_divergence, static=True)]
 Tolerance = Annotated[float, Check(_tolerance)]
 
@@ -120,6 +82,7 @@ def estimate(
     key: Annotated[Array, Check(_key)],
     *mixtures: Annotated[GMM, Check(_mixtures)],
     rule: RuleArg | None = None,
+    gradient_of: Annotated[int | None, Check(_argnum)] = None,
     num_replicates: Annotated[int, Check(_num_replicates)] = 16,
     atol: Tolerance | None = None,
     rtol: Tolerance | None = None,
@@ -180,14 +143,19 @@ def estimate(
     """
     later = DEFAULT_RULE if rule is None else rule
     _check_that_it_draws(later)
-    replicated = functools.partial(
-        _replicated, divergence, key, mixtures, num_replicates=num_replicates, options=options
+    _check_that_it_is_there(gradient_of, mixtures)
+    run = functools.partial(
+        _replicated, divergence, key, mixtures, gradient_of=gradient_of, options=options
     )
     if atol is None and rtol is None:
-        return replicated(later)
-    _check_concrete(key, mixtures)
-    start = FIRST_RULE if rule is None else rule
-    return _to_tolerance(replicated, start, later, atol or 0.0, rtol or 0.0, max_points)
+        result = run(later, num_replicates=num_replicates)
+    else:
+        check_concrete(key, mixtures)
+        run = functools.partial(run, num_replicates=max(num_replicates, FEWEST_TO_STOP_AT))
+        start = FIRST_RULE if rule is None else rule
+        result = to_tolerance(run, start, later, atol or 0.0, rtol or 0.0, max_points)
+    warn_of_rounding(result.value, result.standard_error, result.rounding)
+    return result
 
 
 def _check_that_it_draws(rule: Rule) -> None:
@@ -196,43 +164,10 @@ def _check_that_it_draws(rule: Rule) -> None:
         raise ValueError(f"{problem}: call the divergence itself, with key=None")
 
 
-DOUBLES = "as atol and rtol double the points of the rule until the error is small"
-
-
-def _check_concrete(key: Any, mixtures: tuple[Any, ...]) -> None:
-    for name, value in (("key", key), *zip("pq", mixtures, strict=False)):
-        if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
-            problem = f"{name} must be concrete, outside jax.jit, {DOUBLES}"
-            raise TypeError(f"{problem}; or leave atol and rtol out")
-
-
-def _to_tolerance(
-    run: Callable[..., Estimate], rule: Rule, later: Rule, atol: float, rtol: float, limit: int
-) -> Estimate:
-    """The estimate with the first rule whose error is within the tolerance, or the last rule."""
-    size = rule.num_points
-    if size is None:
-        raise TypeError(f"rule must have num_points and resized(n), {DOUBLES}; got {rule!r}")
-    while True:
-        result = run(rule, draws_of_size=size)
-        excess = _excess(result, atol, rtol)
-        if excess <= 1:
-            return dataclasses.replace(result, converged=True)
-        # This many suffice for an error that falls as 1 / n. A slower one takes another round.
-        doublings = math.ceil(min(math.log2(excess), 30.0))
-        affordable = int(math.log2(max(1.0, limit / (result.num_replicates * size))))
-        if affordable == 0:
-            return dataclasses.replace(result, converged=False)
-        size *= 2 ** min(doublings, affordable)
-        rule = later.resized(size)
-
-
-def _excess(result: Estimate, atol: float, rtol: float) -> float:
-    """The largest ratio of a standard error to its tolerance."""
-    trees = result.value, result.standard_error
-    value, error = (np.concatenate([*map(np.ravel, jax.tree.leaves(tree))]) for tree in trees)
-    tolerance = np.maximum(np.maximum(atol, rtol * np.abs(value)), np.finfo(float).tiny)
-    return float(np.max(np.where(error == 0, 0, error / tolerance)))
+def _check_that_it_is_there(gradient_of: int | None, mixtures: tuple[Any, ...]) -> None:
+    if gradient_of is not None and gradient_of > len(mixtures):
+        problem = f"gradient_of must be at most {len(mixtures)}, the last of the mixtures"
+        raise ValueError(f"{problem}, got {gradient_of}; 1 is p and 2 is q")
 
 
 def _replicated(
@@ -241,37 +176,42 @@ def _replicated(
     mixtures: tuple[GMM, ...],
     rule: Rule,
     *,
+    gradient_of: int | None,
     num_replicates: int,
     options: dict[str, Any],
     draws_of_size: int | None = None,
 ) -> Estimate:
     hashable = tuple(sorted(options.items()))
-    arguments = divergence, key, mixtures, rule, num_replicates, hashable, draws_of_size
-    value, error = _mean_and_error(*arguments)
+    static = divergence, rule, gradient_of, num_replicates, hashable, draws_of_size
+    value, error, rounding = _mean_and_errors(*static, key, mixtures)
     num_points = None if rule.num_points is None else num_replicates * rule.num_points
-    return _checked_finite(Estimate(value, error, num_replicates, num_points, None))
+    return _checked_finite(Estimate(value, error, num_replicates, num_points, None, rounding))
 
 
-@functools.partial(
-    jax.jit, static_argnames=("divergence", "rule", "num_replicates", "options", "draws_of_size")
-)
-def _mean_and_error(
+@functools.partial(jax.jit, static_argnums=range(6))
+def _mean_and_errors(
     divergence: Divergence,
-    key: Array,
-    mixtures: tuple[GMM, ...],
     rule: Rule,
+    gradient_of: int | None,
     num_replicates: int,
     options: tuple[tuple[str, Any], ...],
     draws_of_size: int | None,
-) -> tuple[Any, Any]:
+    key: Array,
+    mixtures: tuple[GMM, ...],
+) -> tuple[Any, Any, Any]:
+    def replicate(key: Array, *mixtures: GMM) -> Any:
+        fn = divergence if gradient_of is None else jax.grad(divergence, gradient_of)
+        return fn(key, *mixtures, rule=rule, **dict(options))
+
     if draws_of_size is not None:
         # A stopping rule that saw the same draws twice would bias the standard error.
         key = jax.random.fold_in(key, draws_of_size)
     keys = jax.random.split(key, num_replicates)
-    values = jax.lax.map(lambda key: divergence(key, *mixtures, rule=rule, **dict(options)), keys)
+    undo = back_to_unit(declared_by(divergence).scaling, gradient_of is not None)
+    values, rounding = values_and_rounding(replicate, keys, mixtures, undo)
     mean = jax.tree.map(lambda v: v.mean(0), values)
     error = jax.tree.map(lambda v: v.std(0, ddof=1) / math.sqrt(num_replicates), values)
-    return mean, error
+    return mean, error, rounding
 
 
 def _checked_finite(result: Estimate) -> Estimate:
