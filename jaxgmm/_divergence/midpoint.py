@@ -25,7 +25,7 @@ from jaxgmm._validation.arguments import Devices, Flag, Key
 from jaxgmm._validation.validated_jit import validated_jit
 
 
-@validated_jit(one_space, symmetric=True, scaling=0)
+@validated_jit(one_space, symmetric=True, scaling=0, bound=math.log(2))
 def js_divergence(
     key: Key,
     p: Mixture,
@@ -90,7 +90,7 @@ def _js_with_path_gradient(
     return at_most(math.log(2), 0.5 * kl_p + 0.5 * kl_q)
 
 
-@validated_jit(one_space, symmetric=True, scaling=0)
+@validated_jit(one_space, symmetric=True, scaling=0, bound=1)
 def hellinger_distance(
     key: Key, p: Mixture, q: Mixture, rule: RuleArg = DEFAULT_RULE, *, mesh: Devices = None
 ) -> Array:
@@ -138,7 +138,7 @@ def hellinger_term(t: Array) -> Array:
     return jnp.tanh(t / 2) * jnp.tanh(t / 4)
 
 
-@validated_jit(one_space, symmetric=True, scaling=0)
+@validated_jit(one_space, symmetric=True, scaling=0, bound=1)
 def total_variation(
     key: Key, p: Mixture, q: Mixture, rule: RuleArg = DEFAULT_RULE, *, mesh: Devices = None
 ) -> Array:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.core import Tracer
@@ -184,8 +185,12 @@ def _replicated(
     hashable = tuple(sorted(options.items()))
     static = divergence, rule, gradient_of, num_replicates, hashable, draws_of_size
     value, error, rounding = _mean_and_errors(*static, key, mixtures)
-    num_points = None if rule.num_points is None else num_replicates * rule.num_points
+    num_points = _total(rule, num_replicates)
     return _checked_finite(Estimate(value, error, num_replicates, num_points, None, rounding))
+
+
+def _total(rule: Rule, num_replicates: int) -> int | None:
+    return None if rule.num_points is None else num_replicates * rule.num_points
 
 
 @functools.partial(jax.jit, static_argnums=range(6))
@@ -207,11 +212,25 @@ def _mean_and_errors(
         # A stopping rule that saw the same draws twice would bias the standard error.
         key = jax.random.fold_in(key, draws_of_size)
     keys = jax.random.split(key, num_replicates)
-    undo = back_to_unit(declared_by(divergence).scaling, gradient_of is not None)
+    declared = declared_by(divergence)
+    undo = back_to_unit(declared.scaling, gradient_of is not None)
     values, rounding = values_and_rounding(replicate, keys, mixtures, undo)
     mean = jax.tree.map(lambda v: v.mean(0), values)
     error = jax.tree.map(lambda v: v.std(0, ddof=1) / math.sqrt(num_replicates), values)
+    num_points = _total(rule, num_replicates)
+    if declared.bound is not None and gradient_of is None and num_points is not None:
+        error = _with_unseen(error, mean, declared.bound, num_points)
     return mean, error, rounding
+
+
+def _with_unseen(error: Array, mean: Array, bound: float, num_points: int) -> Array:
+    """The standard error, where the mean is near its bound at least that of five unseen points.
+
+    A distance from the bound that comes from events rarer than 5 / num_points has been seen in some
+    sets of points and not in others. It is below 10 * bound / num_points.
+    """
+    unseen = 5 * bound / num_points
+    return jnp.where(bound - mean <= 2 * unseen, jnp.maximum(error, unseen), error)
 
 
 def _checked_finite(result: Estimate) -> Estimate:

@@ -41,7 +41,7 @@ class Estimate:
         names = [field.name for field in dataclasses.fields(self)]
         if not rounding_matters(self.standard_error, self.rounding):
             names.remove("rounding")
-        return f"Estimate({', '.join(f'{name}={getattr(self, name)}' for name in names)})"
+        return f"Estimate({', '.join(f'{name}={getattr(self, name)!s}' for name in names)})"
 
     def interval(self, level: float = 0.95) -> tuple[Any, Any]:
         """The lower and upper end of the confidence interval.

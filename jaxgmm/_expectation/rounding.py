@@ -80,15 +80,20 @@ def _times(factor: Array, gmm: GMM, origin: Array) -> GMM:
 def rounding_matters(error: Any, rounding: Any) -> bool:
     """Whether rounding is above a tenth of the standard error in any of the leaves."""
     pairs = zip(*map(jax.tree.leaves, (error, rounding)), strict=False)
-    return any(isinstance(r, Tracer) or np.max(r) > 0.1 * np.max(e) for e, r in pairs)
+    return any(isinstance(r, Tracer) or largest(r) > 0.1 * largest(e) for e, r in pairs)
 
 
 def warn_of_rounding(value: Any, error: Any, rounding: Any) -> None:
     """Warn of rounding above the standard error and a thousandth of the value, outside of jit."""
     for v, e, r in zip(*map(jax.tree.leaves, (value, error, rounding)), strict=False):
-        if not isinstance(r, Tracer) and np.max(r) > max(np.max(e), 1e-3 * np.max(np.abs(v))):
-            size = f"the rounding error in {r.dtype}, about {np.max(r):.1g}"
-            problem = f"{size}, is above the standard error of sampling, {np.max(e):.1g}"
+        if not isinstance(r, Tracer) and largest(r) > max(largest(e), 1e-3 * largest(v)):
+            size = f"the rounding error in {r.dtype}, about {largest(r):.1g}"
+            problem = f"{size}, is above the standard error of sampling, {largest(e):.1g}"
             mend = "use float64: jax.config.update('jax_enable_x64', True), and mixtures in float64"
             warnings.warn(f"{problem}; {mend}", RuntimeWarning, stacklevel=4)
             return
+
+
+def largest(values: Any) -> float:
+    """The largest absolute value; 0 of an empty array."""
+    return float(np.max(np.abs(values), initial=0))

@@ -10,6 +10,7 @@ import numpy as np
 from jax.core import Tracer
 
 from jaxgmm._expectation.result import Estimate
+from jaxgmm._expectation.rounding import largest
 from jaxgmm._quadrature.rule import Rule
 from jaxgmm._quadrature.sobol import Sobol
 
@@ -54,5 +55,5 @@ def _excess(error: Any, value: Any, atol: float, rtol: float) -> float:
     ratios = [0.0]
     for e, v in zip(*map(jax.tree.leaves, (error, value)), strict=False):
         tolerance = np.maximum(np.maximum(atol, rtol * np.abs(v)), np.finfo(float).tiny)
-        ratios.append(np.max(np.where(e == 0, 0, e / tolerance)))
-    return float(max(ratios))
+        ratios.append(largest(np.where(e == 0, 0, e / tolerance)))
+    return max(ratios)
