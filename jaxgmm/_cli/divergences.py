@@ -53,4 +53,6 @@ def numbers_of(
         return {"value": float(measure.function(*pair))}
     result = jaxgmm.estimate(measure.function, key, *pair, rtol=rtol, atol=0.01 * rtol)
     numbers = {"value": float(result.value), "standard_error": float(result.standard_error)}
+    if result.rounding is not None:
+        numbers["rounding"] = float(result.rounding)
     return {**numbers, "converged": result.converged, "n": result.num_points}

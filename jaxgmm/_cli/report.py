@@ -10,6 +10,7 @@ from collections.abc import Generator
 from typing import Any
 
 import jaxgmm
+from jaxgmm._expectation.rounding import rounding_matters
 from jaxgmm._mixture.gmm import GMM
 
 PATIENCE = 2.0  # seconds before the command says what it is doing
@@ -46,6 +47,9 @@ def _number(result: dict[str, Any]) -> str:
     if "lower" in result:
         return f"{result['lower']:.6g} to {result['upper']:.6g}"
     error = f" +- {result['standard_error']:.2g}" if "standard_error" in result else ""
+    rounding = result.get("rounding", 0)
+    if rounding_matters(result.get("standard_error"), rounding):
+        error += f" (rounding {rounding:.2g})"
     return f"{result['value']:.6g}{error}"
 
 

@@ -101,26 +101,40 @@ def estimate(
     and differentiated.
 
     The standard error covers the error of sampling. It cannot see events rarer than 5 / num_points.
-    It does not cover rounding, which in float32 is about 2e-7 times the size of the log-densities.
-    If the standard deviation of a component is r times its distance from the others, rounding is
-    also 1e-6 / r times the value or gradient.
+    Where such events carry the error, as of gradients in narrow components, a 95 % interval covers
+    the truth 60 to 90 % of the time. Near the upper bound of a divergence, such as log 2 of
+    `js_divergence`, the standard error is at least 5 / num_points of the bound, so that the
+    interval reaches the bound.
+
+    The rounding is the change of the first replicate when both mixtures are rescaled by 1.37 and
+    0.71, which changes no divergence. It is known for the functions of this package, and for those
+    that declare their scaling; see `jaxgmm.extend.validated_jit`. It is mostly right to a factor
+    of 5. In float32 rounding is about 2e-7 times the size of the log-densities. What counts besides
+    is r, the smallest standard deviation of a component in any direction: if it is r times the
+    size of the component, or r times its distance from the others, rounding is up to 1e-6 / r times
+    the value or gradient.
 
     Args:
-      divergence: a function of (key, \*mixtures, rule), such as `kl_divergence`, or its `jax.grad`.
+      divergence: a function of (key, \*mixtures, rule), such as `kl_divergence`.
         Pass the same function object each time, as a new lambda compiles anew.
       key: a random key.
       mixtures: the mixtures that the divergence takes, ``p, q`` or ``p``.
       rule: a random rule for the points of one replicate, with a tolerance of the first size. None
         is ``Sobol(2**14)``; with a tolerance it is first
         ``Sobol(2**12, variance_reduction=False)`` and then a `Sobol` of larger size.
-      num_replicates: R, at least 2.
+      gradient_of: the argument of the divergence to estimate the gradient in, 1 for p and 2 for q;
+        None estimates the value. The `jax.grad` of a divergence gives the same without rounding.
+      num_replicates: R, at least 2. With a tolerance it is raised to 8, as the standard error of
+        fewer replicates is often too small where it stops.
       atol: the standard error that is small enough, in nats.
       rtol: the standard error that is small enough, relative to the value.
       max_points: the total number of points that a tolerance may take.
       options: further arguments of the divergence, such as ``mesh`` or ``path_gradient``.
 
     Returns:
-      An `Estimate`. Its ``converged`` is False if max_points did not suffice for the tolerance.
+      An `Estimate`. Its ``converged`` is False if max_points did not suffice for the tolerance, or
+      if the rounding is above it. Outside of `jax.jit` a warning tells of rounding that is above
+      the standard error and a thousandth of the value.
 
     Raises:
       TypeError: divergence is not a function that takes a rule.
@@ -129,6 +143,7 @@ def estimate(
       TypeError: p or q is not a GMM, or a number has the wrong type.
       ValueError: key is None, or the rule draws nothing, so replicates would not differ.
       ValueError: p or q is not finite, or a number is out of range.
+      ValueError: gradient_of is not the number of a mixture.
       FloatingPointError: the value is not finite.
 
     Example:

@@ -53,7 +53,8 @@ def to_tolerance(
 def _excess(error: Any, value: Any, atol: float, rtol: float) -> float:
     """The largest ratio of an error to its tolerance; 0 without an error."""
     ratios = [0.0]
-    for e, v in zip(*map(jax.tree.leaves, (error, value)), strict=False):
+    leaves = (jax.tree.leaves(jax.tree.map(np.asarray, tree)) for tree in (error, value))
+    for e, v in zip(*leaves, strict=False):
         tolerance = np.maximum(np.maximum(atol, rtol * np.abs(v)), np.finfo(float).tiny)
         ratios.append(largest(np.where(e == 0, 0, e / tolerance)))
     return max(ratios)
