@@ -18,7 +18,7 @@ pytestmark = pytest.mark.long
 NUM_POINTS = 16 * 256
 BETWEEN = np.linspace(-20, 60, 400_001)
 ALONE = line([0.5, 0.5], [0, 0], [1, 1])
-# Mixtures that overlap with a standard normal less and less: by tails, in a needle, by a small weight.
+# They overlap with a standard normal less and less: by tails, in a needle, by a small weight.
 FAR = [line([0.5, 0.5], [d, d], [1, 1]) for d in (3, 4, 5, 6, 7, 8, 9, 10)]
 FAR += [line([0.5, 0.5], [d, d], [0.01, 0.01]) for d in (2, 3, 4)]
 FAR += [line([1 - w, w], [40, 0.5], [1, 1]) for w in (1e-2, 1e-3, 1e-4)]

@@ -69,8 +69,8 @@ VALIDATION = [
     Mutation(
         "no divergence taken for symmetric",
         "validated_jit",
-        "Declared(symmetric, finiteness, scaling)",
-        "Declared(False, finiteness, scaling)",
+        "Declared(symmetric, finiteness, scaling, bound)",
+        "Declared(False, finiteness, scaling, bound)",
         "test_validated_jit.py -k symmetry",
     ),
     Mutation(
