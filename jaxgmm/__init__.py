@@ -10,6 +10,7 @@ from jaxgmm._divergence.approximations import kl_variational as kl_variational
 from jaxgmm._divergence.bounds import entropy_bounds as entropy_bounds
 from jaxgmm._divergence.bounds import js_bounds as js_bounds
 from jaxgmm._divergence.bounds import kl_bounds as kl_bounds
+from jaxgmm._divergence.chi_squared import chi_squared_divergence as chi_squared_divergence
 from jaxgmm._divergence.closed_form import cauchy_schwarz_divergence as cauchy_schwarz_divergence
 from jaxgmm._divergence.closed_form import l2_distance as l2_distance
 from jaxgmm._divergence.closed_form import log_l2_distance as log_l2_distance

@@ -35,6 +35,7 @@ PAGES = {
         "_divergence.entropies",
         "_divergence.midpoint",
         "_divergence.renyi",
+        "_divergence.chi_squared",
         "_divergence.f_divergence",
         "_divergence.component_information",
         "_expectation.estimate",

@@ -1,6 +1,7 @@
 """The divergences of the command line by their names."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,9 @@ MEASURES = {
     "kl": Measure("estimate", jaxgmm.kl_divergence, "KL({0} || {1})"),
     "js": Measure("estimate", jaxgmm.js_divergence, "JS({0}, {1})"),
     "jeffreys": Measure("estimate", jaxgmm.jeffreys_divergence, "Jeffreys({0}, {1})"),
+    "chi_squared": Measure(
+        "estimate", jaxgmm.chi_squared_divergence, "chi-squared({0} || {1})", ""
+    ),
     "hellinger": Measure("estimate", jaxgmm.hellinger_distance, "Hellinger({0}, {1})", ""),
     "total_variation": Measure("estimate", jaxgmm.total_variation, "TV({0}, {1})", ""),
     "cauchy_schwarz": Measure(
@@ -52,7 +56,10 @@ def numbers_of(
     if measure.kind != "estimate":
         return {"value": float(measure.function(*pair))}
     result = jaxgmm.estimate(measure.function, key, *pair, rtol=rtol, atol=0.01 * rtol)
-    numbers = {"value": float(result.value), "standard_error": float(result.standard_error)}
+    value = float(result.value)
+    # JSON has no number for infinity.
+    numbers = {"value": value if math.isfinite(value) else str(value)}
+    numbers["standard_error"] = float(result.standard_error)
     if result.rounding is not None:
         numbers["rounding"] = float(result.rounding)
     return {**numbers, "converged": result.converged, "n": result.num_points}

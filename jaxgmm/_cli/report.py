@@ -50,7 +50,7 @@ def _number(result: dict[str, Any]) -> str:
     rounding = result.get("rounding", 0)
     if rounding_matters(result.get("standard_error"), rounding):
         error += f" (rounding {rounding:.2g})"
-    return f"{result['value']:.6g}{error}"
+    return f"{float(result['value']):.6g}{error}"
 
 
 def _counted(number: int, noun: str) -> str:

@@ -1,5 +1,6 @@
 """The standard error of a divergence, from independent replicates."""
 
+import dataclasses
 import functools
 import inspect
 import math
@@ -12,6 +13,7 @@ import numpy as np
 from jax import Array
 from jax.core import Tracer
 
+from jaxgmm._expectation.finiteness import Finiteness, finiteness_of
 from jaxgmm._expectation.result import Estimate
 from jaxgmm._expectation.rounding import back_to_unit, values_and_rounding, warn_of_rounding
 from jaxgmm._expectation.tolerance import FIRST_RULE, check_concrete, to_tolerance
@@ -135,6 +137,8 @@ def estimate(
       An `Estimate`. Its ``converged`` is False if max_points did not suffice for the tolerance, or
       if the rounding is above it. Outside of `jax.jit` a warning tells of rounding that is above
       the standard error and a thousandth of the value.
+      Where the divergence is known to be infinite, the value is inf with error 0, without points.
+      Where that cannot be told, ``converged`` is False and a warning says so.
 
     Raises:
       TypeError: divergence is not a function that takes a rule.
@@ -160,6 +164,10 @@ def estimate(
     later = DEFAULT_RULE if rule is None else rule
     _check_that_it_draws(later)
     _check_that_it_is_there(gradient_of, mixtures)
+    verdict = finiteness_of(divergence, mixtures, options)
+    if verdict is Finiteness.INFINITE and gradient_of is None:
+        infinity = jnp.full_like(mixtures[0].loc, jnp.inf, shape=())
+        return Estimate(infinity, jnp.zeros_like(infinity), num_replicates, 0, True)
     run = functools.partial(
         _replicated, divergence, key, mixtures, gradient_of=gradient_of, options=options
     )
@@ -171,7 +179,8 @@ def estimate(
         start = FIRST_RULE if rule is None else rule
         result = to_tolerance(run, start, later, atol or 0.0, rtol or 0.0, max_points)
     warn_of_rounding(result.value, result.standard_error, result.rounding)
-    return result
+    is_known = verdict is not Finiteness.UNKNOWN
+    return result if is_known else dataclasses.replace(result, converged=False)
 
 
 def _check_that_it_draws(rule: Rule) -> None:

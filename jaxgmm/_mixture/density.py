@@ -135,13 +135,13 @@ def responsibilities(gmm: Mixture, x: ArrayLike) -> Array:
       [[0.5 0.5]]
     """
     x = jnp.asarray(x)
-    posterior = jax.nn.softmax(_weighted_log_densities(gmm)(_columns(x)), axis=0)
+    posterior = jax.nn.softmax(weighted_log_densities(gmm)(_columns(x)), axis=0)
     return posterior.T.reshape(*x.shape[:-1], gmm.num_components)
 
 
 def log_density_of_columns(gmm: GMM) -> Callable[[Array], Array]:
     """Points (D, n) -> log p(x), (n,)."""
-    weighted = _weighted_log_densities(gmm)
+    weighted = weighted_log_densities(gmm)
     return lambda x: jax.nn.logsumexp(weighted(x), axis=0)
 
 
@@ -150,7 +150,7 @@ def _columns(x: Array) -> Array:
     return x.reshape(-1, x.shape[-1]).T
 
 
-def _weighted_log_densities(gmm: GMM) -> Callable[[Array], Array]:
+def weighted_log_densities(gmm: GMM) -> Callable[[Array], Array]:
     """Points (D, n) -> log pi_k N(x; mu_k, Sigma_k), (K, n)."""
     log_densities = component_log_densities(gmm)
     log_weights = gmm.log_weights

@@ -4,6 +4,8 @@
 # one program has two independent batched LAPACK calls, as a divergence of two mixtures would have.
 # A product with an inverse is also much faster than a triangular solve for each point.
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -144,6 +146,46 @@ def _tril_of_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Pair, P
     half = matmul(matmul(inverse, tangents[0]), matmul(inverse, primals[0]).mT)
     phi = jnp.tril(half + half.mT, -1) + diagonal_matrices(_diagonals(half))
     return (lower, inverse), (matmul(lower, phi), -matmul(phi, inverse))
+
+
+@jax.custom_jvp
+def cholesky_if_definite(matrices: Array) -> Pair:
+    """The lower triangles L (R, D, D) with L L^T = S, and whether S is positive definite (R,).
+
+    Where S is not, to rounding, L is the identity and has no derivative.
+    """
+    num_dims = matrices.shape[-1]
+    index = np.arange(num_dims)
+    # A pivot that is lost in the rounding of the diagonal is no evidence.
+    least = 8 * num_dims * jnp.finfo(matrices.dtype).eps * jnp.abs(_diagonals(matrices)).max(1)
+
+    def eliminate(k: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        lower, rest, definite = state
+        pivot = rest[:, k, k]
+        definite = definite & (pivot > least)
+        root = jnp.sqrt(jnp.where(definite, pivot, jnp.ones_like(pivot)))
+        column = jnp.where((index >= k)[None], rest[:, :, k] / root[:, None], 0)
+        rest = rest - column[:, :, None] * column[:, None]
+        return lower.at[:, :, k].set(column), rest, definite
+
+    start = jnp.zeros_like(matrices), matrices, jnp.ones(len(matrices), bool)
+    lower, _, definite = jax.lax.fori_loop(0, num_dims, eliminate, start)
+    identity = jnp.eye(num_dims, dtype=matrices.dtype)[None]
+    return jnp.where(definite[:, None, None], lower, identity), definite
+
+
+@cholesky_if_definite.defjvp
+def _cholesky_if_definite_jvp(
+    primals: tuple[Array], tangents: tuple[Array]
+) -> tuple[Pair, tuple[Array, Any]]:
+    # dL = L Phi, with Phi the lower triangle of W dS W^T, its diagonal halved.
+    lower, definite = cholesky_if_definite(primals[0])
+    inverse = inv_tril(lower)
+    moved = jnp.where(definite[:, None, None], tangents[0], jnp.zeros_like(tangents[0]))
+    change = matmul(matmul(inverse, moved), inverse.mT)
+    phi = jnp.tril(change, -1) + 0.5 * diagonal_matrices(_diagonals(change))
+    no_tangent = np.zeros(definite.shape, jax.dtypes.float0)
+    return (lower, definite), (matmul(lower, phi), no_tangent)
 
 
 @jax.custom_jvp

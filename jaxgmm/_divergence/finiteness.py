@@ -1,0 +1,89 @@
+"""Whether the integral of p^a q^(1-a) is finite, by linear algebra on the components."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from jaxgmm._divergence.renyi_tails import rounding_of
+from jaxgmm._expectation.finiteness import Finiteness
+from jaxgmm._mixture.gmm import GMM
+
+STEPS = 200
+
+
+def of_renyi(p: GMM, q: GMM, options: Mapping[str, Any]) -> Finiteness:
+    """Whether the Renyi divergence of order ``options["alpha"]`` is finite."""
+    return of_order(p, q, options.get("alpha", 1.0))
+
+
+def of_order(p: GMM, q: GMM, order: float) -> Finiteness:
+    """Whether the integral of p^a q^(1-a) is finite."""
+    if order <= 1:
+        return Finiteness.BOUNDED
+    (means, factors), (other_means, other_factors) = _of_positive_weight(p), _of_positive_weight(q)
+    rounding = max(rounding_of(p), rounding_of(q))
+    if p.num_dims == 1:
+        of_p, of_q = (means[:, 0], factors[:, 0, 0]), (other_means[:, 0], other_factors[:, 0, 0])
+        bounded = _on_the_line(order, of_p, of_q, rounding)
+        return Finiteness.BOUNDED if bounded else Finiteness.INFINITE
+    inverse = np.linalg.inv(other_factors)
+    verdicts = {_of_component(order, inverse @ factor, rounding) for factor in factors}
+    certain = Finiteness.INFINITE, Finiteness.UNKNOWN
+    return next((verdict for verdict in certain if verdict in verdicts), Finiteness.BOUNDED)
+
+
+def _of_positive_weight(gmm: GMM) -> tuple[np.ndarray, np.ndarray]:
+    """The means and the Cholesky factors of the components of positive weight, in float64."""
+    alive = np.asarray(gmm.logits) > -np.inf
+    return np.asarray(gmm.means, float)[alive], np.asarray(gmm.scale_tril, float)[alive]
+
+
+def _on_the_line(
+    order: float,
+    p: tuple[np.ndarray, np.ndarray],
+    q: tuple[np.ndarray, np.ndarray],
+    rounding: float,
+) -> bool:
+    """The exact criterion, by the widest components of q and, at equality, by their means."""
+    (means, scales), (other_means, other_scales) = p, q
+    widest = np.log(other_scales).max()
+    slack = math.log(order / (order - 1)) + 2 * (widest - np.log(scales))
+    rounding *= 1 + abs(widest)
+    ties = other_means[np.log(other_scales) >= widest - rounding]
+    is_between = (ties.min() < means) & (means < ties.max())
+    return bool(((slack > rounding) | ((slack >= -rounding) & is_between)).all())
+
+
+def _of_component(order: float, ratios: np.ndarray, rounding: float) -> Finiteness:
+    r"""The verdict for one component of p, by :math:`G_j = L_j^{-1} L_k` (J, D, D).
+
+    It is infinite if :math:`\min_j |G_j v|^2 > a / (a - 1)` for some unit vector v, and bounded if
+    the largest eigenvalue of some mean of the :math:`G_j^T G_j` is less. Both are looked for along
+    a game between v, the leading eigenvector, and the weights of the mean.
+    """
+    bound = order / (order - 1)
+    squares = np.einsum("jab,jac->jbc", ratios, ratios)
+    for square in squares[np.trace(squares, axis1=1, axis2=2).argsort()]:
+        if np.linalg.eigvalsh(square)[-1] < bound * (1 - rounding):
+            return Finiteness.BOUNDED
+    log_shares, paid = np.zeros(len(squares)), np.zeros(len(squares))
+    for step in range(1, STEPS + 1):
+        shares = np.exp(log_shares - log_shares.max())
+        values, vectors = np.linalg.eigh(np.tensordot(shares / shares.sum(), squares, 1))
+        curvatures = np.square(ratios @ vectors[:, -1]).sum(1)
+        paid += curvatures
+        if values[-1] < bound * (1 - rounding):
+            return Finiteness.BOUNDED
+        if _is_too_heavy(curvatures, bound, rounding):
+            return Finiteness.INFINITE
+        log_shares = -math.sqrt(step) * paid / paid.max()
+    return Finiteness.UNKNOWN
+
+
+def _is_too_heavy(curvatures: np.ndarray, bound: float, rounding: float) -> bool:
+    """Whether the tails are too heavy in a direction. At equality one component of q decides."""
+    least = curvatures.min()
+    is_alone = (curvatures <= least * (1 + 2 * rounding)).sum() == 1
+    return bool(least > bound * (1 + rounding) or (is_alone and least >= bound * (1 - rounding)))

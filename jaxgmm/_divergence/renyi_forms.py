@@ -1,0 +1,230 @@
+"""The logarithm of the integral of p^a q^(1-a), by two forms and one switch."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.sharding import Mesh
+
+from jaxgmm._divergence.entropies import held
+from jaxgmm._divergence.midpoint import expectation_under_midpoint
+from jaxgmm._divergence.renyi_tails import has_infinite_tail
+from jaxgmm._expectation.expectation import expectation_of_columns
+from jaxgmm._mixture.combine import centred, concatenate
+from jaxgmm._mixture.density import weighted_log_densities
+from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.powers import Powers, quotients, rooted_products
+from jaxgmm._quadrature.monte_carlo import MonteCarlo
+from jaxgmm._quadrature.rule import Rule
+
+NEAR_BELOW, NEAR_ABOVE = 0.8, 1.02
+"""Where the integral is so near 1, its excess over 1 is estimated."""
+
+SHARE = 0.1
+"""The share of the points that goes to the mixture that bounds the integrand."""
+
+LARGEST = 40.0
+"""Logarithms of integrands are clipped here, far above the bounds that hold for them."""
+
+MAX_HALVINGS = 8
+
+
+def log_integral(
+    key: Array | None, p: GMM, q: GMM, order: float, rule: Rule, mesh: Mesh | None
+) -> Array:
+    """The logarithm of the integral of p^a q^(1-a), which is inf if that is infinite."""
+    p, q = centred(p, q)
+    if order < 0.5:
+        p, q, order = q, p, 1 - order
+    guess = _guess(p, q, order)
+    if order < 1:
+        proposal = _below_one(p, q, order, rule)
+        is_near, is_infinite = guess > NEAR_BELOW, jnp.zeros((), bool)
+    else:
+        proposal, is_infinite = _above_one(p, q, order)
+        is_near = guess < NEAR_ABOVE
+
+    def near() -> Array:
+        excess = _excess_form(key, p, q, order, proposal, rule, mesh)
+        return jnp.log1p(jnp.maximum((order - 1) * excess, -1 + jnp.finfo(excess.dtype).eps))
+
+    value = jax.lax.cond(is_near, near, lambda: _overlap_form(key, proposal, rule, mesh))
+    return jnp.where(is_infinite, jnp.inf, value)
+
+
+class Logs(NamedTuple):
+    """Logarithms at points (n,), the last one without digits lost to cancellation."""
+
+    p: Array
+    q: Array
+    proposal: Array
+    """log h."""
+    ratio: Array
+    """log(p^a q^(1-a) / (Z h))."""
+
+
+class Proposal(NamedTuple):
+    """A mixture h of Gaussians that is nearly proportional to p^a q^(1-a).
+
+    Attributes:
+      gmm: h.
+      log_z: the logarithm of the integral of Z h.
+      logs: points (D, n) -> their `Logs`.
+    """
+
+    gmm: GMM
+    log_z: Array
+    logs: Callable[[Array], Logs]
+
+
+def _overlap_form(key: Array | None, h: Proposal, rule: Rule, mesh: Mesh | None) -> Array:
+    """log Z E_h[r], where r = p^a q^(1-a) / (Z h)."""
+
+    def ratio(x: Array) -> Array:
+        return jnp.exp(jnp.minimum(h.logs(x).ratio, LARGEST))
+
+    mean = expectation_of_columns(key, h.gmm, ratio, rule, mesh)
+    # The gradient holds the reciprocal of the floor, which is far from overflow.
+    return h.log_z + jnp.log(jnp.maximum(mean, float(jnp.finfo(mean.dtype).tiny) ** 0.5))
+
+
+def _excess_form(
+    key: Array | None, p: GMM, q: GMM, order: float, h: Proposal, rule: Rule, mesh: Mesh | None
+) -> Array:
+    """The excess of the integral over 1, divided by a - 1."""
+    if order < 1:
+        return expectation_under_midpoint(
+            key, p, q, lambda t: _excess_over_midpoint(order, t), rule, mesh
+        )
+    log_shares = [math.log((1 - SHARE) / 2)] * 2 + [math.log(SHARE)]
+    safe = concatenate([p, q, h.gmm], jnp.asarray(log_shares, p.loc.dtype))
+
+    def integrand(x: Array) -> Array:
+        logs = h.logs(x)
+        log_midpoint = jnp.logaddexp(logs.p, logs.q) + log_shares[0]
+        log_safe = jnp.logaddexp(log_midpoint, logs.proposal + log_shares[2])
+        return _excess(order, logs.p - logs.q, logs.p - log_safe, logs.q - log_safe)
+
+    return expectation_of_columns(key, safe, integrand, rule, mesh)
+
+
+def _excess_over_midpoint(order: float, t: Array) -> Array:
+    log_2 = math.log(2)
+    return _excess(order, t, log_2 - jax.nn.softplus(-t), log_2 - jax.nn.softplus(t))
+
+
+def _excess(order: float, t: Array, log_p: Array, log_q: Array) -> Array:
+    r"""(p^a q^(1-a) - a p - (1-a) q) / (a - 1), which is not negative.
+
+    It is of second order in t = log p - log q. A series keeps its digits near t = 0 and near a = 1.
+    """
+    near = jnp.abs(t) < 1 / max(1.0, order)
+    small = jnp.where(near, t, 0)
+    series = jnp.exp(log_q) * jnp.square(small) * jnp.polyval(_series(order, t.dtype), small)
+    change = (order - 1) * t  # p^a q^(1-a) = p e^change
+    small_change = jnp.minimum(change, 1)
+    large = jnp.exp(jnp.clip(log_p + change, max=LARGEST)) - jnp.exp(log_p)
+    raised = jnp.where(change < 1, jnp.exp(log_p) * jnp.expm1(small_change), large) / (order - 1)
+    return jnp.where(near, series, raised - (jnp.exp(log_p) - jnp.exp(log_q)))
+
+
+def _series(order: float, dtype: np.dtype) -> Array:
+    """The coefficients of (e^(a t) - 1 - a (e^t - 1)) / ((a - 1) t^2), the highest power first."""
+    powers = [order * sum(order**i for i in range(n - 1)) / math.factorial(n) for n in range(2, 20)]
+    return jnp.asarray(powers[::-1], dtype)
+
+
+def _guess(p: GMM, q: GMM, order: float) -> Array:
+    """The integral by a few points, for the switch alone; the same for every key."""
+    few = MonteCarlo(max(64, 8 * p.num_components, 8 * q.num_components))
+    excess = expectation_under_midpoint(
+        jax.random.key(0), *held((p, q)), lambda t: _excess_over_midpoint(order, t), few, None
+    )
+    return 1 + (order - 1) * excess
+
+
+def _below_one(p: GMM, q: GMM, order: float, rule: Rule) -> Proposal:
+    """h is the mixture of all products of powers, so that r is at most 1."""
+    pairs = np.indices((p.num_components, q.num_components)).reshape(2, -1)
+    k, j = map(jnp.asarray, pairs)
+    gmm, log_z = _mixture_of_powers(rooted_products(p, q, order, k, j))
+    by_p, by_q = weighted_log_densities(p), weighted_log_densities(q)
+
+    def logs(x: Array) -> Logs:
+        (top_p, from_p), (top_q, from_q) = _relative(by_p(x)), _relative(by_q(x))
+        sums = jax.nn.logsumexp(order * from_p, 0), jax.nn.logsumexp((1 - order) * from_q, 0)
+        log_p, log_q = jax.nn.logsumexp(from_p, 0), jax.nn.logsumexp(from_q, 0)
+        log_h = order * top_p + (1 - order) * top_q + sums[0] + sums[1] - log_z
+        ratio = (order * log_p - sums[0]) + ((1 - order) * log_q - sums[1])
+        return Logs(top_p + log_p, top_q + log_q, log_h, ratio)
+
+    return Proposal(gmm, log_z, logs)
+
+
+def _above_one(p: GMM, q: GMM, order: float) -> tuple[Proposal, Array]:
+    """h holds each p_k beside the q_j of the least integral, so that r is at most K^(a-1)."""
+    orders, j, is_infinite = _companions(*held((p, q)), order)
+    gmm, log_z = _mixture_of_powers(quotients(p, q, orders, j))
+    by_p, by_q = weighted_log_densities(p), weighted_log_densities(q)
+
+    def logs(x: Array) -> Logs:
+        (top_p, from_p), (top_q, from_q) = _relative(by_p(x)), _relative(by_q(x))
+        log_p, log_q = jax.nn.logsumexp(from_p, 0), jax.nn.logsumexp(from_q, 0)
+        a = orders[:, None]
+        between = (a - order) * (top_p - top_q)[None]
+        bound = jax.nn.logsumexp(a * from_p + (1 - a) * from_q[j] + between, 0)
+        log_h = order * top_p + (1 - order) * top_q + bound - log_z
+        ratio = order * log_p + (1 - order) * log_q - bound
+        return Logs(top_p + log_p, top_q + log_q, log_h, ratio)
+
+    return Proposal(gmm, log_z, logs), is_infinite
+
+
+def _companions(p: GMM, q: GMM, order: float) -> tuple[Array, Array, Array]:
+    """The order and the component of q beside each component of p, and whether R is infinite.
+
+    The order is a, or the highest of 1 + (a - 1) / 2^i for which the product has an integral.
+    """
+    alive = p.logits > -jnp.inf
+    equal = dataclasses.replace(p, logits=jnp.zeros_like(p.logits))
+
+    def best(orders: Array) -> tuple[Array, Array]:
+        def beside(j: Array) -> Array:
+            return quotients(equal, q, orders, jnp.full(len(orders), j)).log_integral
+
+        costs = jax.lax.map(beside, jnp.arange(q.num_components))
+        # A component without weight is never chosen, as its cost is infinite or NaN.
+        costs = jnp.where((q.logits > -jnp.inf)[:, None], costs, jnp.inf)
+        return costs.argmin(0), jnp.isfinite(costs.min(0))
+
+    def lower(state: tuple[Array, ...]) -> tuple[Array, ...]:
+        step, orders, j, found = state
+        tried = 1 + (order - 1) * 0.5**step * jnp.ones_like(orders)
+        best_j, fits = best(tried)
+        new = fits & ~found
+        return step + 1, jnp.where(new, tried, orders), jnp.where(new, best_j, j), found | fits
+
+    nobody = jnp.full(p.num_components, q.logits.argmax())
+    start = jnp.zeros_like(p.logits, shape=()), jnp.ones_like(p.logits), nobody, ~alive
+    _, orders, j, _ = jax.lax.while_loop(
+        lambda state: (state[0] < MAX_HALVINGS) & ~state[3].all(), lower, start
+    )
+    undecided = alive & (orders < order)
+    return orders, j, has_infinite_tail(p, q, order, undecided)
+
+
+def _mixture_of_powers(powers: Powers) -> tuple[GMM, Array]:
+    """The mixture of the Gaussians, and the logarithm of the sum of their integrals."""
+    log_z = jax.nn.logsumexp(powers.log_integral)
+    return GMM(powers.log_integral - log_z, powers.loc, *powers.leaves), log_z
+
+
+def _relative(weighted: Array) -> tuple[Array, Array]:
+    """The largest logarithms (n,) of components (K, n), and the logarithms relative to them."""
+    top = held(weighted.max(0))
+    return top, weighted - top[None]

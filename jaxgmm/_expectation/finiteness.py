@@ -1,0 +1,38 @@
+"""What a divergence declares about its value before any point is drawn."""
+
+import enum
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+from jax.core import Tracer
+
+from jaxgmm._mixture.gmm import GMM
+from jaxgmm._validation.validated_jit import declared_by
+
+
+class Finiteness(enum.Enum):
+    """Whether a value is finite; see `estimate`."""
+
+    BOUNDED = "bounded"
+    INFINITE = "infinite"
+    UNKNOWN = "unknown"
+
+
+def finiteness_of(
+    divergence: Callable[..., Any], mixtures: tuple[GMM, ...], options: Mapping[str, Any]
+) -> Finiteness:
+    """What the divergence declares about these mixtures. It warns where that is not known.
+
+    A divergence that declares nothing is taken as bounded, and so is one of traced mixtures.
+    """
+    check = declared_by(divergence).finiteness
+    traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(mixtures))
+    if check is None or traced:
+        return Finiteness.BOUNDED
+    verdict = check(*mixtures, {**getattr(divergence, "keywords", {}), **options})
+    if verdict is Finiteness.UNKNOWN:
+        problem = "whether this divergence is finite is not known, so no error bar covers it"
+        warnings.warn(f"{problem}: take a lower order", RuntimeWarning, stacklevel=4)
+    return verdict
