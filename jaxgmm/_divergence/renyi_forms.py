@@ -18,7 +18,13 @@ from jaxgmm._expectation.expectation import expectation_of_columns
 from jaxgmm._mixture.combine import centred, concatenate
 from jaxgmm._mixture.density import weighted_log_densities
 from jaxgmm._mixture.gmm import GMM
-from jaxgmm._mixture.powers import Powers, quotients, rooted_products
+from jaxgmm._mixture.powers import (
+    Powers,
+    log_integrals_below_one,
+    quotients,
+    rooted_products,
+)
+from jaxgmm._numerics.linalg import matmul
 from jaxgmm._quadrature.monte_carlo import MonteCarlo
 from jaxgmm._quadrature.rule import Rule
 
@@ -32,6 +38,8 @@ LARGEST = 40.0
 """Logarithms of integrands are clipped here, far above the bounds that hold for them."""
 
 MAX_HALVINGS = 8
+POINTS_OF_A_PAIR = 4
+"""Where pairs of components are more than a quarter of the points, the main pairs are sampled."""
 
 
 def log_integral(
@@ -150,8 +158,10 @@ def _guess(p: GMM, q: GMM, order: float) -> Array:
 
 def _below_one(p: GMM, q: GMM, order: float, rule: Rule) -> Proposal:
     """h is the mixture of all products of powers, so that r is at most 1."""
-    pairs = np.indices((p.num_components, q.num_components)).reshape(2, -1)
-    k, j = map(jnp.asarray, pairs)
+    shape = p.num_components, q.num_components
+    if rule.num_points is not None and math.prod(shape) > rule.num_points / POINTS_OF_A_PAIR:
+        return _of_main_pairs(p, q, order, max(1, rule.num_points // POINTS_OF_A_PAIR))
+    k, j = map(jnp.asarray, np.indices(shape).reshape(2, -1))
     gmm, log_z = _mixture_of_powers(rooted_products(p, q, order, k, j))
     by_p, by_q = weighted_log_densities(p), weighted_log_densities(q)
 
@@ -164,6 +174,30 @@ def _below_one(p: GMM, q: GMM, order: float, rule: Rule) -> Proposal:
         return Logs(top_p + log_p, top_q + log_q, log_h, ratio)
 
     return Proposal(gmm, log_z, logs)
+
+
+def _of_main_pairs(p: GMM, q: GMM, order: float, num_pairs: int) -> Proposal:
+    """The products of the largest integrals, beside the midpoint, which bounds r for the rest."""
+    costs = held(log_integrals_below_one(p, q, order))
+    pairs = jax.lax.top_k(costs.ravel(), num_pairs)[1]
+    k, j = pairs // q.num_components, pairs % q.num_components
+    gmm, log_z = _mixture_of_powers(rooted_products(p, q, order, k, j))
+    is_main = jnp.zeros_like(costs).at[k, j].set(1)
+    log_shares = [math.log(SHARE / 2)] * 2 + [math.log(1 - SHARE)]
+    by_p, by_q = weighted_log_densities(p), weighted_log_densities(q)
+
+    def logs(x: Array) -> Logs:
+        (top_p, from_p), (top_q, from_q) = _relative(by_p(x)), _relative(by_q(x))
+        log_p, log_q = (
+            top + jax.nn.logsumexp(by, 0) for top, by in ((top_p, from_p), (top_q, from_q))
+        )
+        of_pairs = jnp.exp(order * from_p) * matmul(is_main, jnp.exp((1 - order) * from_q))
+        seen = jnp.log(jnp.maximum(of_pairs.sum(0), float(jnp.finfo(x.dtype).tiny) ** 0.5))
+        log_main = order * top_p + (1 - order) * top_q + seen - log_z
+        log_h = jnp.logaddexp(jnp.logaddexp(log_p, log_q) + log_shares[0], log_main + log_shares[2])
+        return Logs(log_p, log_q, log_h, order * log_p + (1 - order) * log_q - log_z - log_h)
+
+    return Proposal(concatenate([p, q, gmm], jnp.asarray(log_shares, p.loc.dtype)), log_z, logs)
 
 
 def _above_one(p: GMM, q: GMM, order: float) -> tuple[Proposal, Array]:

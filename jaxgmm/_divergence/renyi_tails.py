@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxgmm._mixture.gmm import GMM, scale_of
+from jaxgmm._mixture.powers import ROUNDING
 from jaxgmm._numerics.linalg import einsum, inv_tril
 
 STEPS = 64
@@ -72,4 +73,4 @@ def _along_directions(p: GMM, q: GMM, order: float) -> Array:
 
 def rounding_of(gmm: GMM) -> float:
     """The relative rounding of a ratio of variances, with a margin."""
-    return 32 * float(jnp.finfo(gmm.loc.dtype).eps)
+    return ROUNDING * float(jnp.finfo(gmm.loc.dtype).eps)

@@ -7,10 +7,14 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jaxgmm._mixture.components import component_overlaps
 from jaxgmm._mixture.gmm import GMM, is_diagonal, log_det, scale_of
 from jaxgmm._mixture.products import product
 from jaxgmm._mixture.scale import Leaves
 from jaxgmm._numerics.linalg import cholesky_if_definite, inv_tril, matmul, pack_tril
+
+ROUNDING = 32
+"""A difference of precisions is positive if it is above this many units of rounding."""
 
 
 class Powers(NamedTuple):
@@ -34,6 +38,12 @@ def rooted_products(p: GMM, q: GMM, order: float, k: Array, j: Array) -> Powers:
     leaves = (both.log_diag, None if both.off_diag is None else both.off_diag)
     leaves = jax.tree.map(lambda leaf: leaf[:, 0], leaves)
     return Powers(p.logits[k] + q.logits[j] + log_overlap, both.loc[:, 0], leaves)
+
+
+def log_integrals_below_one(p: GMM, q: GMM, order: float) -> Array:
+    """The logarithms of the integrals of `rooted_products` for all pairs, (K_p, K_q)."""
+    p, q = _tempered(p, order), _tempered(q, 1 - order)
+    return p.logits[:, None] + q.logits[None] + component_overlaps(p, q)[1]
 
 
 def _tempered(gmm: GMM, order: float) -> GMM:
@@ -71,7 +81,7 @@ def _diagonal_quotients(p: GMM, q: GMM, orders: Array, j: Array) -> Powers:
     log_p, log_q = (jnp.broadcast_to(gmm.log_diag, gmm.loc.shape) for gmm in (p, q))
     log_ratio, log_q = log_p - log_q[j], log_q[j]
     precision = a + b * jnp.exp(2 * log_ratio)
-    definite = (precision > 8 * jnp.finfo(a.dtype).eps * a).all(1, keepdims=True)
+    definite = (precision > ROUNDING * jnp.finfo(a.dtype).eps * a).all(1, keepdims=True)
     log_ratio = jnp.where(definite, log_ratio, 0)
     precision = a + b * jnp.exp(2 * log_ratio)
     offset = jnp.where(definite, (q.loc[j] - p.loc) * jnp.exp(-log_q), 0)
@@ -90,8 +100,9 @@ def _triangular_quotients(p: GMM, q: GMM, orders: Array, j: Array) -> Powers:
     inverse = jnp.broadcast_to(inverse, (q.num_components, *inverse.shape[1:]))[j]
     ratio = matmul(inverse, factor)
     precision = a * jnp.eye(p.num_dims, dtype=p.loc.dtype)[None] + b * matmul(ratio.mT, ratio)
+    least = ROUNDING * jnp.finfo(orders.dtype).eps * orders
     # With the coordinates reversed, it is U U^T with U upper, and so L_k U^-T is lower.
-    root, definite = cholesky_if_definite(precision[:, ::-1, ::-1])
+    root, definite = cholesky_if_definite(precision[:, ::-1, ::-1], least)
     inverse_root = inv_tril(root)[:, ::-1, ::-1]
     offset = matmul(inverse, (q.loc[j] - p.loc)[:, :, None])
     offset, ratio = (jnp.where(definite[:, None, None], x, 0) for x in (offset, ratio))

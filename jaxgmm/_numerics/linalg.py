@@ -149,15 +149,14 @@ def _tril_of_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Pair, P
 
 
 @jax.custom_jvp
-def cholesky_if_definite(matrices: Array) -> Pair:
+def cholesky_if_definite(matrices: Array, least: Array) -> Pair:
     """The lower triangles L (R, D, D) with L L^T = S, and whether S is positive definite (R,).
 
-    Where S is not, to rounding, L is the identity and has no derivative.
+    It is where all squares on the diagonal of L are more than ``least`` (R,), the rounding of S.
+    Elsewhere L is the identity and has no derivative.
     """
     num_dims = matrices.shape[-1]
     index = np.arange(num_dims)
-    # A pivot that is lost in the rounding of the diagonal is no evidence.
-    least = 8 * num_dims * jnp.finfo(matrices.dtype).eps * jnp.abs(_diagonals(matrices)).max(1)
 
     def eliminate(k: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         lower, rest, definite = state
@@ -175,11 +174,9 @@ def cholesky_if_definite(matrices: Array) -> Pair:
 
 
 @cholesky_if_definite.defjvp
-def _cholesky_if_definite_jvp(
-    primals: tuple[Array], tangents: tuple[Array]
-) -> tuple[Pair, tuple[Array, Any]]:
+def _cholesky_if_definite_jvp(primals: Pair, tangents: Pair) -> tuple[Pair, tuple[Array, Any]]:
     # dL = L Phi, with Phi the lower triangle of W dS W^T, its diagonal halved.
-    lower, definite = cholesky_if_definite(primals[0])
+    lower, definite = cholesky_if_definite(*primals)
     inverse = inv_tril(lower)
     moved = jnp.where(definite[:, None, None], tangents[0], jnp.zeros_like(tangents[0]))
     change = matmul(matmul(inverse, moved), inverse.mT)
