@@ -28,7 +28,7 @@ from jaxgmm._divergence.f_divergence import f_divergence as f_divergence
 from jaxgmm._divergence.gaussian import bhattacharyya_distance as bhattacharyya_distance
 from jaxgmm._divergence.gaussian import gaussian_kl as gaussian_kl
 from jaxgmm._divergence.gaussian import gaussian_wasserstein_squared as gaussian_wasserstein_squared
-from jaxgmm._divergence.midpoint import hellinger_distance as hellinger_distance
+from jaxgmm._divergence.hellinger import hellinger_distance as hellinger_distance
 from jaxgmm._divergence.midpoint import js_divergence as js_divergence
 from jaxgmm._divergence.midpoint import total_variation as total_variation
 from jaxgmm._divergence.pairwise import pairwise as pairwise

@@ -36,6 +36,7 @@ PAGES = {
         "_divergence.midpoint",
         "_divergence.renyi",
         "_divergence.chi_squared",
+        "_divergence.hellinger",
         "_divergence.f_divergence",
         "_divergence.component_information",
         "_expectation.estimate",

@@ -18,7 +18,7 @@ from jaxgmm._mixture.combine import centred
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.validation import Mixture, one_space
 from jaxgmm._numerics.autodiff import at_most
-from jaxgmm._numerics.special import entropy_deficit, log_mean_with_one, sqrt_or_zero
+from jaxgmm._numerics.special import entropy_deficit, log_mean_with_one
 from jaxgmm._quadrature.rule import Rule, RuleArg, split_key
 from jaxgmm._quadrature.sobol import DEFAULT_RULE
 from jaxgmm._validation.arguments import Devices, Flag, Key
@@ -91,54 +91,6 @@ def _js_with_path_gradient(
 
 
 @validated_jit(one_space, symmetric=True, scaling=0, bound=1)
-def hellinger_distance(
-    key: Key, p: Mixture, q: Mixture, rule: RuleArg = DEFAULT_RULE, *, mesh: Devices = None
-) -> Array:
-    r"""An estimate of the Hellinger distance, a metric between 0 and 1.
-
-    .. math:: H(p, q)^2 = \tfrac12 \int (\sqrt{p(x)} - \sqrt{q(x)})^2 dx
-              = 1 - \int \sqrt{p(x) q(x)} dx
-
-    Half of the points are drawn from each mixture, so that the integrand is between 0 and 1. The
-    distance is exactly 0 at p = q, where it has no derivative and the gradient 0 is returned. Its
-    square is smooth and estimated without bias, so use the square to fit. At p = q itself the
-    second derivatives of the square are returned as 0, which is wrong.
-
-    Args:
-      key: a random key, split into one for p and one for q; None with a rule that draws nothing.
-      p: a mixture.
-      q: the other mixture, in the same space.
-      rule: the points, as many under p as under q.
-      mesh: devices to spread the points over; see `expectation`.
-
-    Returns:
-      A scalar. `estimate` adds its standard error.
-
-    Raises:
-      TypeError, ValueError: as in `kl_divergence`.
-
-    Example:
-      >>> import jax
-      >>> p = GMM.from_moments([1.0], [[-1.0]], [1.0], "spherical")
-      >>> q = GMM.from_moments([1.0], [[1.0]], [1.0], "spherical")
-      >>> print(f"{hellinger_distance(jax.random.key(0), p, q):.3f}")
-      0.627
-
-    References:
-      Gibbs and Su, On choosing and bounding probability metrics, Int. Stat. Rev. 70 (2002), where
-      the square is twice as large.
-    """
-    square = expectation_under_midpoint(key, p, q, hellinger_term, rule, mesh)
-    return sqrt_or_zero(at_most(1, square))
-
-
-def hellinger_term(t: Array) -> Array:
-    """(sqrt p - sqrt q)^2 / (p + q) for the log-ratio t = log p - log q, which is 1 - sech(t/2)."""
-    # As a product it keeps its digits near 0.
-    return jnp.tanh(t / 2) * jnp.tanh(t / 4)
-
-
-@validated_jit(one_space, symmetric=True, scaling=0, bound=1)
 def total_variation(
     key: Key, p: Mixture, q: Mixture, rule: RuleArg = DEFAULT_RULE, *, mesh: Devices = None
 ) -> Array:
@@ -146,9 +98,9 @@ def total_variation(
 
     .. math:: TV(p, q) = \tfrac12 \int |p(x) - q(x)| dx
 
-    It is the largest difference between the probabilities that p and q give to one event. It is
-    sampled like `hellinger_distance`, and exactly 0 at p = q, where it has no derivative and the
-    gradient 0 is returned. Second derivatives are wrong, as they miss the kink at p(x) = q(x).
+    It is the largest difference between the probabilities that p and q give to one event. Half of
+    the points are drawn from each mixture. It is exactly 0 at p = q, where it has no derivative and
+    the gradient 0 is returned. Second derivatives are wrong, as they miss the kink at p(x) = q(x).
 
     Args:
       key: a random key, split into one for p and one for q; None with a rule that draws nothing.

@@ -138,9 +138,9 @@ DIVERGENCE = [
     ),
     Mutation(
         "a factor of Hellinger",
-        "hellinger_term",
-        "t / 4",
-        "t / 2",
+        "hellinger_distance",
+        "-jnp.expm1(log_integral(key, p, q, 0.5, rule, mesh))",
+        "-2 * jnp.expm1(log_integral(key, p, q, 0.5, rule, mesh))",
         "test_f_divergence.py",
     ),
     Mutation(
