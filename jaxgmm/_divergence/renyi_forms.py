@@ -12,9 +12,9 @@ from jax import Array
 from jax.sharding import Mesh
 
 from jaxgmm._divergence.entropies import held
-from jaxgmm._divergence.midpoint import expectation_under_midpoint
 from jaxgmm._divergence.renyi_tails import has_infinite_tail
 from jaxgmm._expectation.expectation import expectation_of_columns
+from jaxgmm._expectation.under_midpoint import expectation_under_midpoint
 from jaxgmm._mixture.combine import centred, concatenate
 from jaxgmm._mixture.density import weighted_log_densities
 from jaxgmm._mixture.gmm import GMM
