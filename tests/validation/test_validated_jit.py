@@ -132,7 +132,7 @@ def test_help_shows_types_without_checks():
     assert shown == (
         "(key: Array | None, p: GMM, q: GMM, rule: Rule = "
         "Sobol(n=16384, variance_reduction=True), *, path_gradient: bool = False, "
-        "mesh: Mesh | None = None) -> Array"
+        "midpoint: bool = False, mesh: Mesh | None = None) -> Array"
     )
     assert "ArrayLike | None" in str(inspect.signature(jaxgmm.mixture_of))
     random = "(key: Array, num_components: int, num_dims: int, covariance_type: str = 'full'"
