@@ -60,8 +60,8 @@ def kl_divergence(
 
     .. math:: KL(p \| q) = E_p[\log p(x) - \log q(x)]
 
-    It is unbiased, so it may be slightly negative where the divergence is near 0. It is exactly 0
-    at p = q.
+    It is unbiased, so it may be slightly negative where the divergence is near 0. At p = q it is
+    exactly 0 on a CPU, and 0 to rounding on a GPU.
 
     Args:
       key: a random key; None with a rule that draws nothing.

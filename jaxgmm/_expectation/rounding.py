@@ -86,7 +86,9 @@ def rounding_matters(error: Any, rounding: Any) -> bool:
 def warn_of_rounding(value: Any, error: Any, rounding: Any) -> None:
     """Warn of rounding above the standard error and a thousandth of the value, outside of jit."""
     for v, e, r in zip(*map(jax.tree.leaves, (value, error, rounding)), strict=False):
-        if not isinstance(r, Tracer) and largest(r) > max(largest(e), 1e-3 * largest(v)):
+        if any(isinstance(leaf, Tracer) for leaf in (v, e, r)):
+            continue
+        if largest(r) > max(largest(e), 1e-3 * largest(v)):
             size = f"the rounding error in {r.dtype}, about {largest(r):.1g}"
             problem = f"{size}, is above the standard error of sampling, {largest(e):.1g}"
             mend = "use float64: jax.config.update('jax_enable_x64', True), and mixtures in float64"

@@ -256,8 +256,11 @@ def log_det(gmm: GMM) -> Array:
 
 def centre_of(gmm: GMM) -> Array:
     """The mean of the mixture (D,), constant in derivatives, as an origin that saves digits."""
-    # A sum keeps full precision on every device, where a product of matrices may not.
-    return jax.lax.stop_gradient((gmm.weights[:, None] * gmm.loc).sum(0))
+    # A sum keeps full precision on every device, where a product of matrices may not. The barrier
+    # keeps XLA on GPUs from computing the sum again beside each use, with other rounding errors,
+    # which far from the origin would move two mixtures by different vectors.
+    centre = jax.lax.stop_gradient((gmm.weights[:, None] * gmm.loc).sum(0))
+    return jax.lax.optimization_barrier(centre)
 
 
 def unstacked(gmms: GMM) -> list[GMM]:

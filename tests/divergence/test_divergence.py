@@ -159,7 +159,9 @@ def test_hessian(key):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_nothing_lies_between_a_mixture_and_itself(rule, dtype, key):
     p = gmm(random_mixture(0, 4, 3), dtype)
-    assert jaxgmm.kl_divergence(key, p, p, rule) == 0
+    # On a GPU the two log-densities are compiled in different ways.
+    rounding = 0 if jax.default_backend() == "cpu" else np.finfo(dtype).eps
+    assert abs(jaxgmm.kl_divergence(key, p, p, rule)) <= rounding
     assert jaxgmm.js_divergence(key, p, p, rule) == 0
 
 

@@ -194,8 +194,8 @@ def test_its_mean_is_exact(covariance_type, key):
         jnp.where(control.coefficients == 0, 0, exact), control.coefficients, rtol=1e-12
     )
     nodes = jax.random.normal(key, (3, 6, 4))
-    features = integrand.fn(placement(sampled)(jnp.arange(3), nodes))[1]
-    assert control.at(jnp.arange(3), features).shape == (12,)
+    values, features = integrand.fn(placement(sampled)(jnp.arange(3), nodes))
+    assert control.residual(jnp.arange(3), values, features).shape == (12,)
 
 
 @pytest.mark.parametrize("covariance_type", ["full", "diag"])
