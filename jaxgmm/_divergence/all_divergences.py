@@ -43,7 +43,10 @@ class Divergences(NamedTuple):
     total_variation: Array
 
 
-@validated_jit(one_space, scaling=0)
+UPPER_BOUNDS = (math.inf, math.inf, math.log(2), math.inf, 1.0, 1.0)
+
+
+@validated_jit(one_space, scaling=0, bound=UPPER_BOUNDS)
 def all_divergences(
     key: Key, p: Mixture, q: Mixture, rule: RuleArg = DEFAULT_RULE, *, mesh: Devices = None
 ) -> Divergences:

@@ -163,7 +163,7 @@ def estimate(
     """
     later = DEFAULT_RULE if rule is None else rule
     _check_that_it_draws(later)
-    _check_that_it_is_there(gradient_of, mixtures)
+    _check_gradient_of(gradient_of, mixtures)
     verdict = finiteness_of(divergence, mixtures, options)
     if verdict is Finiteness.INFINITE and gradient_of is None:
         infinity = jnp.full_like(mixtures[0].loc, jnp.inf, shape=())
@@ -189,7 +189,7 @@ def _check_that_it_draws(rule: Rule) -> None:
         raise ValueError(f"{problem}: call the divergence itself, with key=None")
 
 
-def _check_that_it_is_there(gradient_of: int | None, mixtures: tuple[Any, ...]) -> None:
+def _check_gradient_of(gradient_of: int | None, mixtures: tuple[Any, ...]) -> None:
     if gradient_of is not None and gradient_of > len(mixtures):
         problem = f"gradient_of must be at most {len(mixtures)}, the last of the mixtures"
         raise ValueError(f"{problem}, got {gradient_of}; 1 is p and 2 is q")
@@ -243,16 +243,20 @@ def _mean_and_errors(
     error = jax.tree.map(lambda v: v.std(0, ddof=1) / math.sqrt(num_replicates), values)
     num_points = _total(rule, num_replicates)
     if declared.bound is not None and gradient_of is None and num_points is not None:
-        error = _with_unseen(error, mean, declared.bound, num_points)
+        bounds = jax.tree.unflatten(jax.tree.structure(mean), jax.tree.leaves(declared.bound))
+        with_unseen = functools.partial(_with_unseen, num_points)
+        error = jax.tree.map(with_unseen, error, mean, bounds)
     return mean, error, rounding
 
 
-def _with_unseen(error: Array, mean: Array, bound: float, num_points: int) -> Array:
+def _with_unseen(num_points: int, error: Array, mean: Array, bound: float) -> Array:
     """The standard error, where the mean is near its bound at least that of five unseen points.
 
     A distance from the bound that comes from events rarer than 5 / num_points has been seen in some
     sets of points and not in others. It is below 10 * bound / num_points.
     """
+    if math.isinf(bound):
+        return error
     unseen = 5 * bound / num_points
     return jnp.where(bound - mean <= 2 * unseen, jnp.maximum(error, unseen), error)
 

@@ -47,8 +47,8 @@ def values_and_rounding(
 ) -> tuple[Any, Any]:
     """The values of fn(key, *mixtures) for all keys, and the rounding error of the first one.
 
-    The rounding error is the largest difference between the value and those in other units. It is
-    None if ``back`` is None.
+    The rounding error is the largest difference between the value and those in other units, and at
+    least a unit in the last place. It is None if ``back`` is None.
     """
     if back is None:
         return jax.lax.map(lambda key: fn(key, *mixtures), keys), None
@@ -65,8 +65,14 @@ def values_and_rounding(
 
     values = jax.lax.map(value, (keys[replicate], factors))
     units = jax.lax.stop_gradient(jax.tree.map(lambda v: v[replicate == 0], values))
-    rounding = jax.tree.map(lambda v: v.max(0) - v.min(0), units)
+    rounding = jax.tree.map(_spread, units)
     return jax.tree.map(lambda v: v[:num_keys], values), rounding
+
+
+def _spread(values: Array) -> Array:
+    """The largest difference, and the unit in the last place, which no difference may show."""
+    unit = float(jnp.finfo(values.dtype).eps) * jnp.abs(values[0])
+    return values.max(0) - values.min(0) + unit
 
 
 def _times(factor: Array, gmm: GMM, origin: Array) -> GMM:
@@ -80,20 +86,23 @@ def _times(factor: Array, gmm: GMM, origin: Array) -> GMM:
 def rounding_matters(error: Any, rounding: Any) -> bool:
     """Whether rounding is above a tenth of the standard error in any of the leaves."""
     pairs = zip(*map(jax.tree.leaves, (error, rounding)), strict=False)
-    return any(isinstance(r, Tracer) or largest(r) > 0.1 * largest(e) for e, r in pairs)
+    return any(_traced(e, r) or largest(r) > 0.1 * largest(e) for e, r in pairs)
 
 
 def warn_of_rounding(value: Any, error: Any, rounding: Any) -> None:
     """Warn of rounding above the standard error and a thousandth of the value, outside of jit."""
     for v, e, r in zip(*map(jax.tree.leaves, (value, error, rounding)), strict=False):
-        if any(isinstance(leaf, Tracer) for leaf in (v, e, r)):
-            continue
-        if largest(r) > max(largest(e), 1e-3 * largest(v)):
+        if not _traced(v, e, r) and largest(r) > max(largest(e), 1e-3 * largest(v)):
             size = f"the rounding error in {r.dtype}, about {largest(r):.1g}"
             problem = f"{size}, is above the standard error of sampling, {largest(e):.1g}"
-            mend = "use float64: jax.config.update('jax_enable_x64', True), and mixtures in float64"
-            warnings.warn(f"{problem}; {mend}", RuntimeWarning, stacklevel=4)
+            is_widest = jnp.finfo(r.dtype).bits == 64
+            mend = "" if is_widest else "; use float64 (jax.config.update('jax_enable_x64', True))"
+            warnings.warn(problem + mend, RuntimeWarning, stacklevel=4)
             return
+
+
+def _traced(*values: Any) -> bool:
+    return any(isinstance(value, Tracer) for value in values)
 
 
 def largest(values: Any) -> float:

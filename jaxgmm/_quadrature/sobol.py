@@ -21,7 +21,7 @@ class Sobol(SizedRule):
     Sobol' points fill the unit cube more evenly than independent ones, and all have the weight 1/n.
     The scrambling is a random linear map of their bits and a digital shift, both drawn from the key
     for each component. It makes each point uniformly distributed and keeps the points even, so the
-    rule is unbiased. For smooth integrands in few effective dimensions the variance falls nearly as
+    mean is unbiased. For smooth integrands in few effective dimensions the variance falls nearly as
     1/n^3, and it is rarely above that of `MonteCarlo`.
 
     Args:

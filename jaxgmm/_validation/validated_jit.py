@@ -54,7 +54,7 @@ class Declared:
     symmetric: bool = False
     finiteness: Callable[..., Any] | None = None
     scaling: float | None = None
-    bound: float | None = None
+    bound: Any = None
 
 
 def validated(relation: Relation | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -76,7 +76,7 @@ def validated_jit(
     symmetric: bool = False,
     finiteness: Callable[..., Any] | None = None,
     scaling: float | None = None,
-    bound: float | None = None,
+    bound: Any = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """A decorator that checks the arguments of a function, as ``validated`` does, and compiles it.
 
@@ -91,7 +91,8 @@ def validated_jit(
       scaling: with all points times c, the value grows by scaling * D * log c; 0 for divergences
         and 1 for entropies. If it is declared, `jaxgmm.estimate` finds the rounding.
       bound: the value of mixtures that do not overlap, which no value exceeds. If it is declared,
-        the standard errors of `jaxgmm.estimate` near it allow for overlaps that no point has met.
+        the standard errors of `jaxgmm.estimate` near it allow for overlaps that no point has met. A
+        function that returns several values declares a bound for each, inf for none.
 
     Returns:
       The decorator.

@@ -28,7 +28,8 @@ from support.arguments import (
 )
 from support.libraries import SILENCED, lenient
 
-pytestmark = [pytest.mark.long, *SILENCED]
+WARNED = pytest.mark.filterwarnings("ignore:the rounding error:RuntimeWarning")  # of 1e30, say
+pytestmark = [pytest.mark.long, WARNED, *SILENCED]
 T = TypeVar("T")
 PACKAGE = str(pathlib.Path(jaxgmm.__file__).parent)
 
@@ -58,7 +59,7 @@ LEGAL = {
     "others": MIXTURES | {"None"},
     "key": {"traced"},
     "reduce.key": set(),
-    "estimate.rule": {"None"},
+    "estimate.rule gradient_of": {"None"},
     "mesh ax dtype refine optimizer": {"None"},
     "labels column_labels": {"None", "texts", "ragged list", "array", "array of nan"},
     "path_gradient log_ratio antithetic variance_reduction fixed_key progress": {"bool"},

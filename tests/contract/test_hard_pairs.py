@@ -75,6 +75,7 @@ def test_the_quadrature_itself():
             )
 
 
+@pytest.mark.filterwarnings("ignore:the rounding error in float32:RuntimeWarning")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("integral", SAMPLED)
 def test_values(integral, dtype, key):

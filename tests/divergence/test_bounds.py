@@ -9,7 +9,7 @@ import jaxgmm
 from jaxgmm._divergence.bounds import _variational_bound
 from oracles import approximations, bounds, dense, gaussians, many_lines, quadrature
 from support.leaves import gradient_of, unconstrained
-from support.mixtures import PAIRS, gmm, typed
+from support.mixtures import PAIRS, gmm, read, typed
 
 pytestmark = pytest.mark.long
 
@@ -263,3 +263,27 @@ def test_two_moments_may_tell_nothing():
     q = dense.mixture([1.0], [0], [16.05])
     assert abs(jaxgmm.kl_moment_matched(gmm(p), gmm(q))) < 1e-12
     assert quadrature.kl(p, q) > 1
+
+
+def as_oracles(gmms) -> list[dense.Mixture]:
+    leaves = (np.asarray(leaf, float) for leaf in jax.tree.leaves(gmms))
+    return [read(jaxgmm.GMM(*of_one)) for of_one in zip(*leaves, strict=True)]
+
+
+@pytest.mark.parametrize("num_dims", [2, 16])
+def test_bounds_hold_to_rounding_in_float32(num_dims):
+    """Where they are equal to the truth: of one Gaussian, on both sides of it."""
+    pairs = [[typed(seed + i, 1, num_dims, "full")[1] for i in (0, 100)] for seed in range(30)]
+    stacked = [jaxgmm.stack(gmms) for gmms in zip(*pairs, strict=True)]
+    p, q = jax.tree.map(lambda leaf: leaf.astype(np.float32), stacked)
+    upper_kl = np.asarray(jax.vmap(jaxgmm.kl_bounds)(p, q)[1], float)
+    of_entropy = np.asarray(jax.vmap(jaxgmm.entropy_bounds)(p), float)
+    kl = np.array([gaussians.kl(*pair) for pair in zip(as_oracles(p), as_oracles(q), strict=True)])
+    entropy = np.array([gaussians.entropies(single)[0] for single in as_oracles(p)])
+    size = np.maximum(1, np.maximum(np.abs(entropy), kl))
+    assert np.all(upper_kl >= kl - 5e-7 * size)
+    assert np.all(of_entropy[0] <= entropy + 5e-7 * size)
+    assert np.all(of_entropy[1] >= entropy - 5e-7 * size)
+    # Without an allowance for rounding they would not hold.
+    assert np.any(upper_kl < kl)
+    assert np.any(of_entropy[0] > entropy)

@@ -114,6 +114,7 @@ P, Q = map(gmm, PAIRS["plane"])
 A, B = map(gmm, PAIRS["overlapping"])
 
 
+@pytest.mark.long
 def test_every_declared_scaling_is_right(key):
     """In float64 a wrong one makes a rounding of the size of the value."""
     rule = jaxgmm.MonteCarlo(64)

@@ -59,6 +59,7 @@ USUAL = {
     "bandwidth": 1.5,
     "num_samples": 3,
     "num_replicates": 4,
+    "gradient_of": None,
     "dims": (1,),
     "values": np.array([0.5]),
     "matrix": np.array([[1.0, 2.0]]),
@@ -194,9 +195,8 @@ def call(function: str, arguments: dict[str, Any]) -> Any:
         return jaxgmm.log_density(**arguments)(jnp.asarray(X))
     if "mixtures" in arguments:
         leading = [arguments[name] for name in ("divergence", "key", "mixtures")]
-        return jaxgmm.estimate(
-            *leading, rule=arguments["rule"], num_replicates=arguments["num_replicates"]
-        )
+        further = ("rule", "gradient_of", "num_replicates")
+        return jaxgmm.estimate(*leading, **{name: arguments[name] for name in further})
     return FUNCTIONS[function](**arguments)
 
 
