@@ -38,8 +38,8 @@ LARGEST = 40.0
 """Logarithms of integrands are clipped here, far above the bounds that hold for them."""
 
 MAX_HALVINGS = 8
-POINTS_OF_A_PAIR = 4
-"""Where pairs of components are more than a quarter of the points, the main pairs are sampled."""
+POINTS_OF_A_PAIR = 16
+"""Where pairs of components are more than a sixteenth of the points, the main pairs are sampled."""
 
 
 def log_integral(

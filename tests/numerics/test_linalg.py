@@ -5,6 +5,7 @@ import pytest
 from jax.test_util import check_grads
 
 from jaxgmm._numerics.linalg import (
+    cholesky_if_definite,
     inv_tril,
     log_det_and_mahalanobis,
     orthogonal_factor,
@@ -141,3 +142,29 @@ def test_procrustes(d):
     assert procrustes(a, a).max() < 1e-25
     if d == 3:
         check_grads(jax.jit(procrustes), (a, b), order=1, modes=["fwd", "rev"], rtol=1e-6)
+
+
+def test_cholesky_of_what_may_not_be_definite():
+    """NumPy's factor where it has one, with its derivative; else the identity and a gradient 0."""
+    lower = triangles(3, 5)
+    matrices = lower @ lower.mT
+    shifts = jnp.array([0.0, 0.1, -100.0])
+
+    def factor(shifts):
+        shifted = matrices + shifts[:, None, None] * jnp.eye(5)
+        return cholesky_if_definite(shifted, jnp.full(3, 1e-12))
+
+    found, definite = factor(shifts)
+    exact = np.linalg.cholesky(matrices[:2] + shifts[:2, None, None] * np.eye(5))
+    np.testing.assert_allclose(found[:2], exact, rtol=1e-9, atol=1e-12)
+    assert definite.tolist() == [True, True, False]
+    assert (found[2] == np.eye(5)).all()
+    check_grads(lambda shifts: factor(shifts)[0], (shifts,), order=2, rtol=1e-4)
+    assert jax.grad(lambda shifts: factor(shifts)[0].sum())(shifts)[2] == 0
+
+
+def test_a_matrix_of_rank_one_is_not_definite():
+    """Nor is NaN, nor what is so to rounding alone."""
+    matrices = jnp.array([[[1.0, 1.0], [1.0, 1.0 + 1e-15]], [[jnp.nan, 0], [0, 1]]])
+    with jax.debug_nans(False):
+        assert cholesky_if_definite(matrices, jnp.full(2, 1e-14))[1].tolist() == [False, False]

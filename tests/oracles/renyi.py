@@ -66,17 +66,17 @@ def _line(a: float, p: Mixture, q: Mixture) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _plane(a: float, p: Mixture, q: Mixture) -> tuple[np.ndarray, np.ndarray]:
-    """The trapezoidal rule on a grid that is wide enough for wide products of powers."""
-    means = np.concatenate([p.means, q.means])
-    widest, narrowest = 0.0, np.inf
-    for covariance in (*p.covariances, *q.covariances):
-        variances = np.linalg.eigvalsh(covariance)
-        widest, narrowest = max(widest, variances[-1]), min(narrowest, variances[0])
-    reach, step = 25 * np.sqrt(widest), np.sqrt(narrowest) / 2.5
-    axes = [
-        np.arange(low - reach, high + reach, step)
-        for low, high in zip(means.min(0), means.max(0), strict=True)
-    ]
+    """The trapezoidal rule on a grid around all components and all products of powers."""
+    means, covariances = [*p.means, *q.means], [*p.covariances, *q.covariances]
+    for k, j in itertools.product(range(len(p.means)), range(len(q.means))):
+        both = gaussian(a, p.means[k], p.covariances[k], q.means[j], q.covariances[j])
+        if both is not None:
+            means.append(both[1])
+            covariances.append(np.linalg.inv(both[2]))
+    reaches = 13 * np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
+    step = np.sqrt(np.linalg.eigvalsh(covariances).min()) / 3
+    lows, highs = (np.array(means) - reaches).min(0), (np.array(means) + reaches).max(0)
+    axes = [np.arange(low, high, step) for low, high in zip(lows, highs, strict=True)]
     points = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2)
     return points, np.full(len(points), step**2)
 
