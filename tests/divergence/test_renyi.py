@@ -219,12 +219,11 @@ def test_a_map_over_pairs_and_a_key_of_none():
     """Both forms run under `jax.vmap`, and neither spoils the other."""
     ps, qs = stacked([*FAR.values(), renyi.LINE["shifted by 0.1"], renyi.LINE["too narrow a q"]])
     value_and_gradient = jax.value_and_grad(
-        lambda p, q: jaxgmm.renyi_divergence(None, p, q, 2.0, jaxgmm.GaussHermite(24))
+        lambda p, q: jaxgmm.renyi_divergence(None, p, q, 2.0, jaxgmm.GaussHermite(100))
     )
     found, gradients = jax.jit(jax.vmap(value_and_gradient))(ps, qs)
-    np.testing.assert_allclose(
-        found[:3], [400, 3600, renyi.truth("shifted by 0.1", 2.0)], rtol=1e-6
-    )
+    np.testing.assert_allclose(found[:2], [400, 3600], rtol=1e-6)
+    np.testing.assert_allclose(found[2], renyi.truth("shifted by 0.1", 2.0), rtol=1e-3)
     assert found[3] == np.inf
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
 
