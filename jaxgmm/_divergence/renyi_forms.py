@@ -37,7 +37,9 @@ SHARE = 0.1
 LARGEST = 40.0
 """Logarithms of integrands are clipped here, far above the bounds that hold for them."""
 
-MAX_HALVINGS = 8
+MAX_LOWERINGS = 5
+"""How often an order is lowered, where no product of powers at the order has an integral."""
+
 POINTS_OF_A_PAIR = 16
 """Where pairs of components are more than a sixteenth of the points, the main pairs are sampled."""
 
@@ -98,7 +100,8 @@ def _overlap_form(key: Array | None, h: Proposal, rule: Rule, mesh: Mesh | None)
 
     mean = expectation_of_columns(key, h.gmm, ratio, rule, mesh)
     # The gradient holds the reciprocal of the floor, which is far from overflow.
-    return h.log_z + jnp.log(jnp.maximum(mean, float(jnp.finfo(mean.dtype).tiny) ** 0.5))
+    value = h.log_z + jnp.log(jnp.maximum(mean, float(jnp.finfo(mean.dtype).tiny) ** 0.5))
+    return jnp.where(mean > math.exp(LARGEST - 1), jnp.inf, value)
 
 
 def _excess_form(
@@ -222,7 +225,7 @@ def _above_one(p: GMM, q: GMM, order: float) -> tuple[Proposal, Array]:
 def _companions(p: GMM, q: GMM, order: float) -> tuple[Array, Array, Array]:
     """The order and the component of q beside each component of p, and whether R is infinite.
 
-    The order is a, or the highest of 1 + (a - 1) / 2^i for which the product has an integral.
+    The order is a, or the highest of 1 + (a - 1) / 4^i for which the product has an integral.
     """
     alive = p.logits > -jnp.inf
     equal = dataclasses.replace(p, logits=jnp.zeros_like(p.logits))
@@ -238,7 +241,7 @@ def _companions(p: GMM, q: GMM, order: float) -> tuple[Array, Array, Array]:
 
     def lower(state: tuple[Array, ...]) -> tuple[Array, ...]:
         step, orders, j, found = state
-        tried = 1 + (order - 1) * 0.5**step * jnp.ones_like(orders)
+        tried = 1 + (order - 1) * 0.25**step * jnp.ones_like(orders)
         best_j, fits = best(tried)
         new = fits & ~found
         return step + 1, jnp.where(new, tried, orders), jnp.where(new, best_j, j), found | fits
@@ -246,7 +249,7 @@ def _companions(p: GMM, q: GMM, order: float) -> tuple[Array, Array, Array]:
     nobody = jnp.full(p.num_components, q.logits.argmax())
     start = jnp.zeros_like(p.logits, shape=()), jnp.ones_like(p.logits), nobody, ~alive
     _, orders, j, _ = jax.lax.while_loop(
-        lambda state: (state[0] < MAX_HALVINGS) & ~state[3].all(), lower, start
+        lambda state: (state[0] < MAX_LOWERINGS) & ~state[3].all(), lower, start
     )
     undecided = alive & (orders < order)
     return orders, j, has_infinite_tail(p, q, order, undecided)
@@ -255,10 +258,14 @@ def _companions(p: GMM, q: GMM, order: float) -> tuple[Array, Array, Array]:
 def _mixture_of_powers(powers: Powers) -> tuple[GMM, Array]:
     """The mixture of the Gaussians, and the logarithm of the sum of their integrals."""
     log_z = jax.nn.logsumexp(powers.log_integral)
-    return GMM(powers.log_integral - log_z, powers.loc, *powers.leaves), log_z
+    # The logarithms of all integrals may be -inf, if the distances overflow.
+    shares = jnp.where(jnp.isinf(log_z), jnp.zeros_like(log_z), powers.log_integral - log_z)
+    return GMM(shares, powers.loc, *powers.leaves), log_z
 
 
 def _relative(weighted: Array) -> tuple[Array, Array]:
     """The largest logarithms (n,) of components (K, n), and the logarithms relative to them."""
-    top = held(weighted.max(0))
-    return top, weighted - top[None]
+    largest = held(weighted.max(0))
+    # Where the squared distances overflow all of them are -inf, and taken as equal.
+    top = jnp.maximum(largest, float(jnp.finfo(largest.dtype).min) / 8)
+    return top, jnp.where(jnp.isinf(largest)[None], jnp.zeros_like(weighted), weighted - top[None])

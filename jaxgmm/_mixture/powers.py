@@ -72,7 +72,8 @@ def quotients(p: GMM, q: GMM, orders: Array, j: Array) -> Powers:
     """
     between = _diagonal_quotients if is_diagonal(p, q) else _triangular_quotients
     powers = between(p, q, orders, j)
-    log_weights = orders * p.log_weights + (1 - orders) * q.log_weights[j]
+    of_q = jnp.where(orders > 1, (1 - orders) * q.log_weights[j], 0)
+    log_weights = orders * p.log_weights + of_q
     return powers._replace(log_integral=powers.log_integral + log_weights)
 
 
@@ -87,7 +88,7 @@ def _diagonal_quotients(p: GMM, q: GMM, orders: Array, j: Array) -> Powers:
     offset = jnp.where(definite, (q.loc[j] - p.loc) * jnp.exp(-log_q), 0)
     pull = jnp.exp(log_ratio) * offset / jnp.sqrt(precision)
     log_det_of_roots = 0.5 * jnp.log(precision).sum(1)
-    squares = (jnp.square(offset) - b * jnp.square(pull)).sum(1)
+    squares = jnp.where(orders > 1, (jnp.square(offset) - b * jnp.square(pull)).sum(1), 0)
     log_integral = b[:, 0] * (log_ratio.sum(1) - 0.5 * squares) - log_det_of_roots
     loc = p.loc + jnp.exp(log_p) * b * pull / jnp.sqrt(precision)
     leaves = log_p - 0.5 * jnp.log(precision), None
@@ -111,6 +112,7 @@ def _triangular_quotients(p: GMM, q: GMM, orders: Array, j: Array) -> Powers:
     log_det_p, log_det_q = (jnp.broadcast_to(log_det(gmm), len(gmm.loc)) for gmm in (p, q))
     log_root = jnp.log(jnp.diagonal(root, axis1=1, axis2=2)).sum(1)
     squares = jnp.square(offset[:, :, 0]).sum(1) - b[:, 0, 0] * jnp.square(pull[:, :, 0]).sum(1)
+    squares = jnp.where(orders > 1, squares, 0)
     log_integral = b[:, 0, 0] * (log_det_p - log_det_q[j] - 0.5 * squares) - log_root
     loc = p.loc + matmul(lower, b * pull)[:, :, 0]
     return Powers(jnp.where(definite, log_integral, jnp.inf), loc, pack_tril(lower))
