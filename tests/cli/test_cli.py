@@ -270,3 +270,12 @@ def test_help_and_version(capsys):
     ]:
         assert command(*arguments) == 0
         assert expected in capsys.readouterr().out
+
+
+def test_an_infinite_divergence_in_json(capsys):
+    """JSON has no number for it; text shows it as one."""
+    for name, variance in (("wide.npz", 1.0), ("narrow.npz", 0.25)):
+        jaxgmm.save(name, gmm(dense.mixture([1.0], [0.0], [variance])))
+    found = results(capsys, "compare", "wide.npz", "narrow.npz", "-d", "chi_squared")
+    result = found["chi-squared(A || B)"]
+    assert (result["value"], result["standard_error"], result["converged"]) == ("inf", 0, True)
