@@ -61,11 +61,8 @@ class DiagonalScale:
 
     def whiten(self, loc: Array) -> Callable[[Array], Array]:
         """Points (D, n) -> |(x - mu_k) / sigma_k|^2, (K, n)."""
-        inverse = jnp.exp(-self.log_sigma)
-        # In the middle of the scales of a coordinate, its squares are in the range of the dtype.
-        unit = power_of_two(jnp.sqrt(inverse.min(0)) * jnp.sqrt(inverse.max(0)))
-        loc, inverse = unit[None] * loc, inverse / unit[None]
-        return lambda x: _sum_of_squares(unit[:, None] * x, loc, inverse)
+        log_sigma = self.log_sigma
+        return lambda x: _sum_of_squares(x, loc, log_sigma)
 
     def covariances(self) -> Array:
         """The variances (K, D), or (K,) where all coordinates share one."""
@@ -167,9 +164,9 @@ def _applied(factors: Array) -> Callable[[Array, Array], Array]:
 
 
 @jax.custom_jvp
-def _sum_of_squares(x: Array, loc: Array, inverse: Array) -> Array:
-    """Sum over d of ((x_d - loc_kd) inverse_kd)^2, for x (D, n), loc and inverse (K, D): (K, n)."""
-    return jnp.square((x[None] - loc[:, :, None]) * inverse[:, :, None]).sum(1)
+def _sum_of_squares(x: Array, loc: Array, log_scale: Array) -> Array:
+    """Sum over d of ((x_d - loc_kd) / scale_kd)^2, for x (D, n) and loc (K, D): (K, n)."""
+    return jnp.square((x[None] - loc[:, :, None]) * jnp.exp(-log_scale)[:, :, None]).sum(1)
 
 
 @_sum_of_squares.defjvp
@@ -177,12 +174,15 @@ def _sum_of_squares_jvp(
     primals: tuple[Array, Array, Array], tangents: tuple[Array, Array, Array]
 ) -> tuple[Array, Array]:
     # Matrix products where no digits are lost: the sum's own derivative is twenty times slower to
-    # transpose.
-    x, loc, inverse = primals
-    dx, dloc, dinverse = tangents
-    precision = jnp.square(inverse)
+    # transpose. Between the scales of a coordinate is a unit in which squares stay in range.
+    log_scale, dlog_scale = primals[2], tangents[2]
+    unit = power_of_two(jnp.exp(-0.5 * (log_scale.min(0) + log_scale.max(0))))
+    x, dx = (unit[:, None] * of_x for of_x in (primals[0], tangents[0]))
+    loc, dloc = (unit[None] * of_loc for of_loc in (primals[1], tangents[1]))
+    precision = jnp.square(jnp.exp(-log_scale) / unit[None])
     by_x = matmul(precision, x * dx) - matmul(precision * loc, dx)
     by_loc = matmul(precision * dloc, x) - (precision * loc * dloc).sum(1)[:, None]
-    squares = jnp.square(x[None] - loc[:, :, None]) * inverse[:, :, None]
-    by_inverse = (squares * dinverse[:, :, None]).sum(1)
-    return _sum_of_squares(x, loc, inverse), 2 * (by_x - by_loc + by_inverse)
+    squares = jnp.square(x[None] - loc[:, :, None]) * precision[:, :, None]
+    squares = jnp.minimum(squares, jnp.finfo(x.dtype).max)  # A cotangent of 0 times inf is NaN.
+    by_log_scale = (squares * dlog_scale[:, :, None]).sum(1)
+    return _sum_of_squares(*primals), 2 * (by_x - by_loc - by_log_scale)

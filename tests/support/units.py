@@ -48,7 +48,8 @@ class Case:
       shift: how often the logarithm of the product of the units is added to the result.
       common: whether all coordinates have the same unit.
       relative: whether an error of the logarithms is one of the result relative to its size.
-      noisy_gradient: whether the gradient in float32 has an error of its own, of an iteration.
+      noisy_gradient: whether an iteration leaves an error in the gradient, which in float32 is
+        about as large as the gradient.
       draws: whether its random draws depend on the dtype.
     """
 
