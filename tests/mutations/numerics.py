@@ -59,4 +59,18 @@ NUMERICS = [
         "jax.nn.softplus(t) - math.log(2) + 0 * small",
         "test_hard_shapes.py -k agree",
     ),
+    Mutation(
+        "rows of a root in their own units",
+        "tril_of",
+        "power_of_two(jnp.abs(roots).max(2, keepdims=True))",
+        "jnp.ones_like(roots[:, :, :1])",
+        "test_units.py -k dense",
+    ),
+    Mutation(
+        "factors for the rotation in their own units",
+        "_misfit",
+        "power_of_two(jnp.abs(x).max((1, 2), keepdims=True))",
+        "1",
+        "test_closed_form_edges.py -k units",
+    ),
 ]
