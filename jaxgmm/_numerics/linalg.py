@@ -230,9 +230,8 @@ def _procrustes_jvp(primals: Pair, tangents: Pair) -> Pair:
 
 def _misfit(a: Array, b: Array) -> Pair:
     """The best Q, which is the orthogonal factor of A^T B, and A Q - B."""
-    scaled_a, scaled_b = (x / power_of_two(jnp.abs(x).max((1, 2), keepdims=True)) for x in (a, b))
-    smallest = 1 / (norm(inv_tril(scaled_a), (1, 2)) * norm(inv_tril(scaled_b), (1, 2)))
-    rotation = orthogonal_factor(matmul(scaled_a.mT, scaled_b), smallest)
+    smallest = 1 / (norm(inv_tril(a), (1, 2)) * norm(inv_tril(b), (1, 2)))
+    rotation = orthogonal_factor(matmul(a.mT, b), smallest)
     return rotation, matmul(a, rotation) - b
 
 

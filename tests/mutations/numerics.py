@@ -66,11 +66,4 @@ NUMERICS = [
         "jnp.ones_like(roots[:, :, :1])",
         "test_units.py -k dense",
     ),
-    Mutation(
-        "factors for the rotation in their own units",
-        "_misfit",
-        "power_of_two(jnp.abs(x).max((1, 2), keepdims=True))",
-        "1",
-        "test_closed_form_edges.py -k units",
-    ),
 ]
