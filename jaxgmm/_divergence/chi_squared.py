@@ -22,7 +22,7 @@ def _finiteness(p: GMM, q: GMM, options: Mapping[str, Any]) -> Finiteness:
     return of_order(p, q, 2.0)
 
 
-@validated_jit(one_space, finiteness=_finiteness)
+@validated_jit(one_space, finiteness=_finiteness, scaling=0)
 def chi_squared_divergence(
     key: Key, p: Mixture, q: Mixture, rule: RuleArg = DEFAULT_RULE, *, mesh: Devices = None
 ) -> Array:
