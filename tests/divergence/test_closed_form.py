@@ -94,6 +94,8 @@ def test_against_quadrature(pair):
     np.testing.assert_allclose(values["l2"], squared, rtol=1e-10)
     cosine = product(p, q) / np.sqrt(product(p, p) * product(q, q))
     np.testing.assert_allclose(values["cauchy_schwarz"], -np.log(cosine), rtol=1e-10)
+    entropy = jaxgmm.quadratic_renyi_entropy(gmm(p))
+    np.testing.assert_allclose(entropy, -np.log(product(p, p)), rtol=1e-10, atol=1e-12)
     affinity = gaussians.table(lambda a, b: product(a, b, 0.5), p, q)
     np.testing.assert_allclose(values["bhattacharyya"], -np.log(affinity), rtol=1e-10, atol=1e-10)
     # Between one convolution each with a kernel half as wide in variance, MMD is the L2 distance
