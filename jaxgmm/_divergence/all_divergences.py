@@ -33,6 +33,10 @@ class Divergences(NamedTuple):
       jeffreys: the Jeffreys divergence, in nats.
       hellinger: the Hellinger distance.
       total_variation: the total variation distance.
+
+    Example:
+      >>> Divergences(2.0, 2.0, 0.337, 4.0, 0.627, 0.683).js
+      0.337
     """
 
     kl_pq: Array

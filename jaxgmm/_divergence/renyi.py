@@ -56,9 +56,9 @@ def renyi_divergence(
       TypeError, ValueError: as in `kl_divergence`.
 
     Example:
-      >>> import jax
-      >>> p = GMM.from_moments([1.0], [[-0.5]], [1.0], "spherical")
-      >>> q = GMM.from_moments([1.0], [[0.5]], [1.0], "spherical")
+      >>> import jax, jaxgmm
+      >>> p = jaxgmm.GMM.from_moments([1.0], [[-0.5]], [1.0], "spherical")
+      >>> q = jaxgmm.GMM.from_moments([1.0], [[0.5]], [1.0], "spherical")
       >>> print(f"{renyi_divergence(jax.random.key(0), p, q, 0.5):.3f}")
       0.250
 

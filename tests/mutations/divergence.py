@@ -169,7 +169,7 @@ DIVERGENCE = [
         "_means",
         "side > 0",
         "side < 0",
-        "test_midpoint.py -k test_all_divergences",
+        "test_all_divergences.py",
     ),
     Mutation(
         "the other weight in KL under the midpoint",

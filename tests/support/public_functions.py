@@ -1,5 +1,6 @@
 """The public functions that JAX transforms, and pairs of mixtures to try them on."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -24,8 +25,9 @@ FUNCTIONS = {
     "entropy": lambda key, p, q: jaxgmm.entropy(key, p, RULE),
     "cross_entropy": lambda key, p, q: jaxgmm.cross_entropy(key, p, q, RULE),
     "renyi_divergence": lambda key, p, q: jaxgmm.renyi_divergence(key, p, q, 0.7, RULE),
-    "chi_squared_divergence": lambda key, p, q: jaxgmm.chi_squared_divergence(
-        key, p, jaxgmm.mixture_of([p, q]), RULE
+    "chi_squared_divergence": jax.jit(
+        # From the midpoint it is finite.
+        lambda key, p, q: jaxgmm.chi_squared_divergence(key, p, jaxgmm.mixture_of([p, q]), RULE)
     ),
     "hellinger_distance": lambda key, p, q: jaxgmm.hellinger_distance(key, p, q, RULE),
     "f_divergence": lambda key, p, q: jaxgmm.f_divergence(key, p, q, jnp.square, RULE),
