@@ -27,12 +27,9 @@ class Divergences(NamedTuple):
     """The common divergences of two mixtures.
 
     Attributes:
-      kl_pq: the Kullback-Leibler divergence KL(p || q), in nats.
-      kl_qp: KL(q || p), in nats.
-      js: the Jensen-Shannon divergence, in nats.
-      jeffreys: the Jeffreys divergence, in nats.
-      hellinger: the Hellinger distance.
-      total_variation: the total variation distance.
+      kl_pq, kl_qp: the Kullback-Leibler divergences KL(p || q) and KL(q || p), in nats.
+      js, jeffreys: the Jensen-Shannon and the Jeffreys divergence, in nats.
+      hellinger, total_variation: the Hellinger and the total variation distance.
 
     Example:
       >>> Divergences(2.0, 2.0, 0.337, 4.0, 0.627, 0.683).js
@@ -64,8 +61,7 @@ def all_divergences(
     Args:
       key: a random key; None with a rule that draws nothing.
       p, q: mixtures in one space.
-      rule: the points, as many under p as under q.
-      mesh: devices to spread the points over; see `expectation`.
+      rule, mesh: as in `expectation`, with as many points drawn from q as from p.
 
     Returns:
       `Divergences`, a named tuple of scalars. `estimate` adds a standard error to each.
@@ -75,8 +71,7 @@ def all_divergences(
 
     Example:
       >>> import jax, jaxgmm
-      >>> p = jaxgmm.GMM.from_moments([1.0], [[-1.0]], [1.0], "spherical")
-      >>> q = jaxgmm.GMM.from_moments([1.0], [[1.0]], [1.0], "spherical")
+      >>> p, q = (jaxgmm.GMM.from_moments([1.0], [[mu]], [1.0], "spherical") for mu in (-1.0, 1.0))
       >>> every = all_divergences(jax.random.key(0), p, q)
       >>> print(f"{every.kl_pq:.3f} {every.js:.3f} {every.hellinger:.3f}")
       2.000 0.337 0.627
@@ -93,7 +88,7 @@ def all_divergences(
 
 
 def _means(log_ratio: Integrand, mesh: Mesh | None, part: Part) -> tuple[Array, ...]:
-    """E_p[t] and E_q[-t], and the means of the three bounded integrands, for the log-ratio t."""
+    """E_p[t], E_q[-t] and the means of the three bounded integrands h(t), for the log-ratio t."""
     points, control = with_reduced_variance(part.key, part.gmm, log_ratio, part.rule)
 
     def values(component: Array, x: Array) -> tuple[Array, ...]:

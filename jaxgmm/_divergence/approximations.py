@@ -20,9 +20,9 @@ def kl_variational(p: Mixture, q: Mixture) -> Array:
     .. math:: \sum_k \pi_k \log \frac{\sum_l \pi_l \exp(-KL(p_k \| p_l))}
               {\sum_j \omega_j \exp(-KL(p_k \| q_j))}
 
-    It is the difference of lower bounds of E[log p] and E[log q], whose errors partly cancel. It is
-    0 at p = q. It is exact for one Gaussian each, and where components of the same shapes are far
-    apart. Where they overlap it is off by any amount, in either direction.
+    It is the difference of lower bounds of E_p[log p] and E_p[log q], whose errors partly cancel.
+    It is 0 at p = q, and exact between two Gaussians and where components of the same shapes are
+    far apart. Where components overlap it may be off by any amount, in either direction.
 
     Args:
       p, q: mixtures in one space. KL(p || q) averages over p.
@@ -41,8 +41,7 @@ def kl_variational(p: Mixture, q: Mixture) -> Array:
       -0.1231
 
     References:
-      Hershey and Olsen, Approximating the Kullback Leibler divergence between Gaussian mixture
-      models, ICASSP (2007), section 7.
+      Hershey and Olsen, Approximating the Kullback Leibler divergence, ICASSP (2007), section 7.
     """
     k = p.num_components
     kl = component_kl(p, midpoint(p, q))
@@ -55,8 +54,8 @@ def kl_product(p: Mixture, q: Mixture) -> Array:
 
     .. math:: \sum_k \pi_k \log \frac{\sum_l \pi_l \int p_k p_l}{\sum_j \omega_j \int p_k q_j}
 
-    It is the difference of upper bounds of E[log p] and E[log q]. It is 0 at p = q, and half of the
-    divergence for one Gaussian each with equal covariances.
+    It is the difference of upper bounds of E_p[log p] and E_p[log q]. It is 0 at p = q, and half of
+    the divergence between two Gaussians of equal covariance.
 
     Args:
       p, q: mixtures in one space. KL(p || q) averages over p.
@@ -68,8 +67,7 @@ def kl_product(p: Mixture, q: Mixture) -> Array:
       TypeError, ValueError: as in `kl_variational`.
 
     Example:
-      >>> p = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
-      >>> q = GMM.from_moments([1.0], [[2.0]], [1.0], "spherical")
+      >>> p, q = (GMM.from_moments([1.0], [[mu]], [1.0], "spherical") for mu in (0.0, 2.0))
       >>> print(f"{kl_product(p, q):.4f}")  # the truth is 2
       1.0000
 
@@ -87,7 +85,7 @@ def kl_matched(p: Mixture, q: Mixture) -> Array:
 
     .. math:: \sum_k \pi_k \min_j \left(KL(p_k \| q_j) + \log \frac{\pi_k}{\omega_j}\right)
 
-    It is an upper bound if no two components have the same match. Otherwise it may be far too
+    It is an upper bound if no two components of p have the same match. Otherwise it may be far too
     small, and negative. It has kinks where the match changes.
 
     Args:
@@ -106,8 +104,7 @@ def kl_matched(p: Mixture, q: Mixture) -> Array:
       -0.1931
 
     References:
-      Goldberger et al., An efficient image similarity measure based on approximations of
-      KL-divergence between two Gaussian mixtures, ICCV (2003).
+      Goldberger et al., An efficient image similarity measure, ICCV (2003).
     """
     log_weights = p.log_weights
     log_weights = jnp.where(jnp.isneginf(log_weights), 0, log_weights)  # 0 log 0 is 0
@@ -117,12 +114,12 @@ def kl_matched(p: Mixture, q: Mixture) -> Array:
 
 @validated_jit(one_space)
 def kl_moment_matched(p: Mixture, q: Mixture) -> Array:
-    r"""KL between the Gaussians with the means and covariances of p and q.
+    r"""The KL divergence between the two Gaussians with the means and covariances of p and q.
 
     .. math:: KL(N(\bar\mu_p, \bar\Sigma_p) \| N(\bar\mu_q, \bar\Sigma_q))
 
-    It is exact for one Gaussian each, and else not a bound. It is 0 between any two mixtures of the
-    same mean and covariance, and may be 1,500 times too small.
+    It is exact between two Gaussians, and not a bound otherwise. It is 0 between any two mixtures
+    of the same mean and covariance, so it may be far too small.
 
     Args:
       p, q: mixtures in one space. KL(p || q) averages over p.

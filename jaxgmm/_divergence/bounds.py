@@ -24,36 +24,33 @@ MAX_ALTERNATIONS = 1000
 def kl_bounds(p: Mixture, q: Mixture) -> tuple[Array, Array]:
     r"""Lower and upper bounds of KL(p || q).
 
-    KL(p || q) is the cross-entropy, :math:`-E_p[\log q]`, less the entropy H(p), which has
-    the `entropy_bounds`. With :math:`\bar H = \sum_k \pi_k H(p_k)`, the cross-entropy obeys
+    KL(p || q) is the cross-entropy :math:`-E_p[\log q]` less the entropy H(p), which lies within
+    `entropy_bounds`. With :math:`\bar H = \sum_k \pi_k H(p_k)`, the cross-entropy obeys
 
     .. math:: -\sum_k \pi_k \log \sum_j \omega_j \int p_k q_j \le -E_p[\log q]
               \le \bar H - \sum_k \pi_k \log \sum_j \omega_j e^{-KL(p_k \| q_j)}
 
-    The resulting bounds are never wider than those of Durrieu, Thiran and Kelly. KL is also at
+    These bounds are never wider than those of Durrieu, Thiran and Kelly. KL(p || q) is also at
     least 0, and at most the variational bound
 
     .. math:: \min_{\phi, \psi} \sum_{kj} \phi_{kj}
               \left(\log \frac{\phi_{kj}}{\psi_{kj}} + KL(p_k \| q_j)\right),
               \quad \sum_j \phi_{kj} = \pi_k, \quad \sum_k \psi_{kj} = \omega_j
 
-    The minimisation starts at :math:`\sum_{kj} \pi_k \omega_j KL(p_k \| q_j)`, so that the bound is
-    never above it.
+    which is at most :math:`\sum_{kj} \pi_k \omega_j KL(p_k \| q_j)`, where the minimisation starts.
 
     Args:
-      p: the mixture that the divergence averages over.
-      q: the other mixture, in the same space.
+      p, q: mixtures in one space. KL(p || q) averages over p.
 
     Returns:
-      (lower, upper), scalars in nats with 0 <= lower <= KL(p || q) <= upper. They hold to rounding:
-      to about 5e-7 in float32, and 1e-15 in float64, of the largest of 1, the bounds and the
-      entropies, for well-conditioned covariances. The gradient is that of the tightest bound.
-      Second derivatives are wrong: they hold phi and psi constant.
+      (lower, upper), scalars in nats with 0 <= lower <= KL(p || q) <= upper. They hold up to
+      rounding. For well-conditioned covariances this is about 5e-7 in float32 and 1e-15 in float64,
+      times the largest of 1, the bounds and the entropies. The gradient is that of the tightest
+      bound. Second derivatives are wrong, as they hold phi and psi constant.
 
     Raises:
       TypeError: p or q is not a GMM.
-      ValueError: a parameter is not finite.
-      ValueError: their dimensions differ.
+      ValueError: a parameter is not finite, or the dimensions differ.
 
     Example:
       >>> p = GMM.from_moments([0.35, 0.65], [[-5.0], [1.25]], [0.35, 0.8], "spherical")
@@ -62,8 +59,7 @@ def kl_bounds(p: Mixture, q: Mixture) -> tuple[Array, Array]:
       ['3.715', '6.355']
 
     References:
-      Durrieu, Thiran and Kelly, Lower and upper bounds for approximation of the Kullback-Leibler
-      divergence between Gaussian mixture models, ICASSP (2012).
+      Durrieu, Thiran and Kelly, Lower and upper bounds for approximation, ICASSP (2012).
       Hershey and Olsen (2007), section 8, as in `kl_variational`.
     """
     p, q = centred(p, q)
@@ -91,15 +87,15 @@ def entropy_bounds(p: Mixture) -> tuple[Array, Array]:
     .. math:: H(p) \le \min\left(\bar H - \sum_k \pi_k \log \sum_l \pi_l e^{-KL(p_k \| p_l)},
               H(N(\bar\mu, \bar\Sigma))\right)
 
-    where the last Gaussian has the mean and the covariance of p. The classical bounds
+    where the Gaussian N has the mean and the covariance of p. The classical bounds
     :math:`\bar H \le H(p) \le \bar H - \sum_k \pi_k \log \pi_k` are never tighter.
 
     Args:
       p: the mixture.
 
     Returns:
-      (lower, upper), scalars in nats with lower <= H(p) <= upper, equal for one Gaussian, to
-      rounding as in `kl_bounds`. The gradient is that of the tightest bound.
+      (lower, upper), scalars in nats with lower <= H(p) <= upper, up to rounding as in `kl_bounds`.
+      They are equal for one Gaussian. The gradient is that of the tightest bound.
 
     Raises:
       TypeError: p is not a GMM.
@@ -111,10 +107,8 @@ def entropy_bounds(p: Mixture) -> tuple[Array, Array]:
       ['1.985', '2.112']
 
     References:
-      Kolchinsky and Tracey, Estimating mixture entropy with pairwise distances, Entropy 19 (2017),
-      section 3.
-      Huber et al., On entropy approximation for Gaussian mixture random vectors, MFI (2008), for
-      the overlaps.
+      Kolchinsky and Tracey, Estimating mixture entropy, Entropy 19 (2017), section 3.
+      Huber et al., On entropy approximation, MFI (2008), for the bound by overlaps.
     """
     p, _ = centred(p, p)
     return _entropy_bounds(p, pairwise_terms(p, p))
@@ -128,23 +122,21 @@ def js_bounds(p: Mixture, q: Mixture) -> tuple[Array, Array]:
               = \tfrac12 KL(p \| m) + \tfrac12 KL(q \| m), \quad m = \tfrac12 p + \tfrac12 q
 
     Both bounds follow from the `entropy_bounds` of m, p and q, and 0 <= JS <= log 2. The upper one
-    also follows from the variational bounds of both divergences, as in `kl_bounds`.
+    also uses the variational bounds of KL(p || m) and KL(q || m), as in `kl_bounds`.
 
     Args:
-      p: a mixture.
-      q: the other mixture, in the same space.
+      p, q: mixtures in one space.
 
     Returns:
-      (lower, upper), scalars in nats with 0 <= lower <= JS(p, q) <= upper <= log 2, to rounding as
-      in `kl_bounds`. The gradient is that of the tightest bound, and 0 where the bound is 0 or log
-      2. Second derivatives are wrong.
+      (lower, upper), scalars in nats with 0 <= lower <= JS(p, q) <= upper <= log 2, up to rounding
+      as in `kl_bounds`. The gradient is that of the tightest bound, and 0 where a bound is 0 or
+      log 2. Second derivatives are wrong.
 
     Raises:
       TypeError, ValueError: as in `kl_bounds`.
 
     Example:
-      >>> p = GMM.from_moments([1.0], [[-2.0]], [1.0], "spherical")
-      >>> q = GMM.from_moments([1.0], [[2.0]], [1.0], "spherical")
+      >>> p, q = (GMM.from_moments([1.0], [[mu]], [1.0], "spherical") for mu in (-2.0, 2.0))
       >>> print([f"{bound:.3f}" for bound in js_bounds(p, q)])  # the truth is 0.633
       ['0.566', '0.693']
 
@@ -177,7 +169,6 @@ class PairwiseTerms(NamedTuple):
 
 
 def pairwise_terms(p: GMM, q: GMM) -> PairwiseTerms:
-    """The terms of the bounds for the components of p and q."""
     return PairwiseTerms(component_kl(p, q), *component_overlaps(p, q))
 
 
@@ -193,16 +184,15 @@ def _entropy_bounds(p: GMM, terms: PairwiseTerms) -> tuple[Array, Array]:
 
 
 def _mean_entropy(p: GMM) -> Array:
-    """The mean of the entropies of the components."""
     return (p.weights * component_entropy(p)).sum()
 
 
 def _variational_bound(log_pi: Array, log_omega: Array, kl: Array) -> Array:
     r"""The variational upper bound of KL(p || q), from the log-weights and KL(p_k || q_j).
 
-    It is minimised over phi(j | k) = phi / pi and psi(k | j) = psi / omega, which meet the
-    constraints for any weights, so it is a bound at every step. Its gradient at the minimum is the
-    one that holds both constant.
+    It is minimised over phi(j | k) = phi / pi and psi(k | j) = psi / omega. These meet the
+    constraints for any weights, so each step gives a bound. The gradient holds both constant, which
+    is right at the minimum.
     """
     # Finite logarithms make 0 log 0 equal to 0.
     log_pi = jnp.maximum(log_pi, -1e30)
@@ -225,7 +215,7 @@ class _Alternation(NamedTuple):
 
 
 def _alternate(log_pi: Array, log_omega: Array, kl: Array) -> tuple[Array, Array]:
-    """The best log phi(j | k) and log psi(k | j), by turns, until the bound no longer falls."""
+    """The best log phi(j | k) and log psi(k | j), updated in turn until the bound stops falling."""
 
     def step(state: _Alternation) -> _Alternation:
         log_psi = jax.nn.log_softmax(log_pi[:, None] + state.log_phi, axis=0)

@@ -31,16 +31,14 @@ def chi_squared_divergence(
     .. math:: \chi^2(p \| q) = E_q\left[\left(\frac{p(x)}{q(x)} - 1\right)^2\right]
               = \int \frac{p(x)^2}{q(x)} dx - 1 = e^{D_2(p \| q)} - 1
 
-    It is estimated without bias, as `renyi_divergence` of order 2. It is exactly 0 at p = q. It is
-    inf where it is infinite, which is where the tails of p have more than twice the variance of
-    those of q, and where it is above the largest number of the dtype. The gradient is then 0.
+    It is estimated without bias, by the integral in `renyi_divergence` of order 2, and is exactly 0
+    at p = q. It is infinite where some tail of p has more than twice the variance of all tails of
+    q. There, and above the largest number of the dtype, it is inf and its gradient 0.
 
     Args:
       key: a random key; None with a rule that draws nothing.
-      p: a mixture.
-      q: the other mixture, in the same space.
-      rule: the points, as for `renyi_divergence`.
-      mesh: devices to spread the points over; see `expectation`.
+      p, q: mixtures in one space.
+      rule, mesh: as for `renyi_divergence`.
 
     Returns:
       A scalar. `estimate` adds its standard error.
@@ -50,8 +48,7 @@ def chi_squared_divergence(
 
     Example:
       >>> import jax, jaxgmm
-      >>> p = jaxgmm.GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
-      >>> q = jaxgmm.GMM.from_moments([1.0], [[1.0]], [1.0], "spherical")
+      >>> p, q = (jaxgmm.GMM.from_moments([1.0], [[mu]], [1.0], "spherical") for mu in (0.0, 1.0))
       >>> print(f"{chi_squared_divergence(jax.random.key(0), p, q):.3f}")
       1.718
 

@@ -27,20 +27,18 @@ def l2_distance(p: Mixture, q: Mixture) -> Array:
 
     A density is per unit of volume, so in many dimensions this number leaves the range of floats.
     Use `log_l2_distance` or `cauchy_schwarz_divergence` there. The distance has a kink at p = q,
-    where the gradient 0 is returned, which is that of its square. Where p and q nearly agree, it is
-    good to about 1e-8 of the norm of p (3e-4 in float32).
+    where the gradient of its square, 0, is returned. Where p and q nearly agree, its error is about
+    1e-8 of the norm of p (3e-4 in float32).
 
     Args:
-      p: a mixture.
-      q: the other mixture, in the same space.
+      p, q: mixtures in one space.
 
     Returns:
       A scalar, a metric, in units of the square root of a density.
 
     Raises:
       TypeError: p or q is not a GMM.
-      ValueError: a parameter is not finite.
-      ValueError: their dimensions differ.
+      ValueError: a parameter is not finite, or the dimensions differ.
 
     Example:
       >>> p = GMM.from_moments([0.35, 0.65], [[-1.0], [1.25]], [0.35, 0.8], "spherical")
@@ -51,7 +49,7 @@ def l2_distance(p: Mixture, q: Mixture) -> Array:
     References:
       Scott and Szewczyk, From kernels to mixtures, Technometrics 43 (2001).
     """
-    # The gradient starts with a factor of the size of a density, so its terms need units near 1.
+    # The gradient starts with a factor as large as a density, so the scale of x must be near 1.
     units = units_of(p)
     log_distance = _log_distance(*_log_products(in_units(p, units), in_units(q, units)))
     return jnp.exp(log_distance - 0.5 * jnp.log(units).sum())
@@ -62,8 +60,7 @@ def log_l2_distance(p: Mixture, q: Mixture) -> Array:
     r"""The logarithm of `l2_distance`, :math:`\log \|p - q\|`, without underflow.
 
     Args:
-      p: a mixture.
-      q: the other mixture, in the same space.
+      p, q: mixtures in one space.
 
     Returns:
       A scalar. Where p = q to rounding it is -inf, with the gradient 0.
@@ -76,9 +73,6 @@ def log_l2_distance(p: Mixture, q: Mixture) -> Array:
       >>> q = GMM.from_moments([1.0], [[9.0] * 400], [1.0], "spherical")
       >>> print(f"{log_l2_distance(p, q):.2f}", l2_distance(p, q))
       -252.76 0.0
-
-    References:
-      As for `l2_distance`.
     """
     return _log_distance(*_log_products(p, q))
 
@@ -92,8 +86,7 @@ def cauchy_schwarz_divergence(p: Mixture, q: Mixture) -> Array:
     It is symmetric, 0 only at p = q, unbounded, and the same in any units of x.
 
     Args:
-      p: a mixture.
-      q: the other mixture, in the same space.
+      p, q: mixtures in one space.
 
     Returns:
       A scalar, in nats.
@@ -108,8 +101,7 @@ def cauchy_schwarz_divergence(p: Mixture, q: Mixture) -> Array:
       0.0780
 
     References:
-      Kampa, Hasanbelliu and Principe, Closed-form Cauchy-Schwarz PDF divergence for mixture of
-      Gaussians, IJCNN (2011).
+      Kampa, Hasanbelliu and Principe, Closed-form Cauchy-Schwarz PDF divergence, IJCNN (2011).
     """
     log_pp, log_qq, log_pq = _log_products(p, q)
     return not_negative(0.5 * (log_pp + log_qq) - log_pq)
@@ -117,7 +109,7 @@ def cauchy_schwarz_divergence(p: Mixture, q: Mixture) -> Array:
 
 @validated_jit()
 def quadratic_renyi_entropy(p: Mixture) -> Array:
-    r"""The exact quadratic Renyi entropy, of order 2, which is at most the differential entropy.
+    r"""The exact quadratic Renyi entropy, of order 2, never above the differential entropy.
 
     .. math:: H_2(p) = -\log \int p(x)^2 dx
               = -\log \sum_{kj} \pi_k \pi_j N(\mu_k; \mu_j, \Sigma_k + \Sigma_j)
@@ -153,31 +145,26 @@ def mmd(p: Mixture, q: Mixture, bandwidth: PositiveNumber) -> Array:
               \quad y, y' \sim q, \quad k(x, y) = \exp\left(-\frac{|x - y|^2}{2 h^2}\right)
 
     It has a kink at p = q, where the gradient 0 is returned, as in `l2_distance`. Where p and q
-    nearly agree, it is good to about 1e-8 (3e-4 in float32).
+    nearly agree, its error is about 1e-8 (3e-4 in float32).
 
     Args:
-      p: a mixture.
-      q: the other mixture, in the same space.
+      p, q: mixtures in one space.
       bandwidth: h, a positive number in units of the data. The result is differentiable in it.
 
     Returns:
       A scalar between 0 and the square root of 2, a metric, not squared.
 
     Raises:
-      TypeError, ValueError: as in `l2_distance`.
-      TypeError: bandwidth is not a number.
-      ValueError: bandwidth is not one positive and finite number.
+      TypeError, ValueError: as in `l2_distance`, or bandwidth is not one positive, finite number.
 
     Example:
-      >>> p = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
-      >>> q = GMM.from_moments([1.0], [[2.0]], [1.0], "spherical")
+      >>> p, q = (GMM.from_moments([1.0], [[mu]], [1.0], "spherical") for mu in (0.0, 2.0))
       >>> print(f"{mmd(p, q, 1.0):.4f}")
       0.7496
 
     References:
       Gretton et al., A kernel two-sample test, JMLR 13 (2012), lemma 6.
-      Muandet et al., Learning from distributions via support measure machines, NeurIPS (2012),
-      table 1, for Gaussians.
+      Muandet et al., Learning from distributions, NeurIPS (2012), table 1, for Gaussians.
     """
     log_h = jnp.log(jnp.asarray(bandwidth).astype(p.loc.dtype))
     log_peak = p.num_dims * (0.5 * math.log(2 * math.pi) + log_h)
@@ -203,7 +190,6 @@ def _log_distance(log_pp: Array, log_qq: Array, log_pq: Array) -> Array:
 
 
 def _smoothed(gmm: GMM, log_h: Array) -> GMM:
-    """The mixture convolved with N(0, h^2 I)."""
     kernel = GMM(jnp.zeros_like(gmm.logits[:1]), 0 * gmm.loc[:1], log_h[None, None], None)
     log_diag, off_diag = leaves_of_sums(gmm, kernel)
     return dataclasses.replace(gmm, log_diag=log_diag, off_diag=off_diag)

@@ -23,14 +23,14 @@ def component_information(
 
     .. math:: I(k; x) = E_p\left[\sum_k r_k(x) \log \frac{r_k(x)}{\pi_k}\right] = H(\pi) - H(k | x)
 
-    It is the Jensen-Shannon divergence of all components with their weights. It is 0 where they
-    coincide, and the entropy of the weights, at most log K, where they are far apart.
+    Here r_k(x) is the posterior probability of component k. The information is the weighted
+    Jensen-Shannon divergence of all components. It is 0 where they coincide, and the entropy of the
+    weights, at most log K, where they are far apart.
 
     Args:
       key: a random key; None with a rule that draws nothing.
       p: the mixture.
-      rule: the points.
-      mesh: devices to spread the points over; see `expectation`.
+      rule, mesh: the points, and devices to spread them over; see `expectation`.
 
     Returns:
       A scalar, in nats, never negative. `estimate` adds its standard error.
@@ -70,14 +70,13 @@ def classification_entropy(
 
     .. math:: H(k | x) = -E_p\left[\sum_k r_k(x) \log r_k(x)\right]
 
-    It says how far the components overlap as clusters. It is 0 where every point identifies its
-    component, and at most log K.
+    Here r_k(x) is the posterior probability of component k. The entropy measures how far components
+    overlap as clusters. It is 0 where every point identifies its component, and at most log K.
 
     Args:
       key: a random key; None with a rule that draws nothing.
       p: the mixture.
-      rule: the points.
-      mesh: devices to spread the points over; see `expectation`.
+      rule, mesh: the points, and devices to spread them over; see `expectation`.
 
     Returns:
       A scalar, in nats. `estimate` adds its standard error.
@@ -92,8 +91,7 @@ def classification_entropy(
       0.356
 
     References:
-      Celeux and Soromenho, An entropy criterion for assessing the number of clusters in a mixture
-      model, J. Classification 13 (1996).
+      Celeux and Soromenho, An entropy criterion, J. Classification 13 (1996).
     """
     p, _ = centred(p, p)
     log_components = component_log_densities(p)

@@ -23,7 +23,7 @@ held = jax.lax.stop_gradient
 
 
 def near_space(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The arguments of a function of two mixtures in one space, with one of two options at most."""
+    """The arguments, with p and q in one space and not both of path_gradient and midpoint True."""
     if arguments.get("path_gradient") and arguments.get("midpoint"):
         problem = "path_gradient and midpoint must not both be True"
         raise ValueError(f"{problem}: with p held constant the midpoint form is biased")
@@ -31,7 +31,7 @@ def near_space(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _kl_under_midpoint(t: Array) -> Array:
-    """p / m (t + e^-t - 1), not negative, for the log-ratio t = log p - log q."""
+    """p / m (t + e^-t - 1), not negative, for t = log p - log q and the midpoint m of p and q."""
     low = t < -1
     s = jnp.where(low, jnp.zeros_like(t), t)
     # Where e^-t may overflow, its product with p / m = 2 sigmoid(t) is 2 sigmoid(-t).
@@ -65,21 +65,16 @@ def kl_divergence(
 
     Args:
       key: a random key; None with a rule that draws nothing.
-      p: the mixture that is sampled.
-      q: the other mixture, in the same space.
+      p, q: mixtures in one space. The points are drawn from p.
       rule: the points, by default scrambled Sobol' points; see `Sobol`.
       path_gradient: whether p is held constant inside the logarithm. The gradient in p is then the
         path gradient, which comes from the points alone. It is unbiased, and exactly 0 at p = q.
         Use it to fit p. Second derivatives are then wrong.
-      midpoint: whether to draw the points of the rule from p, and as many from q, and to add the
-        mean of (q - p) / m, which is 0, where m is the midpoint of both:
-
-        .. math:: KL(p \| q) = E_m\left[\frac{p}{m} \left(t + e^{-t} - 1\right)\right],
-                  \quad t = \log p - \log q
-
-        The value is then not negative, and its relative error does not grow as p and q approach
-        each other. Use it below about 0.05 nats in up to 4 dimensions, where there is no control
-        variate, and below 0.001 nats in more.
+      midpoint: whether to draw as many points from q as from p, and to average
+        :math:`\frac{p}{m} (t + e^{-t} - 1)` over them, whose mean is KL(p || q) as well. Here m is
+        the midpoint of p and q, and t = log p - log q. The value is then not negative, and its
+        relative error does not grow as p and q approach each other. Use it below about 0.05 nats in
+        up to 4 dimensions, where there is no control variate, and below 0.001 nats in more.
       mesh: devices to spread the points over; see `expectation`.
 
     Returns:
@@ -87,8 +82,7 @@ def kl_divergence(
 
     Raises:
       TypeError: an argument has the wrong type.
-      ValueError: a parameter of p or q is not finite.
-      ValueError: p and q differ in dimension.
+      ValueError: a parameter of p or q is not finite, or they differ in dimension.
       ValueError: key is None and the rule draws at random.
       ValueError: path_gradient and midpoint are both True.
 
@@ -127,13 +121,10 @@ def jeffreys_divergence(
     .. math:: J(p, q) = KL(p \| q) + KL(q \| p)
 
     Args:
-      key: a random key, split into one for p and one for q; None with a rule that draws nothing.
-      p: a mixture.
-      q: the other mixture, in the same space.
-      rule: the points, as many under p as under q.
-      path_gradient: whether both terms have the path gradient of `kl_divergence`.
-      midpoint: whether both terms have the form for near mixtures of `kl_divergence`.
-      mesh: devices to spread the points over; see `expectation`.
+      key: a random key; None with a rule that draws nothing.
+      p, q: mixtures in one space.
+      rule, mesh: as in `expectation`, with as many points drawn from q as from p.
+      path_gradient, midpoint: whether both terms have that option of `kl_divergence`.
 
     Returns:
       A scalar, in nats. `estimate` adds its standard error.
@@ -143,14 +134,12 @@ def jeffreys_divergence(
 
     Example:
       >>> import jax, jaxgmm
-      >>> p = jaxgmm.GMM.from_moments([1.0], [[-1.0]], [1.0], "spherical")
-      >>> q = jaxgmm.GMM.from_moments([1.0], [[1.0]], [1.0], "spherical")
+      >>> p, q = (jaxgmm.GMM.from_moments([1.0], [[mu]], [1.0], "spherical") for mu in (-1.0, 1.0))
       >>> print(f"{jeffreys_divergence(jax.random.key(0), p, q):.3f}")
       4.000
 
     References:
-      Jeffreys, An invariant form for the prior probability in estimation problems, Proc. R. Soc. A
-      186 (1946), eq. 1.
+      Jeffreys, An invariant form for the prior probability, Proc. R. Soc. A 186 (1946), eq. 1.
     """
     if midpoint:
         return mean_under_midpoint(key, p, q, _jeffreys_under_midpoint, rule, mesh)
@@ -168,8 +157,7 @@ def entropy(key: Key, p: Mixture, rule: RuleArg = DEFAULT_RULE, *, mesh: Devices
     Args:
       key: a random key; None with a rule that draws nothing.
       p: the mixture.
-      rule: the points.
-      mesh: devices to spread the points over; see `expectation`.
+      rule, mesh: the points, and devices to spread them over; see `expectation`.
 
     Returns:
       A scalar, in nats; negative where p is concentrated. `estimate` adds its standard error.
@@ -199,10 +187,8 @@ def cross_entropy(
 
     Args:
       key: a random key; None with a rule that draws nothing.
-      p: the mixture that is sampled.
-      q: the other mixture, in the same space.
-      rule: the points.
-      mesh: devices to spread the points over; see `expectation`.
+      p, q: mixtures in one space. The points are drawn from p.
+      rule, mesh: the points, and devices to spread them over; see `expectation`.
 
     Returns:
       A scalar, in nats. `estimate` adds its standard error.
@@ -212,8 +198,7 @@ def cross_entropy(
 
     Example:
       >>> import jax, jaxgmm
-      >>> p = jaxgmm.GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
-      >>> q = jaxgmm.GMM.from_moments([1.0], [[1.0]], [1.0], "spherical")
+      >>> p, q = (jaxgmm.GMM.from_moments([1.0], [[mu]], [1.0], "spherical") for mu in (0.0, 1.0))
       >>> print(f"{cross_entropy(jax.random.key(0), p, q):.3f}")
       1.919
 

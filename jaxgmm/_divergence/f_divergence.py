@@ -35,18 +35,17 @@ def f_divergence(
     For example, t log t gives KL(p || q), -log t gives KL(q || p), and (t - 1)^2 gives Pearson's
     chi-squared. A divergence that has a function of its own is better estimated by that.
 
-    The points are drawn from q. A region where p has mass and q has next to none is missed, and the
-    standard error does not show it. The variance may also be infinite.
+    The points are drawn from q, so a region where p has mass and q has next to none is missed, and
+    the standard error does not show it. The variance may also be infinite.
 
     Args:
       key: a random key; None with a rule that draws nothing.
-      p: a mixture.
-      q: the mixture that is sampled, in the same space.
+      p, q: mixtures in one space. The points are drawn from q.
       f: an elementwise function in JAX. It is static: each new function object compiles anew.
       rule: the points.
-      log_ratio: whether f takes :math:`\log p(x) - \log q(x)` instead of the ratio. The ratio is
-        clipped to the range of floats, and its logarithm is not. KL(p || q) then reads
-        ``lambda s: s * jnp.exp(s)``.
+      log_ratio: whether f takes :math:`\log p(x) - \log q(x)` instead of the ratio, as in
+        ``lambda s: s * jnp.exp(s)`` for KL(p || q). The ratio is clipped to the range of floats;
+        its logarithm is not.
       mesh: devices to spread the points over; see `expectation`.
 
     Returns:
@@ -58,14 +57,12 @@ def f_divergence(
 
     Example:
       >>> import jax, jaxgmm
-      >>> p = jaxgmm.GMM.from_moments([1.0], [[-0.5]], [1.0], "spherical")
-      >>> q = jaxgmm.GMM.from_moments([1.0], [[0.5]], [1.0], "spherical")
+      >>> p, q = (jaxgmm.GMM.from_moments([1.0], [[mu]], [1.0], "spherical") for mu in (-0.5, 0.5))
       >>> print(f"{f_divergence(jax.random.key(0), p, q, lambda t: -jnp.log(t)):.3f}")  # KL(q || p)
       0.500
 
     References:
-      Csiszar, Information-type measures of difference of probability distributions and indirect
-      observations, Studia Sci. Math. Hungar. 2 (1967).
+      Csiszar, Information-type measures of difference, Studia Sci. Math. Hungar. 2 (1967).
     """
     p, q = centred(p, q)
     log_ratio_at = log_ratio_of_columns(p, q)

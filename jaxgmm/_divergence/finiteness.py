@@ -46,7 +46,7 @@ def _on_the_line(
     q: tuple[np.ndarray, np.ndarray],
     rounding: float,
 ) -> bool:
-    """The exact criterion, by the widest components of q and, at equality, by their means."""
+    """The exact criterion in one dimension, by the widest components of q and then their means."""
     (means, scales), (other_means, other_scales) = p, q
     widest = np.log(other_scales).max()
     slack = math.log(order / (order - 1)) + 2 * (widest - np.log(scales))
@@ -60,8 +60,8 @@ def _of_component(order: float, ratios: np.ndarray, rounding: float) -> Finitene
     r"""The verdict for one component of p, by :math:`G_j = L_j^{-1} L_k` (J, D, D).
 
     It is infinite if :math:`\min_j |G_j v|^2 > a / (a - 1)` for some unit vector v, and bounded if
-    the largest eigenvalue of some mean of the :math:`G_j^T G_j` is less. Both are looked for along
-    a game between v, the leading eigenvector, and the weights of the mean.
+    some weighted mean of the :math:`G_j^T G_j` has no eigenvalue as large. The search alternates: v
+    is the leading eigenvector of the mean, whose weights then shift to small :math:`|G_j v|`.
     """
     bound = order / (order - 1)
     squares = np.einsum("jab,jac->jbc", ratios, ratios)
@@ -83,7 +83,7 @@ def _of_component(order: float, ratios: np.ndarray, rounding: float) -> Finitene
 
 
 def _is_too_heavy(curvatures: np.ndarray, bound: float, rounding: float) -> bool:
-    """Whether the tails are too heavy in a direction. At equality one component of q decides."""
+    """Whether the tails are too heavy in a direction; at equality, if the minimum is unique."""
     least = curvatures.min()
     is_alone = (curvatures <= least * (1 + 2 * rounding)).sum() == 1
     return bool(least > bound * (1 + rounding) or (is_alone and least >= bound * (1 - rounding)))

@@ -13,7 +13,7 @@ from jaxgmm._validation.validated_jit import validated_jit
 
 @validated_jit(one_space)
 def gaussian_kl(p: Mixture, q: Mixture) -> Array:
-    r"""The exact Kullback-Leibler divergence between components, :math:`KL(p_k \| q_j)`.
+    r"""The exact Kullback-Leibler divergence between components.
 
     .. math:: KL(p_k \| q_j) = \tfrac12 \left(\mathrm{tr}(\Sigma_j^{-1} \Sigma_k) - D
               + (\mu_k - \mu_j)^T \Sigma_j^{-1} (\mu_k - \mu_j)

@@ -22,8 +22,8 @@ def hellinger_distance(
     .. math:: H(p, q)^2 = \tfrac12 \int (\sqrt{p(x)} - \sqrt{q(x)})^2 dx
               = 1 - \int \sqrt{p(x) q(x)} dx = 1 - e^{-D_{1/2}(p \| q) / 2}
 
-    It is estimated as `renyi_divergence` of order 1/2. Far apart, where it rounds to 1, that
-    divergence still has all digits of 1 - H^2, which is exp(-D/2).
+    It is computed from `renyi_divergence` D of order 1/2, which keeps all digits of 1 - H^2, equal
+    to exp(-D/2), where p and q are so far apart that H rounds to 1.
 
     The distance is exactly 0 at p = q, where it has no derivative and the gradient 0 is returned.
     Its square is smooth and estimated without bias, so use the square to fit. At p = q itself the
@@ -31,10 +31,8 @@ def hellinger_distance(
 
     Args:
       key: a random key; None with a rule that draws nothing.
-      p: a mixture.
-      q: the other mixture, in the same space.
-      rule: the points, as for `renyi_divergence`.
-      mesh: devices to spread the points over; see `expectation`.
+      p, q: mixtures in one space.
+      rule, mesh: as for `renyi_divergence`.
 
     Returns:
       A scalar. `estimate` adds its standard error.
@@ -44,14 +42,12 @@ def hellinger_distance(
 
     Example:
       >>> import jax, jaxgmm
-      >>> p = jaxgmm.GMM.from_moments([1.0], [[-1.0]], [1.0], "spherical")
-      >>> q = jaxgmm.GMM.from_moments([1.0], [[1.0]], [1.0], "spherical")
+      >>> p, q = (jaxgmm.GMM.from_moments([1.0], [[mu]], [1.0], "spherical") for mu in (-1.0, 1.0))
       >>> print(f"{hellinger_distance(jax.random.key(0), p, q):.3f}")
       0.627
 
     References:
-      Gibbs and Su, On choosing and bounding probability metrics, Int. Stat. Rev. 70 (2002), where
-      the square is twice as large.
+      Gibbs and Su, On choosing and bounding probability metrics (2002), with H^2 doubled.
     """
     square = -jnp.expm1(log_integral(key, p, q, 0.5, rule, mesh))
     return sqrt_or_zero(at_most(1, square))

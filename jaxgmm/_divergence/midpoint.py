@@ -42,17 +42,15 @@ def js_divergence(
               \quad m = \tfrac12 p + \tfrac12 q, \quad u = \frac{p - q}{p + q}
 
     The integrand lies between 0 and log 2, and so does the estimate. It is of second order in u, so
-    that the relative error does not grow as p and q approach each other. At p = q the value and all
-    of its gradient are exactly 0.
+    its relative error does not grow as p and q approach each other. At p = q the value and the
+    gradient are exactly 0.
 
     Args:
       key: a random key; None with a rule that draws nothing.
-      p: a mixture.
-      q: the other mixture, in the same space.
-      rule: the points, as many under p as under q.
-      path_gradient: whether to use the first form, whose logarithms then hold p and q constant, as
-        in `kl_divergence`. Its error is larger, and its estimate may be negative near p = q.
-      mesh: devices to spread the points over; see `expectation`.
+      p, q: mixtures in one space.
+      rule, mesh: as in `expectation`, with as many points drawn from q as from p.
+      path_gradient: whether to use the first form, with p and q held constant in its logarithms as
+        in `kl_divergence`. The error is then larger, and the value may be negative near p = q.
 
     Returns:
       A scalar, in nats. Its square root is a metric. `estimate` adds its standard error.
@@ -62,14 +60,12 @@ def js_divergence(
 
     Example:
       >>> import jax
-      >>> p = GMM.from_moments([1.0], [[-1.0]], [1.0], "spherical")
-      >>> q = GMM.from_moments([1.0], [[1.0]], [1.0], "spherical")
+      >>> p, q = (GMM.from_moments([1.0], [[mu]], [1.0], "spherical") for mu in (-1.0, 1.0))
       >>> print(f"{js_divergence(jax.random.key(0), p, q):.3f}")
       0.337
 
     References:
-      Lin, Divergence measures based on the Shannon entropy, IEEE Trans. Inf. Theory 37 (1991), eq.
-      4.1.
+      Lin, Divergence measures based on the Shannon entropy, IEEE T. Inf. Theory 37 (1991), eq. 4.1.
     """
     if path_gradient:
         return _js_with_path_gradient(key, p, q, rule, mesh)
@@ -98,16 +94,14 @@ def total_variation(
 
     .. math:: TV(p, q) = \tfrac12 \int |p(x) - q(x)| dx
 
-    It is the largest difference between the probabilities that p and q give to one event. Half of
-    the points are drawn from each mixture. It is exactly 0 at p = q, where it has no derivative and
-    the gradient 0 is returned. Second derivatives are wrong, as they miss the kink at p(x) = q(x).
+    It is the largest difference between the probabilities that p and q give to one event. It is
+    exactly 0 at p = q, where it has no derivative and the gradient 0 is returned. Second
+    derivatives are wrong, as they miss the kink at p(x) = q(x).
 
     Args:
-      key: a random key, split into one for p and one for q; None with a rule that draws nothing.
-      p: a mixture.
-      q: the other mixture, in the same space.
-      rule: the points, as many under p as under q.
-      mesh: devices to spread the points over; see `expectation`.
+      key: a random key; None with a rule that draws nothing.
+      p, q: mixtures in one space.
+      rule, mesh: as in `expectation`, with as many points drawn from q as from p.
 
     Returns:
       A scalar. `estimate` adds its standard error.
@@ -117,8 +111,7 @@ def total_variation(
 
     Example:
       >>> import jax
-      >>> p = GMM.from_moments([1.0], [[-1.0]], [1.0], "spherical")
-      >>> q = GMM.from_moments([1.0], [[1.0]], [1.0], "spherical")
+      >>> p, q = (GMM.from_moments([1.0], [[mu]], [1.0], "spherical") for mu in (-1.0, 1.0))
       >>> print(f"{total_variation(jax.random.key(0), p, q):.2f}")
       0.68
 

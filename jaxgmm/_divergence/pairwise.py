@@ -60,7 +60,7 @@ def pairwise(
       others: M mixtures for the columns, or None for gmms.
       rule: the points, for a divergence that takes a rule.
       symmetric: whether D(p, q) = D(q, p). Each pair is then computed in one order only, unless
-        others are given. None is True for the symmetric divergences of this package.
+        others are given. None means True for the symmetric divergences of this package.
       batch_size: how many pairs are computed at a time. A large device needs more to be busy.
 
     Returns:
@@ -68,12 +68,12 @@ def pairwise(
 
     Raises:
       TypeError: an argument has the wrong type.
-      ValueError: divergence binds a key or a rule by `functools.partial`.
+      ValueError: divergence binds a key or a rule by `functools.partial`, or batch_size is below 1.
       ValueError: gmms or others is empty or not finite, or mixtures differ in dimension.
-      ValueError: batch_size is less than 1, or key is None and the rule draws at random.
+      ValueError: key is None and the rule draws at random.
 
     Example:
-      >>> import jax, jaxgmm
+      >>> import jaxgmm
       >>> gmms = [GMM.from_moments([1.0], [[mean]], [1.0], "spherical") for mean in (0.0, 1.0, 3.0)]
       >>> print(pairwise(jaxgmm.kl_divergence, jax.random.key(0), gmms).round(2) + 0)
       [[0.  0.5 4.5]
@@ -103,7 +103,6 @@ def pairwise(
 def _between(
     divergence: Callable[..., Any], key: Array | None, rule: Rule
 ) -> Callable[[GMM, GMM], Any]:
-    """The divergence as a function of two mixtures."""
     parameters = inspect.signature(divergence).parameters
     named = {"rule": rule} if "rule" in parameters else {}
     if "key" not in parameters:
@@ -113,7 +112,7 @@ def _between(
 
 
 def _is_scalar(between: Callable[[GMM, GMM], Any], gmms: GMM) -> bool:
-    """Whether values between mixtures are numbers. A plan from q to p is that to q transposed."""
+    """Whether values are numbers. An array, such as a transport plan, may change as p, q swap."""
     first = jax.tree.map(lambda leaf: leaf[0], gmms)
     return all(leaf.ndim == 0 for leaf in jax.tree.leaves(jax.eval_shape(between, first, first)))
 
@@ -130,5 +129,4 @@ def _map_pairs(
 
 
 def _at(gmms: GMM, index: Array) -> GMM:
-    """One mixture of a stack."""
     return jax.tree.map(lambda leaf: leaf[index], gmms)

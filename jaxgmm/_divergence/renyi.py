@@ -32,19 +32,19 @@ def renyi_divergence(
     The integral of :math:`p^\alpha q^{1 - \alpha}` is estimated without bias, in one of two forms.
     Where p and q are near, it is 1 plus the excess, an integral of one sign that is of second order
     in log p - log q. Elsewhere it is :math:`Z E_h[r]`, with a mixture h of Gaussians and a ratio r
-    that lies between 0 and 1 below order 1, and 0 and :math:`K^{\alpha - 1}` above.
+    between 0 and 1 for alpha < 1, or 0 and :math:`K^{\alpha - 1}` for the K components of p above.
 
-    Above 1 the divergence is infinite if some tail of p has more than
+    For alpha > 1 the divergence is infinite if some tail of p has more than
     :math:`\alpha / (\alpha - 1)` times the variance of all tails of q. It is then inf, and its
-    gradient 0. On the line this is always known. In space there is a narrow range of orders where
-    it is not, in which `estimate` warns and does not converge, and r is not bounded.
+    gradient 0. In one dimension this is always decided. In more dimensions it is undecided for a
+    narrow range of orders. There r is not bounded, and `estimate` warns and does not converge.
 
     Args:
       key: a random key; None with a rule that draws nothing.
-      p: a mixture.
-      q: the other mixture, in the same space.
-      alpha: the order, a static positive number.
-      rule: the points, all under h; near p = q, as many under p as under q if alpha is less than 1.
+      p, q: mixtures in one space.
+      alpha: the order, a positive number. It is static: each new value compiles anew.
+      rule: the points, drawn from h. Near p = q they are drawn from p with as many from q if
+        alpha < 1, and from a mixture of p, q and h otherwise.
       mesh: devices to spread the points over; see `expectation`.
 
     Returns:
@@ -52,22 +52,18 @@ def renyi_divergence(
       Under `jax.vmap` both forms are computed.
 
     Raises:
-      ValueError: alpha is not positive and finite.
-      TypeError, ValueError: as in `kl_divergence`.
+      TypeError, ValueError: as in `kl_divergence`, or alpha is not a positive and finite number.
 
     Example:
       >>> import jax, jaxgmm
-      >>> p = jaxgmm.GMM.from_moments([1.0], [[-0.5]], [1.0], "spherical")
-      >>> q = jaxgmm.GMM.from_moments([1.0], [[0.5]], [1.0], "spherical")
+      >>> p, q = (jaxgmm.GMM.from_moments([1.0], [[mu]], [1.0], "spherical") for mu in (-0.5, 0.5))
       >>> print(f"{renyi_divergence(jax.random.key(0), p, q, 0.5):.3f}")
       0.250
 
     References:
       Renyi, On measures of entropy and information, Proc. 4th Berkeley Symposium (1961).
-      Van Erven and Harremoes, Renyi divergence and Kullback-Leibler divergence, IEEE Trans. Inf.
-      Theory 60 (2014), whose Proposition 2 is used below 1/2.
-      Gil, Alajaji and Linder, Renyi divergence measures for commonly used univariate continuous
-      distributions, Inf. Sci. 249 (2013), for Gaussians.
+      Van Erven and Harremoes, Renyi divergence, IEEE T. Inf. Theory 60 (2014), proposition 2.
+      Gil, Alajaji and Linder, Renyi divergence measures, Inf. Sci. 249 (2013), for Gaussians.
     """
     if alpha == 1:
         return kl_divergence(key, p, q, rule, mesh=mesh)

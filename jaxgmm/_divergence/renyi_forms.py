@@ -29,7 +29,7 @@ from jaxgmm._quadrature.monte_carlo import MonteCarlo
 from jaxgmm._quadrature.rule import Rule
 
 NEAR_BELOW, NEAR_ABOVE = 0.8, 1.02
-"""Where the integral is so near 1, its excess over 1 is estimated."""
+"""Between these values of the integral, its excess over 1 is estimated."""
 
 SHARE = 0.1
 """The share of the points that goes to the mixture that bounds the integrand."""
@@ -38,10 +38,10 @@ LARGEST = 40.0
 """Logarithms of integrands are clipped here, far above the bounds that hold for them."""
 
 MAX_LOWERINGS = 5
-"""How often an order is lowered, where no product of powers at the order has an integral."""
+"""How often an order is lowered where no product of powers of that order has an integral."""
 
 POINTS_OF_A_PAIR = 16
-"""Where pairs of components are more than a sixteenth of the points, the main pairs are sampled."""
+"""With fewer points for each pair of components than this, only the main pairs are sampled."""
 
 
 def log_integral(
@@ -68,7 +68,7 @@ def log_integral(
 
 
 class Logs(NamedTuple):
-    """Logarithms at points (n,), the last one without digits lost to cancellation."""
+    """Logarithms at points (n,). The ratio is computed without cancellation."""
 
     p: Array
     q: Array
@@ -83,7 +83,7 @@ class Proposal(NamedTuple):
 
     Attributes:
       gmm: h.
-      log_z: the logarithm of the integral of Z h.
+      log_z: log Z, where Z h is nearly p^a q^(1-a).
       logs: points (D, n) -> their `Logs`.
     """
 
@@ -151,7 +151,7 @@ def _series(order: float, dtype: np.dtype) -> Array:
 
 
 def _guess(p: GMM, q: GMM, order: float) -> Array:
-    """The integral by a few points, for the switch alone; the same for every key."""
+    """The integral by a few points, the same for every key. It only decides between the forms."""
     few = MonteCarlo(max(64, 8 * p.num_components, 8 * q.num_components))
     excess = expectation_under_midpoint(
         jax.random.key(0), *held((p, q)), lambda t: _excess_over_midpoint(order, t), few, None
@@ -180,7 +180,7 @@ def _below_one(p: GMM, q: GMM, order: float, rule: Rule) -> Proposal:
 
 
 def _of_main_pairs(p: GMM, q: GMM, order: float, num_pairs: int) -> Proposal:
-    """The products of the largest integrals, beside the midpoint, which bounds r for the rest."""
+    """h mixes the products of largest integral with p and q, which bound r for the other pairs."""
     costs = held(log_integrals_below_one(p, q, order))
     pairs = jax.lax.top_k(costs.ravel(), num_pairs)[1]
     k, j = pairs // q.num_components, pairs % q.num_components
@@ -223,9 +223,9 @@ def _above_one(p: GMM, q: GMM, order: float) -> tuple[Proposal, Array]:
 
 
 def _companions(p: GMM, q: GMM, order: float) -> tuple[Array, Array, Array]:
-    """The order and the component of q beside each component of p, and whether R is infinite.
+    """The order and the component of q for each component of p, and whether the value is infinite.
 
-    The order is a, or the highest of 1 + (a - 1) / 4^i for which the product has an integral.
+    The order is a, or the highest 1 + (a - 1) / 4^i for which a product of powers has an integral.
     """
     alive = p.logits > -jnp.inf
     equal = dataclasses.replace(p, logits=jnp.zeros_like(p.logits))
@@ -266,6 +266,6 @@ def _mixture_of_powers(powers: Powers) -> tuple[GMM, Array]:
 def _relative(weighted: Array) -> tuple[Array, Array]:
     """The largest logarithms (n,) of components (K, n), and the logarithms relative to them."""
     largest = held(weighted.max(0))
-    # Where the squared distances overflow all of them are -inf, and taken as equal.
+    # Where all squared distances overflow, all logarithms are -inf, and are taken as equal.
     top = jnp.maximum(largest, float(jnp.finfo(largest.dtype).min) / 8)
     return top, jnp.where(jnp.isinf(largest)[None], jnp.zeros_like(weighted), weighted - top[None])

@@ -25,7 +25,7 @@ def has_infinite_tail(p: GMM, q: GMM, order: float, undecided: Array) -> Array:
 
 
 def _on_the_line(p: GMM, q: GMM, order: float) -> Array:
-    """The exact criterion: by the widest components of q, and by their means where they tie."""
+    """The exact criterion in one dimension, by the widest components of q and then their means."""
     log_p = jnp.broadcast_to(p.log_diag, p.loc.shape)[:, 0]
     log_q = jnp.broadcast_to(q.log_diag, q.loc.shape)[:, 0]
     alive = q.logits > -jnp.inf
@@ -42,9 +42,8 @@ def _on_the_line(p: GMM, q: GMM, order: float) -> Array:
 def _along_directions(p: GMM, q: GMM, order: float) -> Array:
     r"""Whether some direction v has :math:`a v^T P_k v < (a - 1) \min_j v^T P_j v`.
 
-    At equality, one component of q with that minimum alone decides.
-
-    The directions are those of a power iteration on a mean of the P_j relative to P_k, whose
+    The P are precisions. Equality suffices if only one component of q has the minimum. The
+    directions are those of a power iteration on a weighted mean of the P_j relative to P_k, whose
     weights grow where :math:`v^T P_j v` is least.
     """
     factor, inverse = scale_of(p).factors(), inv_tril(scale_of(q).rows())

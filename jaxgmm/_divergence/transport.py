@@ -26,25 +26,23 @@ def mixture_wasserstein(
               = \left(\min_{w \in \Pi(\pi, \omega)} \sum_{kj} w_{kj} W_2^2(p_k, q_j)\right)^{1/2}
               \ge W_2(p, q), \quad \sum_j w_{kj} = \pi_k, \quad \sum_k w_{kj} = \omega_j
 
-    The linear programme is solved on the host, in float64, by the HiGHS solver of SciPy. The square
-    of the result is good to 1e-10 of the largest squared distance between components. The distance
-    has a kink at p = q, and its square has one there in the weights. Where the distance is exactly
-    0, the gradient 0 is returned. Use the square to fit. Only first derivatives exist.
+    The linear programme is solved on the host, in float64, by the HiGHS solver of SciPy. The error
+    of the square is at most 1e-10 of the largest squared distance between components. The distance has a
+    kink at p = q, and its square has one there in the weights only, so use the square to fit. Where
+    the distance is exactly 0, the gradient 0 is returned. Only first derivatives exist.
 
     Args:
-      p: a mixture.
-      q: the other mixture, in the same space.
+      p, q: mixtures in one space.
       return_plan: whether to return the optimal w as well.
 
     Returns:
       A scalar, a metric in units of the data, not squared. Where several plans are optimal, the
-      gradient is that of one of them. With return_plan, the scalar and w (K_p, K_q), the weight
-      that moves from each component of p to each of q, constant in derivatives.
+      gradient is that of one of them. With return_plan, also w (K_p, K_q), the weight that moves
+      from each component of p to each of q, which is constant in derivatives.
 
     Raises:
       TypeError: p or q is not a GMM.
-      ValueError: a parameter is not finite.
-      ValueError: their dimensions differ.
+      ValueError: a parameter is not finite, or the dimensions differ.
       RuntimeError: the solver finds no optimal plan.
 
     Example:
@@ -58,8 +56,7 @@ def mixture_wasserstein(
        [0.5 0. ]]
 
     References:
-      Delon and Desolneux, A Wasserstein-type distance in the space of Gaussian mixture models, SIAM
-      J. Imaging Sci. 13 (2020), definition 3 and proposition 4.
+      Delon and Desolneux, A Wasserstein-type distance, SIAM J. Imaging Sci. 13 (2020), prop. 4.
     """
     squares, unit = component_wasserstein_squared(p, q)
     square, plan = _transport(squares, p.weights, q.weights)
@@ -105,8 +102,7 @@ def _solve(costs: Array, weights_p: Array, weights_q: Array) -> tuple[np.ndarray
     from scipy.optimize import linprog  # deferred, as nothing else needs it
 
     c, a, b = (np.asarray(value, np.float64) for value in (costs, weights_p, weights_q))
-    # Tolerances of the solver are absolute, so the cost that all plans share is subtracted, and the
-    # remainder is scaled to 1.
+    # The solver's tolerances are absolute: the cost common to all plans goes, the rest is scaled.
     u = c.min(1)
     v = (c - u[:, None]).min(0)
     remainder = c - u[:, None] - v[None]
