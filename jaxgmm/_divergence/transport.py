@@ -27,9 +27,9 @@ def mixture_wasserstein(
               \ge W_2(p, q), \quad \sum_j w_{kj} = \pi_k, \quad \sum_k w_{kj} = \omega_j
 
     The linear programme is solved on the host, in float64, by the HiGHS solver of SciPy. The error
-    of the square is at most 1e-10 of the largest squared distance between components. The distance has a
-    kink at p = q, and its square has one there in the weights only, so use the square to fit. Where
-    the distance is exactly 0, the gradient 0 is returned. Only first derivatives exist.
+    of the square is about 1e-10 of the largest squared distance between components. The distance
+    has a kink at p = q, its square only one in the weights, so use the square to fit. Where the
+    distance is exactly 0, the gradient 0 is returned. Only first derivatives exist.
 
     Args:
       p, q: mixtures in one space.
