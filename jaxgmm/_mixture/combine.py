@@ -23,24 +23,22 @@ from jaxgmm._validation.validated_jit import validated, validated_jit
 
 @validated(one_space)
 def centred(p: Mixture, q: Mixture) -> tuple[GMM, GMM]:
-    r"""Both mixtures, translated such that the mean of p is at the origin.
+    r"""Both mixtures, translated so that the mean of p is at the origin.
 
     .. math:: p(x + \bar\mu), \quad q(x + \bar\mu), \quad \bar\mu = \sum_k \pi_k \mu_k
 
     A common translation changes no divergence. It saves digits where both mixtures are far from the
-    origin, as floating-point numbers are dense near 0. Every divergence here begins with this step.
+    origin, as floating-point numbers are dense near 0. Every estimated divergence begins with it.
 
     Args:
-      p: a mixture.
-      q: the other mixture, in the same space.
+      p, q: mixtures in one space.
 
     Returns:
       The translated mixtures (p, q). The translation is constant in derivatives.
 
     Raises:
       TypeError: p or q is not a GMM.
-      ValueError: a parameter is not finite.
-      ValueError: their dimensions differ.
+      ValueError: a parameter is not finite, or the dimensions differ.
 
     Example:
       >>> p = GMM.from_moments([0.5, 0.5], [[10.0], [14.0]], [1.0, 1.0], "spherical")
@@ -53,7 +51,6 @@ def centred(p: Mixture, q: Mixture) -> tuple[GMM, GMM]:
 
 
 def translate(gmm: GMM, shift: Array) -> GMM:
-    """The mixture moved by a vector (D,)."""
     return dataclasses.replace(gmm, loc=gmm.loc + shift[None, :])
 
 
@@ -71,7 +68,7 @@ def in_units(gmm: GMM, units: Array) -> GMM:
 
 
 def concatenate(gmms: Sequence[GMM], log_weights: Array) -> GMM:
-    """The mixture of mixtures with log-weights (n,). Their components follow one another."""
+    """The mixture of n mixtures with log-weights (n,), with their components in order."""
     parts = [
         dataclasses.replace(gmm, logits=gmm.log_weights + log_weights[i])
         for i, gmm in enumerate(with_common_structure(gmms))
@@ -126,9 +123,7 @@ def weights_of_mixtures(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
 
 @validated_jit(weights_of_mixtures)
 def mixture_of(gmms: Mixtures, weights: ArrayLike | None = None) -> GMM:
-    r"""The mixture :math:`\sum_i w_i p_i` of mixtures.
-
-    For example, ``mixture_of([p, q])`` is the midpoint in the Jensen-Shannon divergence.
+    r"""The mixture :math:`\sum_i w_i p_i`, such as the midpoint ``mixture_of([p, q])`` of p and q.
 
     Args:
       gmms: a sequence or a stack of n mixtures in one space, of any sizes and covariance types.
@@ -136,16 +131,13 @@ def mixture_of(gmms: Mixtures, weights: ArrayLike | None = None) -> GMM:
         derivative in a weight is right where the weight is positive.
 
     Returns:
-      The mixture of all components in turn, in the least restricted covariance type of all. This is
+      The mixture of all components in order, in the least restricted covariance type among gmms:
       "full" if a mixture has off-diagonal elements, "spherical" if all are, and "diag" otherwise.
 
     Raises:
-      TypeError: gmms is not a sequence or a stack of GMMs.
-      TypeError: weights does not consist of real numbers.
-      ValueError: gmms is empty, or a parameter in it is not finite.
-      ValueError: their dimensions differ.
-      ValueError: a weight is negative, or the weights do not sum to 1.
-      ValueError: the number of weights is not n.
+      TypeError: gmms is not a sequence or a stack of GMMs, or a weight is not a real number.
+      ValueError: gmms is empty, a parameter in it is not finite, or the dimensions differ.
+      ValueError: a weight is negative, or the weights are not n numbers of sum 1.
 
     Example:
       >>> p = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
@@ -165,7 +157,7 @@ def stack(gmms: Mixtures) -> GMM:
     """Several mixtures as one stacked pytree, for `jax.vmap`.
 
     Mixtures of equal shapes are stacked as they are. Otherwise all take one covariance type, as in
-    `mixture_of`, and copies of their first component with weight 0 fill up the smaller ones.
+    `mixture_of`, and copies of the first component, of weight 0, fill up the smaller ones.
 
     Args:
       gmms: a sequence of n mixtures in one space. A stack is returned as it is.
@@ -175,11 +167,9 @@ def stack(gmms: Mixtures) -> GMM:
 
     Raises:
       TypeError: gmms is not a sequence or a stack of GMMs.
-      ValueError: gmms is empty, or a parameter in it is not finite.
-      ValueError: their dimensions differ.
+      ValueError: gmms is empty, a parameter in it is not finite, or the dimensions differ.
 
     Example:
-      >>> import jax
       >>> p = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
       >>> q = GMM.from_moments([0.5, 0.5], [[1.0], [3.0]], [1.0, 1.0], "spherical")
       >>> print(jax.vmap(lambda gmm: gmm.weights)(stack([p, q])))
@@ -195,7 +185,6 @@ def stack(gmms: Mixtures) -> GMM:
 
 
 def _padded(gmm: GMM, num_components: int) -> GMM:
-    """The mixture, filled up to that many components with copies of the first of weight 0."""
     rows = np.arange(num_components)
     alive = rows < gmm.num_components
     padded = jax.tree.map(lambda leaf: leaf[np.where(alive, rows, 0)], gmm)

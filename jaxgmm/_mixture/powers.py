@@ -1,4 +1,4 @@
-"""Products of powers of a component of one mixture and a component of another."""
+"""Products p_k^a q_j^(1-a) of powers of a component of one mixture and a component of another."""
 
 import math
 from typing import NamedTuple
@@ -14,19 +14,15 @@ from jaxgmm._mixture.scale import Leaves
 from jaxgmm._numerics.linalg import cholesky_if_definite, inv_tril, matmul, pack_tril
 
 ROUNDING = 32
-"""A difference of precisions is positive if it is above this many units of rounding."""
+"""A difference of precisions counts as positive above this many units of rounding."""
 
 
 class Powers(NamedTuple):
-    """Gaussians that are proportional to products of powers, and the logarithms of their integrals.
-
-    Attributes:
-      log_integral: (M,), inf where the product has no integral. The Gaussian is then that of p.
-      loc: (M, D), the means.
-      leaves: the leaves log_diag and off_diag of M components.
-    """
+    """M Gaussians proportional to products of powers, and the integrals of the products."""
 
     log_integral: Array
+    """(M,), inf where a product has no finite integral. Its Gaussian is then that of p."""
+
     loc: Array
     leaves: Leaves
 
@@ -55,7 +51,7 @@ def _tempered(gmm: GMM, order: float) -> GMM:
 
 
 def _one_by_one(gmm: GMM, index: Array) -> GMM:
-    """A stack of M mixtures, each of one component of weight 1."""
+    """A stack of M mixtures, each of one component k from ``index`` (M,), with weight 1."""
 
     def rows(leaf: Array) -> Array:
         return jnp.broadcast_to(leaf, (gmm.num_components, leaf.shape[1]))[index][:, None]
@@ -65,9 +61,9 @@ def _one_by_one(gmm: GMM, index: Array) -> GMM:
 
 
 def quotients(p: GMM, q: GMM, orders: Array, j: Array) -> Powers:
-    r"""The :math:`(\pi_k p_k)^a (w_j q_j)^{1 - a}` of all k, with a (K,) >= 1 and j (K,) for each.
+    r"""The products :math:`(\pi_k p_k)^a (w_j q_j)^{1 - a}` for all k, each with its a >= 1 and j.
 
-    With standard normals z of p_k, where x = mu_k + L_k z, and :math:`G = L_j^{-1} L_k`, this is a
+    In z, where x = mu_k + L_k z, and with :math:`G = L_j^{-1} L_k`, a product is proportional to a
     Gaussian of precision :math:`N = a I - (a - 1) G^T G` if N is positive definite.
     """
     between = _diagonal_quotients if is_diagonal(p, q) else _triangular_quotients

@@ -1,4 +1,4 @@
-"""The Cholesky factors L_k of a mixture in one view, which is diagonal or triangular."""
+"""One interface to the Cholesky factors L_k of a mixture, which are diagonal or triangular."""
 
 import dataclasses
 import math
@@ -35,12 +35,11 @@ class DiagonalScale:
 
     @property
     def log_sigma(self) -> Array:
-        """(K, D)."""
         return jnp.broadcast_to(self.log_diag, self.shape)
 
     @property
     def stored_for_a_point(self) -> float:
-        """Floats that the whitened point of all components takes; XLA fuses most of them away."""
+        """The floats to whiten a point under all components; XLA fuses most of them away."""
         return math.prod(self.shape) / 4
 
     def rows(self) -> Array:
@@ -96,7 +95,6 @@ class TriangularScale:
 
     @property
     def stored_for_a_point(self) -> float:
-        """Floats that the whitened point of all components takes."""
         return math.prod(self.shape)
 
     def rows(self) -> Array:
@@ -104,7 +102,6 @@ class TriangularScale:
         return unpack_tril(self.log_diag, self.off_diag, self.shape[1])
 
     def factors(self) -> Array:
-        """The factors (K, D, D)."""
         return jnp.broadcast_to(self.rows(), (*self.shape, self.shape[1]))
 
     def apply(self, rotation: Array | None = None) -> Callable[[Array, Array], Array]:
@@ -119,8 +116,7 @@ class TriangularScale:
         offset = matmul(inverse, loc[:, :, None])
         if len(inverse) == 1:
             return lambda x: jnp.square(matmul(inverse, x) - offset).sum(1)
-        # One matrix product for all components is three times faster than K of them, and W mu as
-        # a column of it spares the gradient a pass.
+        # One product for all is three times faster, and W mu in it spares the gradient a pass.
         rows = jnp.concatenate([inverse, -offset], axis=2).reshape(-1, d + 1)
 
         def mahalanobis(x: Array) -> Array:
@@ -140,7 +136,6 @@ class TriangularScale:
         return self.factors().transpose(2, 0, 1)
 
     def select(self, dims: np.ndarray) -> Leaves:
-        """The leaves of the marginal of these coordinates."""
         return pack_tril(tril_of(self.rows()[:, dims])[0])
 
     def mean_root(self, log_weights: Array) -> Array:
@@ -153,7 +148,7 @@ Scale = DiagonalScale | TriangularScale
 
 
 def view(log_diag: Array, off_diag: Array | None, shape: tuple[int, int]) -> Scale:
-    """The view of the leaves of a mixture of K components in D dimensions."""
+    """The scale of a mixture of ``shape`` (K, D), from its leaves."""
     if off_diag is None:
         return DiagonalScale(log_diag, shape)
     return TriangularScale(log_diag, off_diag, shape)
@@ -165,7 +160,7 @@ def _applied(factors: Array) -> Callable[[Array, Array], Array]:
 
 @jax.custom_jvp
 def _sum_of_squares(x: Array, loc: Array, log_scale: Array) -> Array:
-    """Sum over d of ((x_d - loc_kd) / scale_kd)^2, for x (D, n) and loc (K, D): (K, n)."""
+    """Sums over d of ((x_d - loc_kd) / scale_kd)^2 (K, n), for x (D, n) and loc (K, D)."""
     return jnp.square((x[None] - loc[:, :, None]) * jnp.exp(-log_scale)[:, :, None]).sum(1)
 
 
@@ -173,8 +168,8 @@ def _sum_of_squares(x: Array, loc: Array, log_scale: Array) -> Array:
 def _sum_of_squares_jvp(
     primals: tuple[Array, Array, Array], tangents: tuple[Array, Array, Array]
 ) -> tuple[Array, Array]:
-    # Matrix products where no digits are lost: the sum's own derivative is twenty times slower to
-    # transpose. Between the scales of a coordinate is a unit in which squares stay in range.
+    # Matrix products replace the derivative of the sum, which is twenty times slower to transpose.
+    # They lose no digits here. The unit lies between the scales, so that squares stay in range.
     log_scale, dlog_scale = primals[2], tangents[2]
     unit = power_of_two(jnp.exp(-0.5 * (log_scale.min(0) + log_scale.max(0))))
     x, dx = (unit[:, None] * of_x for of_x in (primals[0], tangents[0]))

@@ -17,17 +17,16 @@ from jaxgmm._validation.checks import checked_int
 class GaussHermite(Rule):
     r"""The tensor product of Gauss-Hermite rules.
 
-    It is exact for polynomials of degree 2 order - 1 in each coordinate. It is the rule of choice
-    for mixtures that overlap in one and two dimensions, where its error falls exponentially with
-    the order. It draws nothing, so the key is None and there is no standard error.
+    It is exact for polynomials of degree up to 2 * order - 1 in each coordinate. It is the rule of
+    choice for mixtures that overlap in one or two dimensions, where its error falls exponentially
+    with the order. It draws nothing, so the key is None and there is no standard error.
 
     Args:
       order: the number of nodes in each dimension. Each component has order**D nodes.
 
     Raises:
       TypeError: order is not an integer.
-      ValueError: order is less than 1.
-      ValueError: order**D is more than 2**22, when the rule is used.
+      ValueError: order is less than 1, or, when the rule is used, order**D is more than 2**22.
 
     Example:
       >>> GaussHermite(32)
@@ -68,18 +67,16 @@ class GaussHermite(Rule):
 class SigmaPoints(Rule):
     r"""The unscented rule, an approximation: the 2 D nodes :math:`\pm \sqrt D e_i` of equal weight.
 
-    It is exact for polynomials of degree 3. For mixtures it is cheap, but its error cannot be
-    reduced by more points. It draws nothing, so the key is None and there is no standard error.
+    It is exact for polynomials of degree up to 3. It is cheap, but more points cannot reduce its
+    error. It draws nothing, so the key is None and there is no standard error.
 
     Example:
       >>> SigmaPoints()
       SigmaPoints()
 
     References:
-      Julier and Uhlmann, A new extension of the Kalman filter to nonlinear systems, SPIE 3068
-      (1997), with kappa = 0. Goldberger, Gordon and Greenspan, An efficient image similarity
-      measure based on approximations of KL-divergence between two Gaussian mixtures, ICCV (2003),
-      eq. 7, for divergences.
+      Julier and Uhlmann, A new extension of the Kalman filter, SPIE 3068 (1997), with kappa = 0.
+      Goldberger et al., An efficient image similarity measure, ICCV (2003), eq. 7, for divergences.
     """
 
     is_random = False
@@ -99,13 +96,13 @@ class SigmaPoints(Rule):
 def _for_every_component(
     num_nodes: int, k: int, length: int, nodes: Callable[[Array], tuple[Array, Array]]
 ) -> Batches:
-    """The same nodes for all k components, by a function of indices (b,) to nodes and weights."""
+    """The same nodes for all k components, from a function of indices (b,) to nodes and weights."""
     num_batches = math.ceil(num_nodes * k / length)
     size = math.ceil(num_nodes / num_batches)
 
     def batch(index: Array) -> Batch:
         indices = index * np.uint32(size) + jnp.arange(size, dtype=np.uint32)
-        # All batches have one shape. The last one is filled up with nodes of weight 0.
+        # All batches have one shape, so the last one is filled up with nodes of weight 0.
         block, weights = nodes(jnp.minimum(indices, np.uint32(num_nodes - 1)))
         weights = jnp.where(indices < num_nodes, weights, jnp.zeros_like(weights))
         repeated = (jnp.broadcast_to(a[None], (k, *a.shape)) for a in (block, weights))
