@@ -16,19 +16,14 @@ MAX_ROTATED = 16
 def active_directions(fn: Callable[[Array, Array], Array], gmm: GMM, num_pilots: int) -> Array:
     r"""Orthogonal U (K, D, D), whose first columns span the active subspace of each component.
 
-    The active subspace is spanned by the leading directions of :math:`E[\nabla h \nabla h^T]`.
-
-    Args:
-      fn: a function of components (1,) and their standard normals (1, D, m) to the integrand (m,).
-      gmm: the mixture that is sampled.
-      num_pilots: the number m of pilot points for each component, the same points at every call.
+    The active subspace is spanned by the leading eigenvectors of :math:`E[\nabla h \nabla h^T]`,
+    where ``fn`` is the integrand h (m,) of components (1,) and their standard normals (1, D, m).
 
     References:
-      Constantine, Dow and Wang, Active subspace methods in theory and practice, SIAM J. Sci.
-      Comput. 36 (2014), eq. 2.2.
+      Constantine, Dow and Wang, Active subspace methods, SIAM J. Sci. Comput. 36 (2014), eq. 2.2.
     """
-    # For any U that does not depend on the sampled points, U eps is as standard normal as eps. A
-    # rough U from a few fixed pilot points costs accuracy and never bias.
+    # As U does not depend on the sampled points, U eps is standard normal, too. A rough U, from a
+    # few pilot points that are the same at every call, costs accuracy but causes no bias.
     pilots = np.random.default_rng(0).normal(size=(gmm.num_dims, num_pilots))
     nodes = jnp.asarray(pilots, gmm.loc.dtype)
 
@@ -41,12 +36,11 @@ def active_directions(fn: Callable[[Array, Array], Array], gmm: GMM, num_pilots:
 
 
 def pivoted_reflections(matrices: Array) -> Array:
-    """The orthogonal factors of matrices (K, D, D), by a QR decomposition with pivoting.
+    """The orthogonal factors of matrices (K, D, D), by QR with pivoting, and without LAPACK.
 
     Each Householder reflection takes the longest column of the residual. The first columns of the
     factor thus nearly span the leading eigenvectors of a positive semidefinite matrix.
     """
-    # No jitted path calls LAPACK: see `jaxgmm._numerics.linalg`.
     num_dims = matrices.shape[-1]
     index = np.arange(num_dims)
 

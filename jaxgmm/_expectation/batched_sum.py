@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 def sum_over_batches(num_batches: int, contribution: Callable[[Array], T], mesh: Mesh | None) -> T:
-    """The sum of the contributions of all batches, where a contribution is a function of the index.
+    """The sum of the contributions of all batches, each a function of the index of its batch.
 
     A single floating number gets its value and gradient in one pass over the points.
     """
@@ -53,8 +53,8 @@ def _sum_of_captured(
         device = jax.lax.axis_index(axes).astype(jnp.uint32)
         return jax.lax.psum(_loop(rounds * np.uint32(mesh.size) + device, masked), axes)
 
-    # The given mesh may have explicit axes. The mesh built here has not, so that arguments may be
-    # sharded in any way. The carry of the loop has no varying-axes type, so none is checked.
+    # The mesh built here has no explicit axes, unlike perhaps the given one, so that arguments may
+    # be sharded in any way. The carry of the loop has no varying-axes type, so none is checked.
     return jax.shard_map(
         on_each_device,
         mesh=Mesh(mesh.devices, axes),
@@ -68,9 +68,8 @@ def _with_gradient_alongside(
     total: Callable[..., Any], num_batches: int, contribution: Callable[..., Any], mesh: Mesh | None
 ) -> Callable[..., Any]:
     """The same sum of numbers, with a derivative rule that sums value and gradient in one pass."""
-    # Memory must not grow with the number of points, so autodiff of the loop would visit each point
-    # twice: once for the value, and once for the gradient, where it computes the value again. The
-    # gradient of a number has the size of the captured arrays, so the loop can sum it as well.
+    # As the loop stores no intermediates, its own derivative would compute each value twice. The
+    # gradient of a number is only as large as the captured arrays, so the loop can sum it as well.
     total = jax.custom_jvp(total)
 
     @functools.partial(total.defjvp, symbolic_zeros=True)
@@ -88,9 +87,9 @@ def _with_gradient_alongside(
 
 def _loop(indices: Array, contribution: Callable[[Array], T]) -> T:
     """The compensated sum of the contributions (Kahan 1965)."""
-    # The rounding error of a plain sum grows with the number of batches. Compensated, it does not,
-    # and more points lower the error in float32 too. The body is rematerialised, or reverse mode
-    # would store the intermediates of all batches. A scan keeps both passes apart without a guard.
+    # The rounding error of a plain sum grows with the number of batches, that of a compensated sum
+    # does not. The checkpoint keeps reverse mode from storing the intermediates of all batches. In
+    # a scan it needs no guard against common-subexpression elimination.
     body = jax.checkpoint(contribution, prevent_cse=False)
     zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(body, indices[0]))
 

@@ -1,8 +1,8 @@
 """Control variates for log-densities.
 
-A control variate is a function of known mean that resembles the integrand. Only the difference of
-both, which varies less, is averaged over the points. Where components are well separated, log q is
-nearly quadratic under each of them, and the control variate is a quadratic.
+A control variate is a function of known mean that resembles the integrand. Their difference varies
+less, and it alone is averaged over the points. Where components are well separated, log q is nearly
+quadratic under each of them, and the control variate is a quadratic.
 """
 
 import dataclasses
@@ -21,17 +21,14 @@ from jaxgmm._numerics.linalg import einsum
 
 @dataclasses.dataclass(frozen=True)
 class Integrand:
-    """A function of points, and a basis of quadratics whose combinations may approximate it.
-
-    Attributes:
-      fn: points (D, n) -> values (n,), and the basis (J, n).
-      coefficients: the means (K, J) of the basis under each sampled component -> the coefficients
-        (K, J) of the approximation there.
-      basis_size: J.
-    """
+    """A function of points, and a basis of J quadratics that may approximate it."""
 
     fn: Callable[[Array], tuple[Array, Array]]
+    """Points (D, n) -> values (n,) and the basis (J, n)."""
+
     coefficients: Callable[[Array], Array]
+    """Means (K, J) of the basis under each sampled component -> coefficients (K, J) there."""
+
     basis_size: int
 
     def __sub__(self, other: "Integrand") -> "Integrand":
@@ -67,8 +64,7 @@ def log_density_with_control(q: GMM) -> Integrand:
               \quad \phi_{kj} \propto \omega_j \exp(-KL(p_k \| q_j))
 
     References:
-      Hershey and Olsen, Approximating the Kullback Leibler divergence between Gaussian mixture
-      models, ICASSP (2007), eq. 18.
+      Hershey and Olsen, Approximating the Kullback Leibler divergence, ICASSP (2007), eq. 18.
     """
     log_components = component_log_densities(q)
     log_weights = q.log_weights
@@ -88,18 +84,16 @@ def log_density_with_control(q: GMM) -> Integrand:
 
 @dataclasses.dataclass(frozen=True)
 class ControlVariate:
-    """A quadratic under each component.
-
-    Attributes:
-      coefficients: (K, J), in the basis of an integrand; 0 where the quadratic fits badly.
-      means: (K,), the exact mean of each quadratic under its component.
-    """
+    """A quadratic under each component."""
 
     coefficients: Array
+    """(K, J), in the basis of an integrand; 0 where the quadratic fits badly."""
+
     means: Array
+    """(K,), the exact mean of each quadratic under its component."""
 
     def residual(self, component: Array, values: Array, basis: Array) -> Array:
-        """The values (s b,) less the quadratics of components (s,), where the basis is (J, s b)."""
+        """The values (s b,) less the quadratics of components (s,), from the basis (J, s b)."""
         if self.coefficients.shape[1] == 0:
             return values
         by_component = basis.reshape(basis.shape[0], len(component), -1)
@@ -116,9 +110,9 @@ def fitted_control_variate(
 ) -> ControlVariate:
     """The control variate from the points of a simplex about each component.
 
-    The mean of a quadratic over these points is exact. Only a quadratic that explains nearly all of
-    the variance there is kept, as any other gains nothing with quasi-Monte Carlo points. The points
-    of the integral play no part, so the control variate causes no bias.
+    The mean of a quadratic over these points is exact. A quadratic is kept only if it explains more
+    than 90 % of the variance there, as others gain nothing with quasi-Monte Carlo points. As the
+    points of the integral play no part, the control variate causes no bias.
     """
     num_components, num_dims = loc.shape
     simplex_points = simplex(num_dims, loc.dtype)
@@ -142,8 +136,7 @@ def simplex(num_dims: int, dtype: DTypeLike) -> Array:
     The mean of a polynomial of degree 2 over the vertices is its mean under N(0, I).
 
     References:
-      Julier, The spherical simplex unscented transformation, ACC (2003), here without its central
-      point.
+      Julier, The spherical simplex unscented transformation, ACC (2003), less the central point.
     """
     row = np.arange(1, num_dims + 1)[:, None]
     vertex = jnp.arange(num_dims + 1)[None]

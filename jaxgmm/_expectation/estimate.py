@@ -73,7 +73,7 @@ def _argnum(name: str, value: Any) -> int | None:
 
 
 FEWEST_TO_STOP_AT = 8
-"""The fewest replicates with a tolerance. Of fewer, the standard error is too often too small."""
+"""The fewest replicates with a tolerance, as the error of fewer is too often too small."""
 
 Divergence = Annotated[Callable[..., Any], Check(_divergence, static=True)]
 Tolerance = Annotated[float, Check(_tolerance)]
@@ -97,61 +97,55 @@ def estimate(
     .. math:: \bar v = \frac1R \sum_r v(\mathrm{key}_r), \quad
               \mathrm{se}^2 = \frac{1}{R (R - 1)} \sum_r (v(\mathrm{key}_r) - \bar v)^2
 
-    With a tolerance, the number of points grows by powers of two until the standard error is at
-    most ``max(atol, rtol * |value|)``. Each size compiles anew, so the first rule is by default a
-    small one without variance reduction. Without a tolerance this function may be jitted, mapped
-    and differentiated.
+    With a tolerance, the number of points grows by powers of two, each of which compiles anew,
+    until the standard error is at most ``max(atol, rtol * |value|)``. Without a tolerance this
+    function may be jitted, mapped and differentiated.
 
     The standard error covers the error of sampling. It cannot see events rarer than 5 / num_points.
-    Where such events carry the error, as of gradients in narrow components, a 95 % interval covers
-    the truth 60 to 90 % of the time. Near the upper bound of a divergence, such as log 2 of
+    Where such events carry the error, as in gradients of narrow components, a 95 % interval covers
+    the truth 60 to 90 % of the time. Near the upper bound of a divergence, such as log 2 for
     `js_divergence`, the standard error is at least 5 / num_points of the bound, so that the
     interval reaches the bound.
 
     The rounding is the change of the first replicate when both mixtures are rescaled by 1.37 and
     0.71, which changes no divergence. It is known for the functions of this package, and for those
     that declare their scaling; see `jaxgmm.extend.validated_jit`. It is mostly right to a factor
-    of 5. In float32 rounding is about 2e-7 times the size of the log-densities. What counts besides
-    is r, the smallest standard deviation of a component in any direction: if it is r times the
-    size of the component, or r times its distance from the others, rounding is up to 1e-6 / r times
-    the value or gradient.
+    of 5. In float32 it is about 2e-7 times the size of the log-densities. It is also large for
+    narrow components. Let r be the ratio of the smallest standard deviation of a component to its
+    largest, or to its distance from the others. Rounding is up to 1e-6 / r of a value or gradient.
 
     Args:
-      divergence: a function of (key, \*mixtures, rule), such as `kl_divergence`.
-        Pass the same function object each time, as a new lambda compiles anew.
+      divergence: a function of (key, \*mixtures, rule), such as `kl_divergence`. Each new function
+        object compiles anew.
       key: a random key.
       mixtures: the mixtures that the divergence takes, ``p, q`` or ``p``.
-      rule: a random rule for the points of one replicate, with a tolerance of the first size. None
-        is ``Sobol(2**14)``; with a tolerance it is first
-        ``Sobol(2**12, variance_reduction=False)`` and then a `Sobol` of larger size.
-      gradient_of: the argument of the divergence to estimate the gradient in, 1 for p and 2 for q;
-        None estimates the value. The `jax.grad` of a divergence gives the same without rounding.
+      rule: a random rule for the points of one replicate, and with a tolerance for the first round.
+        None is ``Sobol(2**14)``, or with a tolerance ``Sobol(2**12, variance_reduction=False)``,
+        which compiles faster, and then larger `Sobol` rules.
+      gradient_of: the argument to estimate the gradient in, 1 for p and 2 for q; None estimates the
+        value. Passing the `jax.grad` of a divergence gives the same, except for the rounding.
       num_replicates: R, at least 2. With a tolerance it is raised to 8, as the standard error of
-        fewer replicates is often too small where it stops.
-      atol: the standard error that is small enough, in nats.
-      rtol: the standard error that is small enough, relative to the value.
-      max_points: the total number of points that a tolerance may take.
+        fewer replicates is too often too small.
+      atol, rtol: the tolerances of the standard error, in nats and relative to the value.
+      max_points: the largest number of points, over all replicates, in a round with a tolerance.
       options: further arguments of the divergence, such as ``mesh`` or ``path_gradient``.
 
     Returns:
       An `Estimate`. Its ``converged`` is False if max_points did not suffice for the tolerance, or
       if the rounding is above it. Outside of `jax.jit` a warning tells of rounding that is above
-      the standard error and a thousandth of the value.
-      Where the divergence is known to be infinite, the value is inf with error 0, without points.
-      Where that cannot be told, ``converged`` is False and a warning says so.
+      the standard error and a thousandth of the value. Where the divergence is known to be
+      infinite, the value is inf with error 0, and no points are drawn. Where it is not known
+      whether it is finite, ``converged`` is False and a warning says so.
 
     Raises:
-      TypeError: divergence is not a function that takes a rule.
-      TypeError: key or a mixture is traced, and there is a tolerance.
-      TypeError: rule is not a rule, or cannot grow to reach a tolerance.
-      TypeError: p or q is not a GMM, or a number has the wrong type.
+      TypeError: divergence takes no rule, p or q is not a GMM, or a number has the wrong type.
+      TypeError: with a tolerance, key or a mixture is traced, or the rule cannot grow.
       ValueError: key is None, or the rule draws nothing, so replicates would not differ.
-      ValueError: p or q is not finite, or a number is out of range.
-      ValueError: gradient_of is not the number of a mixture.
+      ValueError: p or q is not finite, or a number or gradient_of is out of range.
       FloatingPointError: the value is not finite.
 
     Example:
-      >>> import jax, jaxgmm
+      >>> import jaxgmm
       >>> p = GMM.from_moments([0.35, 0.65], [[-1.0], [1.25]], [0.35, 0.8], "spherical")
       >>> q = GMM.from_moments([0.55, 0.45], [[-0.4], [2.0]], [0.6, 1.1], "spherical")
       >>> kl = estimate(jaxgmm.kl_divergence, jax.random.key(0), p, q, atol=1e-4)
@@ -250,11 +244,9 @@ def _mean_and_errors(
 
 
 def _with_unseen(num_points: int, error: Array, mean: Array, bound: float) -> Array:
-    """The standard error, where the mean is near its bound at least that of five unseen points.
-
-    A distance from the bound that comes from events rarer than 5 / num_points has been seen in some
-    sets of points and not in others. It is below 10 * bound / num_points.
-    """
+    """The standard error, which near the bound is at least that of five unseen points."""
+    # Events rarer than 5 / num_points, which only some sets of points see, can hold the mean off
+    # its bound by up to 10 * bound / num_points.
     if math.isinf(bound):
         return error
     unseen = 5 * bound / num_points

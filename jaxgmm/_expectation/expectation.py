@@ -40,9 +40,9 @@ def expectation(
     .. math:: E_p[h] = \sum_k \pi_k E_{\epsilon \sim N(0, I)}[h(\mu_k + L_k \epsilon)]
                    \approx \sum_k \pi_k \sum_i \omega_i h(\mu_k + L_k \epsilon_{ki})
 
-    No component index is drawn: the sum over the components is exact, and so is the gradient in the
+    No component index is drawn. The sum over the components is exact, and so is the gradient in the
     weights. The sum over the points runs in batches, which the gradient computes again, so memory
-    does not grow with the number of points. This function is not jitted: jit its caller.
+    does not grow with the number of points. This function is not jitted, so jit its caller.
 
     The points are rounded to the dtype, which costs digits far from the origin. At 1e6 the
     coordinates in float32 are multiples of 1/16, and a divergence written with `expectation` is off
@@ -62,12 +62,9 @@ def expectation(
 
     Raises:
       TypeError: an argument has the wrong type.
-      ValueError: a parameter of gmm is not finite.
-      ValueError: key is None and the rule draws at random.
+      ValueError: a parameter of gmm is not finite, or key is None and the rule draws at random.
 
     Example:
-      >>> import jax
-      >>> import jax.numpy as jnp
       >>> p = GMM.from_moments([0.25, 0.75], [[0.0], [4.0]], [1.0, 1.0], "spherical")
       >>> print(expectation(jax.random.key(0), p, lambda x: x).round(2))
       [3.]
@@ -88,19 +85,15 @@ def expectation_of_columns(
 
 @dataclasses.dataclass(frozen=True)
 class Points:
-    """The points of a rule under a mixture, in batches.
-
-    Attributes:
-      num_batches: the number of batches.
-      batch: the index of a batch -> the batch.
-      weights: (K,), the weights of the components, which are differentiated.
-      place: components (s,) and their standard normals (s, D, b) -> points (D, s b).
-    """
+    """The points of a rule under a mixture, in batches by their index."""
 
     num_batches: int
     batch: Callable[[Array], Batch]
     weights: Array
+    """The weights (K,) of the components, which are differentiated."""
+
     place: Callable[[Array, Array], Array]
+    """Components (s,) and their standard normals (s, D, b) -> points (D, s b)."""
 
     @classmethod
     def of(cls, key: Array | None, gmm: GMM, rule: Rule) -> "Points":
@@ -115,7 +108,6 @@ class Points:
 
     @property
     def num_points(self) -> int:
-        """The number of points in all batches."""
         shapes = jax.eval_shape(self.batch, jnp.uint32(0))
         return self.num_batches * math.prod(shapes.node_weights.shape)
 
@@ -123,10 +115,7 @@ class Points:
 def integrate(points: Points, fn: Callable[[Array, Array], T], mesh: Mesh | None) -> T:
     r"""The mean :math:`\sum_k \pi_k \sum_i \omega_{ki} h_k(x_{ki})` over the points.
 
-    Args:
-      points: the points.
-      fn: the components (s,) of a batch and its points (D, s b) -> a pytree of values (s b, ...).
-      mesh: devices to spread the batches over; None is the default device.
+    The function h maps components (s,) and points (D, s b) to a pytree of values (s b, ...).
     """
 
     def contribution(index: Array) -> T:
@@ -139,5 +128,4 @@ def integrate(points: Points, fn: Callable[[Array, Array], T], mesh: Mesh | None
 
 
 def _weighted_sum(weights: Array, values: Array) -> Array:
-    """The sum (...) of values (n, ...) times weights (n,)."""
     return einsum("n...,n->...", values, weights.astype(values.dtype))

@@ -23,9 +23,9 @@ class Finiteness(enum.Enum):
 def finiteness_of(
     divergence: Callable[..., Any], mixtures: tuple[GMM, ...], options: Mapping[str, Any]
 ) -> Finiteness:
-    """What the divergence declares about these mixtures. It warns where that is not known.
+    """Whether the divergence declares itself finite for these mixtures, with a warning if unknown.
 
-    A divergence that declares nothing is taken as bounded, and so is one of traced mixtures.
+    A divergence that declares nothing, or of traced mixtures, is taken as bounded.
     """
     check = declared_by(divergence).finiteness
     traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(mixtures))

@@ -27,7 +27,7 @@ class Estimate:
       num_points: num_replicates times the num_points of the rule; None if the rule has none.
       converged: whether the tolerance was reached; None if there was none.
       rounding: the rounding error of the value, of the same shapes, from its differences in other
-        units of the points; None where divergence does not declare how its value scales.
+        units of x; None if the divergence does not declare how its value scales.
     """
 
     value: Any
@@ -44,7 +44,7 @@ class Estimate:
         return f"Estimate({', '.join(f'{name}={getattr(self, name)!s}' for name in names)})"
 
     def interval(self, level: float = 0.95) -> tuple[Any, Any]:
-        """The lower and upper end of the confidence interval.
+        """The lower and upper ends of the confidence interval.
 
         Args:
           level: the probability that it covers the truth, by Student's t distribution with

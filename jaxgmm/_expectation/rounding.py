@@ -15,17 +15,17 @@ from jax.core import Tracer
 from jaxgmm._mixture.gmm import GMM, centre_of
 
 FACTORS = (1.37, 0.71)
-"""The points times these have other units. As no powers of two, they change all roundings."""
+"""Factors that change the unit of x. They are no powers of two, so they change all roundings."""
 
 BackToUnit = Callable[[Any, Array, int], Any]
-"""A value of points times a factor, the factor and D -> the value of the points themselves."""
+"""A value in the unit of a factor, the factor and D -> the value in the original unit."""
 
 
 def back_to_unit(scaling: float | None, is_gradient: bool) -> BackToUnit | None:
     """How to bring a value, or its gradient in a mixture, back from other units; None if unknown.
 
-    The function declares that with all points times c its value grows by scaling * D * log c. The
-    derivatives in loc and off_diag are then divided by c, and those in logits and log_diag stay.
+    When x is multiplied by c, the value grows by scaling * D * log c, as the divergence declares.
+    Derivatives in loc and off_diag are then divided by c, and those in logits and log_diag stay.
     """
     if scaling is None:
         return None
@@ -47,14 +47,14 @@ def values_and_rounding(
 ) -> tuple[Any, Any]:
     """The values of fn(key, *mixtures) for all keys, and the rounding error of the first one.
 
-    The rounding error is the largest difference between the value and those in other units, and at
-    least a unit in the last place. It is None if ``back`` is None.
+    The rounding error is the range of the values in all units, plus a unit in the last place. It is
+    None if ``back`` is None.
     """
     if back is None:
         return jax.lax.map(lambda key: fn(key, *mixtures), keys), None
     num_keys = keys.shape[0]
     origin = centre_of(mixtures[0])
-    # The other units are two more turns of the one loop over the replicates, and no other program.
+    # The other units are two more turns of the loop over the replicates, which compiles only once.
     replicate = np.concatenate([np.arange(num_keys), np.zeros(len(FACTORS), int)])
     factors = jnp.asarray(np.concatenate([np.ones(num_keys), FACTORS]), origin.dtype)
 
@@ -70,14 +70,14 @@ def values_and_rounding(
 
 
 def _spread(values: Array) -> Array:
-    """The largest difference, and the unit in the last place, which no difference may show."""
+    """The range of the values plus a unit in the last place, which no difference may show."""
     unit = float(jnp.finfo(values.dtype).eps) * jnp.abs(values[0])
     return values.max(0) - values.min(0) + unit
 
 
 def _times(factor: Array, gmm: GMM, origin: Array) -> GMM:
     """The mixture of factor (x - origin), or the mixture itself where the factor is 1."""
-    # Without the origin, loc would be rounded more than the offsets that the values depend on.
+    # Far from the origin, loc would be rounded more than the offsets that the values depend on.
     loc = jnp.where(factor == 1, gmm.loc, factor * (gmm.loc - origin[None]))
     off_diag = None if gmm.off_diag is None else factor * gmm.off_diag
     return GMM(gmm.logits, loc, gmm.log_diag + jnp.log(factor), off_diag)

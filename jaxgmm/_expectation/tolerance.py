@@ -30,7 +30,7 @@ def check_concrete(key: Any, mixtures: tuple[Any, ...]) -> None:
 def to_tolerance(
     run: Callable[..., Estimate], rule: Rule, later: Rule, atol: float, rtol: float, limit: int
 ) -> Estimate:
-    """The estimate with the first rule whose error is within the tolerance, or the last rule."""
+    """The estimate of the first rule whose error is within the tolerance, or else of the last."""
     size = rule.num_points
     if size is None:
         raise TypeError(f"rule must have num_points and resized(n), {DOUBLES}; got {rule!r}")
@@ -41,7 +41,7 @@ def to_tolerance(
             # More points would not lower the rounding.
             is_covered = _excess(result.rounding, result.value, atol, rtol) <= 1
             return dataclasses.replace(result, converged=is_covered)
-        # This many suffice for an error that falls as 1 / n. A slower one takes another round.
+        # These doublings suffice for an error that falls as 1 / n. A slower one takes more rounds.
         doublings = math.ceil(min(math.log2(excess), 30.0))
         affordable = int(math.log2(max(1.0, limit / (result.num_replicates * size))))
         if affordable == 0:

@@ -37,7 +37,7 @@ def mean_under_midpoint(
     rule: Rule,
     mesh: Mesh | None = None,
 ) -> Array:
-    """The mean under m of a number that is a function of log p - log q, with rotated normals."""
+    """The mean under m of a scalar function of log p - log q, with rotated standard normals."""
     p, q = centred(p, q)
     log_ratio = log_ratio_of_columns(p, q)
     integrand = without_control(lambda x: fn(log_ratio(x)))
@@ -50,7 +50,7 @@ def mean_under_midpoint(
 def expectation_under_midpoint(
     key: Array | None, p: GMM, q: GMM, fn: Callable[[Array], T], rule: Rule, mesh: Mesh | None
 ) -> T:
-    """The expectation under m of a pytree of functions of log p - log q."""
+    """The expectation under m of a function of log p - log q to a pytree."""
     p, q = centred(p, q)
     log_ratio = log_ratio_of_columns(p, q)
 
@@ -63,17 +63,17 @@ def expectation_under_midpoint(
 
 
 def log_ratio_of_columns(p: GMM, q: GMM) -> Callable[[Array], Array]:
-    """The function from points (D, n) to log p - log q (n,)."""
+    """Points (D, n) -> log p - log q (n,)."""
     log_p = log_density_of_columns(p)
     log_q = log_density_of_columns(q)
     return lambda x: log_p(x) - log_q(x)
 
 
 def parts_of_midpoint(key: Array | None, p: GMM, q: GMM, rule: Rule) -> list[Part]:
-    """The midpoint with twice the points, so that one loop does for p and q, or else its halves."""
+    """The midpoint with twice the points, if one loop may do for p and q, or else its halves."""
     of_p, of_q = jnp.ones_like(p.logits), -jnp.ones_like(q.logits)
     rule_of_both = doubled(rule)
-    # A common structure makes the factors of a diagonal mixture triangles, which costs D^2.
+    # A common structure would make the factors of a diagonal mixture triangles, at a cost of D^2.
     if rule_of_both is not None and is_diagonal(p) == is_diagonal(q):
         return [Part(key, midpoint(p, q), rule_of_both, jnp.concatenate([of_p, of_q]))]
     key_p, key_q = split_key(key)

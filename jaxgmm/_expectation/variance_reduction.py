@@ -42,7 +42,7 @@ def controlled_expectation(
 def with_reduced_variance(
     key: Array | None, gmm: GMM, integrand: Integrand, rule: Rule
 ) -> tuple[Points, ControlVariate]:
-    """The points, rotated if it is worth it, and the control variate, 0 if it is not."""
+    """The points, rotated if that is worth it, and the control variate, 0 if it is not worth it."""
     points = Points.of(key, gmm, rule)
     control = no_control_variate(points.weights)
     if _control_is_worth_it(gmm, rule, integrand.basis_size, points.num_points):
@@ -59,14 +59,14 @@ def with_reduced_variance(
 
 
 def _control_is_worth_it(gmm: GMM, rule: Rule, basis_size: int, num_points: int) -> bool:
-    """Whether the D + 1 points for each component are few, and take little memory."""
+    """Whether the D + 1 simplex points for each component are few and take little memory."""
     num_simplex_points = (gmm.num_dims + 1) * gmm.num_components
     is_cheap = 6 * num_simplex_points <= num_points
     return _may_reduce(gmm, rule) and is_cheap and 0 < num_simplex_points * basis_size <= 2**22
 
 
 def _rotation_is_worth_it(gmm: GMM, rule: Rule, num_pilots: int) -> bool:
-    """Whether first coordinates are the best, placement costs D^2 anyway, and pilots suffice."""
+    """Whether the rule favours its first coordinates, placing costs D^2 anyway, and pilots do."""
     is_dense = not is_diagonal(gmm)
     favours_first = rule.favours_first_coordinates
     return _may_reduce(gmm, rule) and favours_first and is_dense and num_pilots >= 16
