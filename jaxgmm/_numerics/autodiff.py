@@ -21,10 +21,10 @@ def derivative_by_retracing(fn: Callable[..., T]) -> Callable[..., T]:
 
 
 def captured_as_arguments(fn: Callable[[Array], T]) -> tuple[Callable[..., T], list[Array], Any]:
-    """The function with its captured arrays as arguments, these arrays, and its result's shapes."""
-    # A derivative rule sees arguments only. `jax.closure_convert` hoists only floating tracers,
-    # while keys and the bits of Sobol' points are integers: https://github.com/jax-ml/jax/pull/14760
-    # The constants of `jax.make_jaxpr` are captured arrays of every dtype.
+    """The function with its captured arrays as arguments, these arrays, and the result's shapes."""
+    # A derivative rule sees arguments only. `jax.closure_convert` lifts only floating tracers
+    # (https://github.com/jax-ml/jax/pull/14760), while keys and the bits of Sobol' points are
+    # integers. The constants of `jax.make_jaxpr` are captured arrays of every dtype.
     program, shape = jax.make_jaxpr(fn, return_shape=True)(jnp.uint32(0))
     tree = jax.tree.structure(shape)
 

@@ -1,7 +1,7 @@
 """Products in full precision, packed triangles, and factorisations without LAPACK."""
 
-# No jitted path calls LAPACK (cholesky, solve_triangular, svd, qr). XLA on CPU may deadlock where
-# one program has two independent batched LAPACK calls, as a divergence of two mixtures would have.
+# No jitted path calls LAPACK (cholesky, solve_triangular, eigh, svd, qr). XLA on CPU may deadlock
+# where one program, such as a divergence of two mixtures, has two independent batched LAPACK calls.
 # A product with an inverse is also much faster than a triangular solve for each point.
 
 from typing import Any
@@ -53,10 +53,8 @@ def diagonal_matrices(diagonals: Array) -> Array:
 
 
 def power_of_two(x: Array) -> Array:
-    """The powers of two nearest to positive numbers, and 1 for 0; constant in derivatives.
-
-    A division by them is exact. Squares of numbers in any unit then stay in the range of the dtype.
-    """
+    """The powers of two nearest to positive numbers, and 1 for 0; constant in derivatives."""
+    # Division by them is exact, and brings squares of numbers in any unit into the dtype's range.
     held = jax.lax.stop_gradient(x)
     rounded = jax.lax.reduce_precision(held, jnp.finfo(x.dtype).nexp, 0)
     return jnp.where(held > 0, rounded, jnp.ones_like(held))
@@ -70,7 +68,7 @@ def norm(x: Array, axis: int | tuple[int, ...]) -> Array:
 
 def gram(roots: Array) -> Array:
     """The products B B^T of roots (R, D, m), each coordinate in any unit."""
-    # The root of the unit is divided out, so that products here and in the gradient stay in range.
+    # The root of each unit is divided out, which keeps products in range in the gradient, too.
     unit = power_of_two(jnp.sqrt(jnp.abs(roots).max(2, keepdims=True)))
     scaled = roots / unit
     return unit * matmul(scaled, scaled.mT) * unit.mT
@@ -84,12 +82,8 @@ def _diagonals(matrices: Array) -> Array:
 def inv_tril(lower: Array) -> Array:
     r"""The inverses W of a batch of lower triangles L (R, D, D).
 
-    Each step doubles the size of the diagonal blocks that are inverted:
-
-    .. math:: \begin{pmatrix} A & 0 \\ C & B \end{pmatrix}^{-1}
-              = \begin{pmatrix} A^{-1} & 0 \\ -B^{-1} C A^{-1} & B^{-1} \end{pmatrix}
-
-    With W block diagonal and all blocks C of a level in one matrix, a step is W - W C W.
+    Each step doubles the size of the diagonal blocks that W inverts. With the blocks below them in
+    one matrix C, a step is W - W C W. It puts :math:`-B^{-1} C A^{-1}` below two blocks A and B.
     """
     num_dims = lower.shape[-1]
     index = np.arange(num_dims)
@@ -118,8 +112,8 @@ def tril_of(roots: Array) -> Pair:
 
     The roots B (R, D, m) have full row rank. Roots A and B of two covariances give the root [A B]
     of their sum. The sum is never formed, which saves half the digits that its condition number
-    would cost. The algorithm is modified Gram-Schmidt on the rows of B. The same row operations
-    turn the identity into the inverse of L. Each row has its own unit, which is divided out.
+    would cost. The algorithm is modified Gram-Schmidt on the rows of B, each in its own unit. The
+    same row operations turn the identity into the inverse of L.
     """
     num_dims, width = roots.shape[1:]
     unit = power_of_two(jnp.abs(roots).max(2, keepdims=True))
@@ -152,8 +146,8 @@ def _tril_of_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Pair, P
 def cholesky_if_definite(matrices: Array, least: Array) -> Pair:
     """The lower triangles L (R, D, D) with L L^T = S, and whether S is positive definite (R,).
 
-    It is where all squares on the diagonal of L are more than ``least`` (R,), the rounding of S.
-    Elsewhere L is the identity and has no derivative.
+    It counts as definite if all squares on the diagonal of L exceed ``least`` (R,), the rounding of
+    S. Otherwise L is the identity, with derivative 0.
     """
     num_dims = matrices.shape[-1]
     index = np.arange(num_dims)
@@ -195,7 +189,6 @@ def log_det_and_mahalanobis(roots: Array, offsets: Array) -> Pair:
 @log_det_and_mahalanobis.defjvp
 def _log_det_and_mahalanobis_jvp(primals: Pair, tangents: Pair) -> tuple[Pair, Pair]:
     # d 1/2 log det S = tr(B^T S^-1 dB); d x^T S^-1 x = 2 y^T dx - 2 y^T dB B^T y with y = S^-1 x.
-    # The derivative of the triangle would cost several more products and is not needed.
     roots, offsets = primals
     droots, doffsets = tangents
     lower, inverse = tril_of(roots)
@@ -214,15 +207,14 @@ def _log_det_and_squares(lower: Array, whitened: Array) -> Pair:
 def procrustes(a: Array, b: Array) -> Array:
     r"""The minimum (R,) of :math:`\|A Q - B\|_F^2` over orthogonal Q, for triangles (R, D, D).
 
-    It is tr(A A^T) + tr(B B^T) less twice the nuclear norm of A^T B. A sum of squares avoids
-    the rounding errors of that difference.
+    It equals tr(A A^T) + tr(B B^T) less twice the nuclear norm of A^T B, but does not cancel.
     """
     return jnp.square(_misfit(a, b)[1]).sum((1, 2))
 
 
 @procrustes.defjvp
 def _procrustes_jvp(primals: Pair, tangents: Pair) -> Pair:
-    # Q is a minimiser, so the derivative in Q is 0.
+    # As Q is a minimiser, the derivative in Q is 0.
     rotation, misfit = _misfit(*primals)
     change = matmul(tangents[0], rotation) - tangents[1]
     return jnp.square(misfit).sum((1, 2)), 2 * (misfit * change).sum((1, 2))
@@ -239,13 +231,12 @@ def _misfit(a: Array, b: Array) -> Pair:
 def orthogonal_factor(matrices: Array, smallest: Array) -> Array:
     r"""The orthogonal Q of the polar decomposition M = Q H of matrices M (R, D, D).
 
-    The Newton-Schulz iteration :math:`X \leftarrow \tfrac12 a X (3 I - a^2 X^T X)` is scaled by a,
-    which raises the lower bound of the singular values fastest and keeps their upper bound at 1.
-    The argument ``smallest`` (R,) is a lower bound of the singular values of M.
+    The scale a in the Newton-Schulz iteration :math:`X \leftarrow \tfrac12 a X (3 I - a^2 X^T X)`
+    raises the lower bound of the singular values fastest and keeps their upper bound at 1. The
+    argument ``smallest`` (R,) is a lower bound of the singular values of M.
 
     References:
-      Chen and Chow, A stable scaling of Newton-Schulz for improving the sign function computation
-      of a Hermitian matrix, Argonne preprint ANL/MCS-P5059-0114 (2014).
+      Chen and Chow, A stable scaling of Newton-Schulz, Argonne ANL/MCS-P5059-0114 (2014).
     """
     precision = float(jnp.finfo(matrices.dtype).eps)
     identity = jnp.eye(matrices.shape[-1], dtype=matrices.dtype)[None]

@@ -9,8 +9,7 @@ from jax import Array
 
 def sqrt_or_zero(x: Array) -> Array:
     """The square root of x, and 0 with gradient 0 where x is not positive."""
-    # jnp.where multiplies the derivative of the branch not taken by 0. At x = 0 that derivative is
-    # infinite, and 0 inf is NaN. The branch therefore gets 1 there.
+    # The derivative at 0 is infinite. Times 0, for the branch not taken, it would be NaN.
     positive = x > 0
     root = jnp.sqrt(jnp.where(positive, x, jnp.ones_like(x)))
     return jnp.where(positive, root, jnp.zeros_like(x))
@@ -41,7 +40,7 @@ def log_mean_with_one(t: Array) -> Array:
 
 
 def entropy_deficit(t: Array) -> Array:
-    r"""log 2 less the entropy of a coin with log-odds t, in [0, log 2] for t from -inf to inf.
+    r"""log 2 less the entropy of a coin with log-odds t, between 0 and log 2 for any t.
 
     .. math:: \log 2 + \sigma \log \sigma + (1 - \sigma) \log(1 - \sigma)
               = \tfrac12 u t + \tfrac12 \log(1 - u^2),
@@ -53,5 +52,5 @@ def entropy_deficit(t: Array) -> Array:
     e = 1 + less_one
     u = -less_one / (1 + e)
     log = jnp.log1p(jnp.where(near, -u * u, e))
-    # Near 0 all is of second order, and far from 0 the two terms of the first form cancel.
+    # Near 0 both terms are of second order. Far from 0 they would cancel.
     return jnp.where(near, 0.5 * (u * s + log), math.log(2) - log - s * e / (1 + e))
