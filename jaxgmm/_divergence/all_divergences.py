@@ -59,9 +59,8 @@ def all_divergences(
     `hellinger_distance` or `total_variation`. The work is that of `js_divergence` alone.
 
     Args:
-      key: a random key; None with a rule that draws nothing.
+      key, rule, mesh: as in `expectation`, with as many points drawn from q as from p.
       p, q: mixtures in one space.
-      rule, mesh: as in `expectation`, with as many points drawn from q as from p.
 
     Returns:
       `Divergences`, a named tuple of scalars. `estimate` adds a standard error to each.

@@ -118,8 +118,7 @@ def entropy_bounds(p: Mixture) -> tuple[Array, Array]:
 def js_bounds(p: Mixture, q: Mixture) -> tuple[Array, Array]:
     r"""Lower and upper bounds of the Jensen-Shannon divergence.
 
-    .. math:: JS(p, q) = H(m) - \tfrac12 H(p) - \tfrac12 H(q)
-              = \tfrac12 KL(p \| m) + \tfrac12 KL(q \| m), \quad m = \tfrac12 p + \tfrac12 q
+    .. math:: JS(p, q) = H(m) - \tfrac12 H(p) - \tfrac12 H(q), \quad m = \tfrac12 p + \tfrac12 q
 
     Both bounds follow from the `entropy_bounds` of m, p and q, and 0 <= JS <= log 2. The upper one
     also uses the variational bounds of KL(p || m) and KL(q || m), as in `kl_bounds`.
@@ -139,9 +138,6 @@ def js_bounds(p: Mixture, q: Mixture) -> tuple[Array, Array]:
       >>> p, q = (GMM.from_moments([1.0], [[mu]], [1.0], "spherical") for mu in (-2.0, 2.0))
       >>> print([f"{bound:.3f}" for bound in js_bounds(p, q)])  # the truth is 0.633
       ['0.566', '0.693']
-
-    References:
-      Lin (1991), eq. 4.1, as in `js_divergence`, and those of `entropy_bounds` and `kl_bounds`.
     """
     m = midpoint(*centred(p, q))
     terms = pairwise_terms(m, m)

@@ -36,9 +36,8 @@ def chi_squared_divergence(
     q. There, and above the largest number of the dtype, it is inf and its gradient 0.
 
     Args:
-      key: a random key; None with a rule that draws nothing.
+      key, rule, mesh: as for `renyi_divergence`.
       p, q: mixtures in one space.
-      rule, mesh: as for `renyi_divergence`.
 
     Returns:
       A scalar. `estimate` adds its standard error.

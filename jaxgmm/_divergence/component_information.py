@@ -28,9 +28,8 @@ def component_information(
     weights, at most log K, where they are far apart.
 
     Args:
-      key: a random key; None with a rule that draws nothing.
+      key, rule, mesh: as in `expectation`.
       p: the mixture.
-      rule, mesh: the points, and devices to spread them over; see `expectation`.
 
     Returns:
       A scalar, in nats, never negative. `estimate` adds its standard error.
@@ -74,9 +73,8 @@ def classification_entropy(
     overlap as clusters. It is 0 where every point identifies its component, and at most log K.
 
     Args:
-      key: a random key; None with a rule that draws nothing.
+      key, rule, mesh: as in `expectation`.
       p: the mixture.
-      rule, mesh: the points, and devices to spread them over; see `expectation`.
 
     Returns:
       A scalar, in nats. `estimate` adds its standard error.

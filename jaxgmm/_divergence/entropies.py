@@ -121,9 +121,8 @@ def jeffreys_divergence(
     .. math:: J(p, q) = KL(p \| q) + KL(q \| p)
 
     Args:
-      key: a random key; None with a rule that draws nothing.
+      key, rule, mesh: as in `expectation`, with as many points drawn from q as from p.
       p, q: mixtures in one space.
-      rule, mesh: as in `expectation`, with as many points drawn from q as from p.
       path_gradient, midpoint: whether both terms have that option of `kl_divergence`.
 
     Returns:
@@ -155,9 +154,8 @@ def entropy(key: Key, p: Mixture, rule: RuleArg = DEFAULT_RULE, *, mesh: Devices
     .. math:: H(p) = -E_p[\log p(x)]
 
     Args:
-      key: a random key; None with a rule that draws nothing.
+      key, rule, mesh: as in `expectation`.
       p: the mixture.
-      rule, mesh: the points, and devices to spread them over; see `expectation`.
 
     Returns:
       A scalar, in nats; negative where p is concentrated. `estimate` adds its standard error.
@@ -186,9 +184,8 @@ def cross_entropy(
     .. math:: H(p, q) = -E_p[\log q(x)] = H(p) + KL(p \| q)
 
     Args:
-      key: a random key; None with a rule that draws nothing.
+      key, rule, mesh: as in `expectation`.
       p, q: mixtures in one space. The points are drawn from p.
-      rule, mesh: the points, and devices to spread them over; see `expectation`.
 
     Returns:
       A scalar, in nats. `estimate` adds its standard error.

@@ -39,14 +39,13 @@ def f_divergence(
     the standard error does not show it. The variance may also be infinite.
 
     Args:
-      key: a random key; None with a rule that draws nothing.
+      key, mesh: as in `expectation`.
       p, q: mixtures in one space. The points are drawn from q.
       f: an elementwise function in JAX. It is static: each new function object compiles anew.
       rule: the points.
       log_ratio: whether f takes :math:`\log p(x) - \log q(x)` instead of the ratio, as in
         ``lambda s: s * jnp.exp(s)`` for KL(p || q). The ratio is clipped to the range of floats;
         its logarithm is not.
-      mesh: devices to spread the points over; see `expectation`.
 
     Returns:
       A scalar. `estimate` adds its standard error if ``f=...`` is passed by name.

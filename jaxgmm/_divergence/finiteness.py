@@ -19,7 +19,6 @@ def of_renyi(p: GMM, q: GMM, options: Mapping[str, Any]) -> Finiteness:
 
 
 def of_order(p: GMM, q: GMM, order: float) -> Finiteness:
-    """Whether the integral of p^a q^(1-a) is finite."""
     if order <= 1:
         return Finiteness.BOUNDED
     (means, factors), (other_means, other_factors) = _of_positive_weight(p), _of_positive_weight(q)

@@ -30,9 +30,8 @@ def hellinger_distance(
     second derivatives of the square are returned as 0, which is wrong.
 
     Args:
-      key: a random key; None with a rule that draws nothing.
+      key, rule, mesh: as for `renyi_divergence`.
       p, q: mixtures in one space.
-      rule, mesh: as for `renyi_divergence`.
 
     Returns:
       A scalar. `estimate` adds its standard error.

@@ -46,9 +46,8 @@ def js_divergence(
     gradient are exactly 0.
 
     Args:
-      key: a random key; None with a rule that draws nothing.
+      key, rule, mesh: as in `expectation`, with as many points drawn from q as from p.
       p, q: mixtures in one space.
-      rule, mesh: as in `expectation`, with as many points drawn from q as from p.
       path_gradient: whether to use the first form, with p and q held constant in its logarithms as
         in `kl_divergence`. The error is then larger, and the value may be negative near p = q.
 
@@ -99,9 +98,8 @@ def total_variation(
     derivatives are wrong, as they miss the kink at p(x) = q(x).
 
     Args:
-      key: a random key; None with a rule that draws nothing.
+      key, rule, mesh: as in `expectation`, with as many points drawn from q as from p.
       p, q: mixtures in one space.
-      rule, mesh: as in `expectation`, with as many points drawn from q as from p.
 
     Returns:
       A scalar. `estimate` adds its standard error.

@@ -120,7 +120,6 @@ def _is_scalar(between: Callable[[GMM, GMM], Any], gmms: GMM) -> bool:
 def _map_pairs(
     fn: Callable[[Array, Array], Any], i: np.ndarray, j: np.ndarray, batch_size: int
 ) -> Any:
-    """The values of fn at all pairs of indices, batch_size at a time."""
     num_batches = math.ceil(len(i) / batch_size)
     # np.resize fills the last batch up with the first pairs, whose second values are dropped.
     batches = [jnp.asarray(np.resize(index, (num_batches, batch_size))) for index in (i, j)]

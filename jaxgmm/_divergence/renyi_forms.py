@@ -28,20 +28,11 @@ from jaxgmm._numerics.linalg import matmul
 from jaxgmm._quadrature.monte_carlo import MonteCarlo
 from jaxgmm._quadrature.rule import Rule
 
-NEAR_BELOW, NEAR_ABOVE = 0.8, 1.02
-"""Between these values of the integral, its excess over 1 is estimated."""
-
-SHARE = 0.1
-"""The share of the points that goes to the mixture that bounds the integrand."""
-
-LARGEST = 40.0
-"""Logarithms of integrands are clipped here, far above the bounds that hold for them."""
-
-MAX_LOWERINGS = 5
-"""How often an order is lowered where no product of powers of that order has an integral."""
-
-POINTS_OF_A_PAIR = 16
-"""With fewer points for each pair of components than this, only the main pairs are sampled."""
+NEAR_BELOW, NEAR_ABOVE = 0.8, 1.02  # the excess of an integral between these over 1 is estimated
+SHARE = 0.1  # the share of the points for the mixture that bounds the integrand
+LARGEST = 40.0  # logarithms of integrands are clipped here, far above their bounds
+MAX_LOWERINGS = 5  # how often an order is lowered where no product of powers has an integral
+POINTS_OF_A_PAIR = 16  # with fewer points for each pair of components, only main pairs are sampled
 
 
 def log_integral(
@@ -72,24 +63,16 @@ class Logs(NamedTuple):
 
     p: Array
     q: Array
-    proposal: Array
-    """log h."""
-    ratio: Array
-    """log(p^a q^(1-a) / (Z h))."""
+    proposal: Array  # log h
+    ratio: Array  # log(p^a q^(1-a) / (Z h))
 
 
 class Proposal(NamedTuple):
-    """A mixture h of Gaussians that is nearly proportional to p^a q^(1-a).
-
-    Attributes:
-      gmm: h.
-      log_z: log Z, where Z h is nearly p^a q^(1-a).
-      logs: points (D, n) -> their `Logs`.
-    """
+    """A mixture h of Gaussians, and log Z, where Z h is nearly p^a q^(1-a)."""
 
     gmm: GMM
     log_z: Array
-    logs: Callable[[Array], Logs]
+    logs: Callable[[Array], Logs]  # of points (D, n)
 
 
 def _overlap_form(key: Array | None, h: Proposal, rule: Rule, mesh: Mesh | None) -> Array:
