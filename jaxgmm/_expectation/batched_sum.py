@@ -87,9 +87,8 @@ def _with_gradient_alongside(
 
 def _loop(indices: Array, contribution: Callable[[Array], T]) -> T:
     """The compensated sum of the contributions (Kahan 1965)."""
-    # The rounding error of a plain sum grows with the number of batches, that of a compensated sum
-    # does not. The checkpoint keeps reverse mode from storing the intermediates of all batches. In
-    # a scan it needs no guard against common-subexpression elimination.
+    # Compensation keeps the rounding error from growing with the number of batches. The checkpoint
+    # keeps reverse mode from storing the intermediates of all. Inside a scan it needs no CSE guard.
     body = jax.checkpoint(contribution, prevent_cse=False)
     zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(body, indices[0]))
 

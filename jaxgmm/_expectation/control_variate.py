@@ -23,12 +23,8 @@ from jaxgmm._numerics.linalg import einsum
 class Integrand:
     """A function of points, and a basis of J quadratics that may approximate it."""
 
-    fn: Callable[[Array], tuple[Array, Array]]
-    """Points (D, n) -> values (n,) and the basis (J, n)."""
-
-    coefficients: Callable[[Array], Array]
-    """Means (K, J) of the basis under each sampled component -> coefficients (K, J) there."""
-
+    fn: Callable[[Array], tuple[Array, Array]]  # points (D, n) -> values (n,), basis (J, n)
+    coefficients: Callable[[Array], Array]  # means (K, J) of the basis -> coefficients (K, J)
     basis_size: int
 
     def __sub__(self, other: "Integrand") -> "Integrand":
@@ -86,11 +82,8 @@ def log_density_with_control(q: GMM) -> Integrand:
 class ControlVariate:
     """A quadratic under each component."""
 
-    coefficients: Array
-    """(K, J), in the basis of an integrand; 0 where the quadratic fits badly."""
-
-    means: Array
-    """(K,), the exact mean of each quadratic under its component."""
+    coefficients: Array  # (K, J), in the basis of an integrand; 0 where the quadratic fits badly
+    means: Array  # (K,), the exact mean of each quadratic under its component
 
     def residual(self, component: Array, values: Array, basis: Array) -> Array:
         """The values (s b,) less the quadratics of components (s,), from the basis (J, s b)."""

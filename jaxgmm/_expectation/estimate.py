@@ -72,8 +72,7 @@ def _argnum(name: str, value: Any) -> int | None:
     return None if value is None else checked_int(name, value)
 
 
-FEWEST_TO_STOP_AT = 8
-"""The fewest replicates with a tolerance, as the error of fewer is too often too small."""
+FEWEST_TO_STOP_AT = 8  # replicates with a tolerance: the error of fewer is too often too small
 
 Divergence = Annotated[Callable[..., Any], Check(_divergence, static=True)]
 Tolerance = Annotated[float, Check(_tolerance)]

@@ -44,16 +44,14 @@ def expectation(
     weights. The sum over the points runs in batches, which the gradient computes again, so memory
     does not grow with the number of points. This function is not jitted, so jit its caller.
 
-    The points are rounded to the dtype, which costs digits far from the origin. At 1e6 the
-    coordinates in float32 are multiples of 1/16, and a divergence written with `expectation` is off
-    by about 1e-4. Translate the mixtures by `centred` first to avoid it.
+    The points are rounded to the dtype, which costs digits far from the origin: at 1e6 in float32 a
+    divergence written with `expectation` is off by about 1e-4. Translate by `centred` to avoid it.
 
     Args:
       key: a random key; None with a rule that draws nothing.
       gmm: the mixture.
       fn: a function from points (n, D) to an array or a pytree of arrays whose first axis is n.
-      rule: the points. The default is scrambled Sobol' points, which fill the space evenly although
-        each of them is random; see `Sobol` and `MonteCarlo`.
+      rule: the points, by default scrambled Sobol' points; see `Sobol` and `MonteCarlo`.
       mesh: devices to spread the points over, all axes of a `jax.sharding.Mesh`. The result is
         that of one device, up to rounding.
 
@@ -89,11 +87,8 @@ class Points:
 
     num_batches: int
     batch: Callable[[Array], Batch]
-    weights: Array
-    """The weights (K,) of the components, which are differentiated."""
-
-    place: Callable[[Array, Array], Array]
-    """Components (s,) and their standard normals (s, D, b) -> points (D, s b)."""
+    weights: Array  # (K,), of the components; they are differentiated
+    place: Callable[[Array, Array], Array]  # components (s,), normals (s, D, b) -> points (D, s b)
 
     @classmethod
     def of(cls, key: Array | None, gmm: GMM, rule: Rule) -> "Points":

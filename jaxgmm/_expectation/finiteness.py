@@ -25,7 +25,7 @@ def finiteness_of(
 ) -> Finiteness:
     """Whether the divergence declares itself finite for these mixtures, with a warning if unknown.
 
-    A divergence that declares nothing, or of traced mixtures, is taken as bounded.
+    A divergence that declares nothing, or one of traced mixtures, is taken as bounded.
     """
     check = declared_by(divergence).finiteness
     traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(mixtures))

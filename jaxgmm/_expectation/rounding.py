@@ -14,11 +14,9 @@ from jax.core import Tracer
 
 from jaxgmm._mixture.gmm import GMM, centre_of
 
-FACTORS = (1.37, 0.71)
-"""Factors that change the unit of x. They are no powers of two, so they change all roundings."""
+FACTORS = (1.37, 0.71)  # of x, to other units; they change all roundings, as no powers of two
 
-BackToUnit = Callable[[Any, Array, int], Any]
-"""A value in the unit of a factor, the factor and D -> the value in the original unit."""
+BackToUnit = Callable[[Any, Array, int], Any]  # of a value in other units, their factor, and D
 
 
 def back_to_unit(scaling: float | None, is_gradient: bool) -> BackToUnit | None:

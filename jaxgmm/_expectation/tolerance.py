@@ -14,8 +14,7 @@ from jaxgmm._expectation.rounding import largest
 from jaxgmm._quadrature.rule import Rule
 from jaxgmm._quadrature.sobol import Sobol
 
-FIRST_RULE = Sobol(2**12, variance_reduction=False)
-"""The first rule with a tolerance. Its program is small and often accurate enough."""
+FIRST_RULE = Sobol(2**12, variance_reduction=False)  # compiles fast, and often suffices
 
 DOUBLES = "as atol and rtol double the points of the rule until the error is small"
 

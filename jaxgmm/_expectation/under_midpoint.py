@@ -25,8 +25,7 @@ class Part(NamedTuple):
     key: Array | None
     gmm: GMM
     rule: Rule
-    side: Array
-    """(K,), 1 for a component of p and -1 for a component of q."""
+    side: Array  # (K,), 1 for a component of p and -1 for a component of q
 
 
 def mean_under_midpoint(
@@ -70,7 +69,7 @@ def log_ratio_of_columns(p: GMM, q: GMM) -> Callable[[Array], Array]:
 
 
 def parts_of_midpoint(key: Array | None, p: GMM, q: GMM, rule: Rule) -> list[Part]:
-    """The midpoint with twice the points, if one loop may do for p and q, or else its halves."""
+    """The midpoint with twice the points, if one loop suffices for p and q, or else its halves."""
     of_p, of_q = jnp.ones_like(p.logits), -jnp.ones_like(q.logits)
     rule_of_both = doubled(rule)
     # A common structure would make the factors of a diagonal mixture triangles, at a cost of D^2.
@@ -81,6 +80,5 @@ def parts_of_midpoint(key: Array | None, p: GMM, q: GMM, rule: Rule) -> list[Par
 
 
 def mean_of_parts(mean: Callable[[Part], T], parts: list[Part]) -> T:
-    """The mean of the means under one or two parts of equal weight."""
     means = [mean(part) for part in parts]
     return jax.tree.map(lambda *values: sum(values) / len(values), *means)
