@@ -13,16 +13,13 @@ from jaxgmm._mixture.products import product
 from jaxgmm._mixture.scale import Leaves
 from jaxgmm._numerics.linalg import cholesky_if_definite, inv_tril, matmul, pack_tril
 
-ROUNDING = 32
-"""A difference of precisions counts as positive above this many units of rounding."""
+ROUNDING = 32  # the units of rounding above which a difference of precisions counts as positive
 
 
 class Powers(NamedTuple):
     """M Gaussians proportional to products of powers, and the integrals of the products."""
 
-    log_integral: Array
-    """(M,), inf where a product has no finite integral. Its Gaussian is then that of p."""
-
+    log_integral: Array  # inf where a product has no finite integral; its Gaussian is that of p
     loc: Array
     leaves: Leaves
 

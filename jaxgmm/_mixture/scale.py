@@ -21,8 +21,7 @@ from jaxgmm._numerics.linalg import (
     unpack_tril,
 )
 
-Leaves = tuple[Array, Array | None]
-"""log_diag and off_diag."""
+Leaves = tuple[Array, Array | None]  # log_diag and off_diag
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +29,7 @@ class DiagonalScale:
     """L_k = diag(sigma_k), from log_diag (K or 1, D or 1). Its operations cost O(K D)."""
 
     log_diag: Array
-    shape: tuple[int, int]
-    """(K, D)."""
+    shape: tuple[int, int]  # (K, D)
 
     @property
     def log_sigma(self) -> Array:
@@ -90,8 +88,7 @@ class TriangularScale:
 
     log_diag: Array
     off_diag: Array
-    shape: tuple[int, int]
-    """(K, D)."""
+    shape: tuple[int, int]  # (K, D)
 
     @property
     def stored_for_a_point(self) -> float:

@@ -42,9 +42,7 @@ def log_mean_with_one(t: Array) -> Array:
 def entropy_deficit(t: Array) -> Array:
     r"""log 2 less the entropy of a coin with log-odds t, between 0 and log 2 for any t.
 
-    .. math:: \log 2 + \sigma \log \sigma + (1 - \sigma) \log(1 - \sigma)
-              = \tfrac12 u t + \tfrac12 \log(1 - u^2),
-              \quad \sigma = \frac{1}{1 + e^{-t}}, \quad u = \tanh(t / 2)
+    .. math:: \tfrac12 u t + \tfrac12 \log(1 - u^2), \quad u = \tanh(t / 2)
     """
     near = jnp.abs(t) < 1
     s = jnp.where(near, t, jnp.minimum(jnp.abs(t), 800))  # e^-800 is 0 in every dtype
