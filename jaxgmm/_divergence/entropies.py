@@ -70,11 +70,11 @@ def kl_divergence(
       path_gradient: whether p is held constant inside the logarithm. The gradient in p is then the
         path gradient, which comes from the points alone. It is unbiased, and exactly 0 at p = q.
         Use it to fit p. Second derivatives are then wrong.
-      midpoint: whether to draw as many points from q as from p, and to average
-        :math:`\frac{p}{m} (t + e^{-t} - 1)` over them, whose mean is KL(p || q) as well. Here m is
-        the midpoint of p and q, and t = log p - log q. The value is then not negative, and its
-        relative error does not grow as p and q approach each other. Use it below about 0.05 nats in
-        up to 4 dimensions, where there is no control variate, and below 0.001 nats in more.
+      midpoint: whether to draw as many points from q as from p, and to average over all of them
+        :math:`\frac{p}{m} (t + e^{-t} - 1)` with t = log p - log q, whose mean under the midpoint m
+        of p and q is KL(p || q), too. The value is then not negative, and its relative error does
+        not grow as p and q approach each other. Use it below about 0.05 nats in up to 4 dimensions,
+        where there is no control variate, and below 0.001 nats in more.
       mesh: devices to spread the points over; see `expectation`.
 
     Returns:

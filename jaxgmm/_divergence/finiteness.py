@@ -82,7 +82,7 @@ def _of_component(order: float, ratios: np.ndarray, rounding: float) -> Finitene
 
 
 def _is_too_heavy(curvatures: np.ndarray, bound: float, rounding: float) -> bool:
-    """Whether the tails are too heavy in a direction; at equality, if the minimum is unique."""
+    """Whether the tails are too heavy in a direction; at equality, if one curvature is least."""
     least = curvatures.min()
     is_alone = (curvatures <= least * (1 + 2 * rounding)).sum() == 1
     return bool(least > bound * (1 + rounding) or (is_alone and least >= bound * (1 - rounding)))

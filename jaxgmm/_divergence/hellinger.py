@@ -22,8 +22,8 @@ def hellinger_distance(
     .. math:: H(p, q)^2 = \tfrac12 \int (\sqrt{p(x)} - \sqrt{q(x)})^2 dx
               = 1 - \int \sqrt{p(x) q(x)} dx = 1 - e^{-D_{1/2}(p \| q) / 2}
 
-    It is computed from `renyi_divergence` D of order 1/2, which keeps all digits of 1 - H^2, equal
-    to exp(-D/2), where p and q are so far apart that H rounds to 1.
+    It is computed from the `renyi_divergence` D of order 1/2. Where p and q are so far apart that H
+    rounds to 1, use D, which keeps all digits of 1 - H^2 = exp(-D / 2).
 
     The distance is exactly 0 at p = q, where it has no derivative and the gradient 0 is returned.
     Its square is smooth and estimated without bias, so use the square to fit. At p = q itself the

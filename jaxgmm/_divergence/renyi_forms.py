@@ -28,7 +28,7 @@ from jaxgmm._numerics.linalg import matmul
 from jaxgmm._quadrature.monte_carlo import MonteCarlo
 from jaxgmm._quadrature.rule import Rule
 
-NEAR_BELOW, NEAR_ABOVE = 0.8, 1.02  # the excess of an integral between these over 1 is estimated
+NEAR_BELOW, NEAR_ABOVE = 0.8, 1.02  # an integral between these is estimated by its excess over 1
 SHARE = 0.1  # the share of the points for the mixture that bounds the integrand
 LARGEST = 40.0  # logarithms of integrands are clipped here, far above their bounds
 MAX_LOWERINGS = 5  # how often an order is lowered where no product of powers has an integral
@@ -241,14 +241,14 @@ def _companions(p: GMM, q: GMM, order: float) -> tuple[Array, Array, Array]:
 def _mixture_of_powers(powers: Powers) -> tuple[GMM, Array]:
     """The mixture of the Gaussians, and the logarithm of the sum of their integrals."""
     log_z = jax.nn.logsumexp(powers.log_integral)
-    # The logarithms of all integrals may be -inf, if the distances overflow.
+    # The logarithms of all integrals are -inf if all distances overflow.
     shares = jnp.where(jnp.isinf(log_z), jnp.zeros_like(log_z), powers.log_integral - log_z)
     return GMM(shares, powers.loc, *powers.leaves), log_z
 
 
 def _relative(weighted: Array) -> tuple[Array, Array]:
-    """The largest logarithms (n,) of components (K, n), and the logarithms relative to them."""
+    """The largest of the logarithms (K, n) at each point, (n,), and all of them relative to it."""
     largest = held(weighted.max(0))
-    # Where all squared distances overflow, all logarithms are -inf, and are taken as equal.
+    # Where all squared distances overflow, the logarithms are -inf, and count as equal.
     top = jnp.maximum(largest, float(jnp.finfo(largest.dtype).min) / 8)
     return top, jnp.where(jnp.isinf(largest)[None], jnp.zeros_like(weighted), weighted - top[None])
