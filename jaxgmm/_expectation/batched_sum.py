@@ -87,8 +87,8 @@ def _with_gradient_alongside(
 
 def _loop(indices: Array, contribution: Callable[[Array], T]) -> T:
     """The compensated sum of the contributions (Kahan 1965)."""
-    # Compensation keeps the rounding error from growing with the number of batches. The checkpoint
-    # keeps reverse mode from storing the intermediates of all. Inside a scan it needs no CSE guard.
+    # Compensation keeps the rounding error from growing with the number of batches. Without the
+    # checkpoint, reverse mode would store all intermediates. A scan does not need prevent_cse.
     body = jax.checkpoint(contribution, prevent_cse=False)
     zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(body, indices[0]))
 

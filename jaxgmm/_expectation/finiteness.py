@@ -1,4 +1,4 @@
-"""What a divergence declares about its value before any point is drawn."""
+"""Whether a divergence is finite, as it declares before any point is drawn."""
 
 import enum
 import warnings

@@ -14,9 +14,9 @@ from jax.core import Tracer
 
 from jaxgmm._mixture.gmm import GMM, centre_of
 
-FACTORS = (1.37, 0.71)  # of x, to other units; they change all roundings, as no powers of two
+FACTORS = (1.37, 0.71)  # scale x to other units; not powers of two, so all roundings change
 
-BackToUnit = Callable[[Any, Array, int], Any]  # of a value in other units, their factor, and D
+BackToUnit = Callable[[Any, Array, int], Any]  # (value in other units, factor, D) -> value
 
 
 def back_to_unit(scaling: float | None, is_gradient: bool) -> BackToUnit | None:
