@@ -95,7 +95,7 @@ def _triangular_quotients(p: GMM, q: GMM, orders: Array, j: Array) -> Powers:
     ratio = matmul(inverse, factor)
     precision = a * jnp.eye(p.num_dims, dtype=p.loc.dtype)[None] + b * matmul(ratio.mT, ratio)
     least = ROUNDING * jnp.finfo(orders.dtype).eps * orders
-    # With the coordinates reversed, it is U U^T with U upper, and so L_k U^-T is lower.
+    # With the coordinates reversed, N is U U^T with U upper, and so L_k U^-T is lower.
     root, definite = cholesky_if_definite(precision[:, ::-1, ::-1], least)
     inverse_root = inv_tril(root)[:, ::-1, ::-1]
     offset = matmul(inverse, (q.loc[j] - p.loc)[:, :, None])

@@ -37,7 +37,7 @@ class DiagonalScale:
 
     @property
     def stored_for_a_point(self) -> float:
-        """The floats to whiten a point under all components; XLA fuses most of them away."""
+        """The floats stored to whiten a point under all components. XLA fuses most of them away."""
         return math.prod(self.shape) / 4
 
     def rows(self) -> Array:

@@ -50,5 +50,5 @@ def entropy_deficit(t: Array) -> Array:
     e = 1 + less_one
     u = -less_one / (1 + e)
     log = jnp.log1p(jnp.where(near, -u * u, e))
-    # Near 0 both terms are of second order. Far from 0 they would cancel.
+    # Near 0 both terms of the formula are of second order. Far from 0 they would cancel.
     return jnp.where(near, 0.5 * (u * s + log), math.log(2) - log - s * e / (1 + e))
