@@ -32,7 +32,7 @@ def renyi_divergence(
     The integral of :math:`p^\alpha q^{1 - \alpha}` is estimated without bias, in one of two forms.
     Where p and q are near, it is 1 plus the excess, an integral of one sign that is of second order
     in log p - log q. Elsewhere it is :math:`Z E_h[r]`, with a mixture h of Gaussians and a ratio r
-    between 0 and 1 for alpha < 1, or 0 and :math:`K^{\alpha - 1}` for the K components of p above.
+    that is at most 1 for alpha < 1, and :math:`K^{\alpha - 1}` for alpha > 1 and K components of p.
 
     For alpha > 1 the divergence is infinite if some tail of p has more than
     :math:`\alpha / (\alpha - 1)` times the variance of all tails of q. It is then inf, and its

@@ -137,7 +137,7 @@ def estimate(
       whether it is finite, ``converged`` is False and a warning says so.
 
     Raises:
-      TypeError: divergence takes no rule, p or q is not a GMM, or a number has the wrong type.
+      TypeError: divergence takes no rule, p or q is not a GMM, or an argument has the wrong type.
       TypeError: with a tolerance, key or a mixture is traced, or the rule cannot grow.
       ValueError: key is None, or the rule draws nothing, so replicates would not differ.
       ValueError: p or q is not finite, or a number or gradient_of is out of range.
