@@ -14,24 +14,32 @@ from jax.sharding import Mesh
 from jaxgmm._divergence.entropies import held
 from jaxgmm._divergence.renyi_tails import has_infinite_tail
 from jaxgmm._expectation.expectation import expectation_of_columns
-from jaxgmm._expectation.under_midpoint import expectation_under_midpoint
+from jaxgmm._expectation.under_midpoint import (
+    Part,
+    expectation_under_midpoint,
+    log_ratio_of_columns,
+    mean_of_parts,
+    parts_of_midpoint,
+)
 from jaxgmm._mixture.combine import centred, concatenate
 from jaxgmm._mixture.density import weighted_log_densities
 from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.placement import placement
 from jaxgmm._mixture.powers import (
     Powers,
     log_integrals_below_one,
     quotients,
     rooted_products,
 )
-from jaxgmm._numerics.linalg import matmul
-from jaxgmm._quadrature.monte_carlo import MonteCarlo
+from jaxgmm._numerics.linalg import matmul, vdot
+from jaxgmm._quadrature.deterministic import SigmaPoints
 from jaxgmm._quadrature.rule import Rule
 
 NEAR_BELOW, NEAR_ABOVE = 0.8, 1.02  # an integral between these is estimated by its excess over 1
 SHARE = 0.1  # the share of the points for the mixture that bounds the integrand
 LARGEST = 40.0  # logarithms of integrands are clipped here, far above their bounds
 MAX_LOWERINGS = 5  # how often an order is lowered where no product of powers has an integral
+POINTS_OF_A_GUESS = 32  # of each component
 POINTS_OF_A_PAIR = 16  # with fewer points for each pair of components, only main pairs are sampled
 
 
@@ -134,12 +142,22 @@ def _series(order: float, dtype: np.dtype) -> Array:
 
 
 def _guess(p: GMM, q: GMM, order: float) -> Array:
-    """The integral by a few points, the same for every key. It only decides between the forms."""
-    few = MonteCarlo(max(64, 8 * p.num_components, 8 * q.num_components))
-    excess = expectation_under_midpoint(
-        jax.random.key(0), *held((p, q)), lambda t: _excess_over_midpoint(order, t), few, None
-    )
-    return 1 + (order - 1) * excess
+    """The integral by a few fixed points of each component, for the switch alone."""
+    p, q = held((p, q))
+    log_ratio = log_ratio_of_columns(p, q)
+    points = np.random.default_rng(0).normal(size=(1, p.num_dims, POINTS_OF_A_GUESS))
+    nodes = jnp.asarray(points, p.loc.dtype)
+
+    def mean(part: Part) -> Array:
+        place = placement(part.gmm)
+
+        def of_component(k: Array) -> Array:
+            return _excess_over_midpoint(order, log_ratio(place(k[None], nodes))).mean()
+
+        means = jax.lax.map(of_component, jnp.arange(part.gmm.num_components))
+        return vdot(part.gmm.weights, means)
+
+    return 1 + (order - 1) * mean_of_parts(mean, parts_of_midpoint(None, p, q, SigmaPoints()))
 
 
 def _below_one(p: GMM, q: GMM, order: float, rule: Rule) -> Proposal:
