@@ -4,13 +4,15 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import numpy as np
 
-from jaxgmm._divergence.renyi_tails import rounding_of
+from jaxgmm._divergence.renyi_tails import has_infinite_tail, rounding_of
 from jaxgmm._expectation.finiteness import Finiteness
 from jaxgmm._mixture.gmm import GMM
 
 STEPS = 200
+_tail_is_infinite = jax.jit(has_infinite_tail, static_argnums=2)
 
 
 def of_renyi(p: GMM, q: GMM, options: Mapping[str, Any]) -> Finiteness:
@@ -29,6 +31,9 @@ def of_order(p: GMM, q: GMM, order: float) -> Finiteness:
         return Finiteness.BOUNDED if bounded else Finiteness.INFINITE
     inverse = np.linalg.inv(other_factors)
     verdicts = {_of_component(order, inverse @ factor, rounding) for factor in factors}
+    alive = np.asarray(p.logits) > -np.inf
+    if Finiteness.UNKNOWN in verdicts and _tail_is_infinite(p, q, order, alive):
+        return Finiteness.INFINITE
     certain = Finiteness.INFINITE, Finiteness.UNKNOWN
     return next((verdict for verdict in certain if verdict in verdicts), Finiteness.BOUNDED)
 

@@ -125,9 +125,11 @@ def _excess(order: float, t: Array, log_p: Array, log_q: Array) -> Array:
 
     It is of second order in t = log p - log q. A series keeps its digits near t = 0 and near a = 1.
     """
-    near = jnp.abs(t) < 1 / max(1.0, order)
+    scale = max(1.0, order)
+    near = jnp.abs(t) < 1 / scale
     small = jnp.where(near, t, 0)
-    series = jnp.exp(log_q) * jnp.square(small) * jnp.polyval(_series(order, t.dtype), small)
+    polynomial = jnp.polyval(_series(order, scale, t.dtype), scale * small)
+    series = jnp.exp(log_q) * jnp.square(small) * polynomial
     change = (order - 1) * t  # p^a q^(1-a) = p e^change
     small_change = jnp.minimum(change, 1)
     large = jnp.exp(jnp.clip(log_p + change, max=LARGEST)) - jnp.exp(log_p)
@@ -135,10 +137,14 @@ def _excess(order: float, t: Array, log_p: Array, log_q: Array) -> Array:
     return jnp.where(near, series, raised - (jnp.exp(log_p) - jnp.exp(log_q)))
 
 
-def _series(order: float, dtype: np.dtype) -> Array:
-    """The coefficients of (e^(a t) - 1 - a (e^t - 1)) / ((a - 1) t^2), the highest power first."""
-    powers = [order * sum(order**i for i in range(n - 1)) / math.factorial(n) for n in range(2, 20)]
-    return jnp.asarray(powers[::-1], dtype)
+def _series(order: float, scale: float, dtype: np.dtype) -> Array:
+    """(e^(a t) - 1 - a (e^t - 1)) / ((a - 1) t^2) as coefficients of scale * t, highest first."""
+
+    def coefficient(n: int) -> float:
+        powers = [(order / scale) ** i * scale ** (i - n) for i in range(n + 1)]
+        return order * sum(powers) / math.factorial(n + 2)
+
+    return jnp.asarray([coefficient(n) for n in range(17, -1, -1)], dtype)
 
 
 def _guess(p: GMM, q: GMM, order: float) -> Array:

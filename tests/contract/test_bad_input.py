@@ -62,7 +62,8 @@ LEGAL = {
     "estimate.rule gradient_of": {"None"},
     "mesh ax dtype refine optimizer": {"None"},
     "labels column_labels": {"None", "texts", "ragged list", "array", "array of nan"},
-    "path_gradient log_ratio antithetic variance_reduction fixed_key progress": {"bool"},
+    "path_gradient midpoint log_ratio antithetic variance_reduction fixed_key progress": {"bool"},
+    "return_plan": {"bool"},
     "symmetric": {"bool", "None"},
     "num_samples num_replicates num_components num_dims batch_size n order window max_points": {
         "int"
@@ -217,6 +218,8 @@ def assert_right(answer, usual, name: str) -> None:
     for leaf in leaves(answer):
         if jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
             allowed = np.isneginf(leaf) if "minus infinity" in name else False
+            # As no float holds the chi-squared divergence of mixtures that are so far apart.
+            allowed |= np.isposinf(leaf) if "huge" in name and "chi_squared" in name else False
             assert np.all(np.isfinite(leaf) | allowed), f"{name}: {leaf}"
 
 
@@ -245,7 +248,7 @@ def test_what_is_legal(function):
                     lambda value, a=argument: leaves(call(function, {**arguments, a: value})), value
                 )
             elif are_alike(value, arguments[argument]) and function not in EAGER:
-                assert_right(call(function, changed), usual, f"{argument}: {name}")
+                assert_right(call(function, changed), usual, f"{function}, {argument}: {name}")
             elif function in IN_NUMPY:
                 call(function, changed)
             else:

@@ -49,6 +49,7 @@ USUAL = {
     "mesh": None,
     "divergence": jaxgmm.kl_divergence,
     "path_gradient": False,
+    "midpoint": False,
     "log_ratio": False,
     "return_plan": False,
     "symmetric": False,
@@ -105,6 +106,8 @@ USUAL = {
 # What a function has of its own, made when it is needed.
 OWN = {
     "estimate": lambda: {"divergence": jaxgmm.entropy},
+    # From P to Q it is infinite.
+    "chi_squared_divergence": lambda: {"p": Q, "q": jaxgmm.mixture_of([P, Q])},
     "reduce": lambda: {"num_components": 1},
     "from_sklearn": lambda: {
         "mixture": GaussianMixture(2).fit(np.arange(20.0).reshape(10, 2) ** 1.5)
@@ -127,7 +130,7 @@ def of_gmmx() -> Any:
     return library("gmmx").GaussianMixtureModelJax.from_squeezed(*parameters)
 
 
-NOT_BUILT_BY_HAND = ("GMM", "Estimate", "FitResult", "Rule")
+NOT_BUILT_BY_HAND = ("GMM", "Divergences", "Estimate", "FitResult", "Rule")
 # What is handed on to the function that is called in the end; and what is there for a tolerance
 # only, which has a row of its own.
 LEFT_OUT = {
