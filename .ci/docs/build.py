@@ -34,6 +34,7 @@ PAGES = {
     "Estimates of divergences": (
         "_divergence.entropies",
         "_divergence.midpoint",
+        "_divergence.all_divergences",
         "_divergence.renyi",
         "_divergence.chi_squared",
         "_divergence.hellinger",

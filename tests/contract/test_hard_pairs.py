@@ -278,7 +278,9 @@ def test_everything_else(dtype, key):
         p, q = cast(dtype, *pair)
         result, truths = values(p, q), resolved.integrals(p, q)
         for function, value in result.items():
-            assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(value)), (
+            # Above order 1 it is infinite between some of them; see test_renyi.py.
+            is_right = np.isfinite if function != "renyi above 1" else lambda leaf: leaf <= np.inf
+            assert all(is_right(leaf).all() for leaf in jax.tree.leaves(value)), (
                 f"{function} of {name}"
             )
             assert function not in NOT_NEGATIVE or np.min(value) >= 0, f"{function} of {name}"

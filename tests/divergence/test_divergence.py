@@ -264,12 +264,13 @@ def test_a_component_without_weight_on_either_side(key):
 )
 def test_path_gradient(divergence, key):
     """As right as the default in every parameter; exactly 0 between a mixture and itself, where the
-    default is not.
+    default of KL is not.
     """
     pair = PAIRS["plane"]
     p, q = map(gmm, pair)
     path = functools.partial(divergence, path_gradient=True)
-    assert divergence(key, p, q) == path(key, p, q)
+    if divergence is not jaxgmm.js_divergence:  # which has another form then
+        assert divergence(key, p, q) == path(key, p, q)
     result = estimate(jax.grad(path, argnums=(1, 2)), key, p, q)
     for side in (0, 1):
         exact = gradient_of(TRUTHS[divergence], unconstrained(p), unconstrained(q), side)
@@ -284,4 +285,5 @@ def test_path_gradient(divergence, key):
         assert all(
             (leaf == 0).all() for leaf in jax.tree.leaves(jax.grad(lambda p: path(key, p, q))(q))
         )
+    if divergence is jaxgmm.kl_divergence:
         assert np.abs(jax.grad(lambda p: divergence(key, p, q))(q).loc).max() > 1e-6
