@@ -131,8 +131,8 @@ def mixture_of(gmms: Mixtures, weights: ArrayLike | None = None) -> GMM:
         derivative in a weight is right where the weight is positive.
 
     Returns:
-      The mixture of all components in order, in the least restricted covariance type among gmms:
-      "full" if a mixture has off-diagonal elements, "spherical" if all are, and "diag" otherwise.
+      The mixture of all components in order, in the least restricted covariance type among gmms.
+      This is "full" if one has off-diagonal elements, "spherical" if all are, or else "diag".
 
     Raises:
       TypeError: gmms is not a sequence or a stack of GMMs, or a weight is not a real number.
