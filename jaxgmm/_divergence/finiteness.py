@@ -1,17 +1,24 @@
 """Whether the integral of p^a q^(1-a) is finite, by linear algebra on the components."""
 
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
+from jaxgmm._divergence.renyi_forms import POINTS_OF_A_GUESS, above_one, companions
 from jaxgmm._divergence.renyi_tails import has_infinite_tail, rounding_of
 from jaxgmm._expectation.finiteness import Finiteness
+from jaxgmm._mixture.combine import centred
 from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.placement import placement
 
 STEPS = 200
+LEAST_LOG_MEAN = -8.0  # below it, what the points of h have not met may be most of the integral
 _tail_is_infinite = jax.jit(has_infinite_tail, static_argnums=2)
 
 
@@ -34,8 +41,31 @@ def of_order(p: GMM, q: GMM, order: float) -> Finiteness:
     alive = np.asarray(p.logits) > -np.inf
     if Finiteness.UNKNOWN in verdicts and _tail_is_infinite(p, q, order, alive):
         return Finiteness.INFINITE
-    certain = Finiteness.INFINITE, Finiteness.UNKNOWN
-    return next((verdict for verdict in certain if verdict in verdicts), Finiteness.BOUNDED)
+    if Finiteness.INFINITE in verdicts:
+        return Finiteness.INFINITE
+    is_sure = Finiteness.UNKNOWN not in verdicts and _log_mean_ratio(p, q, order) > LEAST_LOG_MEAN
+    return Finiteness.BOUNDED if is_sure else Finiteness.UNKNOWN
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _log_mean_ratio(p: GMM, q: GMM, order: float) -> Array:
+    """log E_h[r] by a few points of h, and -inf where r has no bound.
+
+    Where it is low, p^a q^(1-a) lies in a tail of h.
+    """
+    p, q = centred(p, q)
+    h = above_one(p, q, order)[0]
+    is_bounded = ((companions(p, q, order)[0] == order) | jnp.isneginf(p.logits)).all()
+    points = np.random.default_rng(0).normal(size=(1, p.num_dims, POINTS_OF_A_GUESS))
+    nodes = jnp.asarray(points, p.loc.dtype)
+    place = placement(h.gmm)
+
+    def of_component(k: Array) -> Array:
+        return jax.nn.logsumexp(h.logs(place(k[None], nodes)).ratio) - math.log(POINTS_OF_A_GUESS)
+
+    means = jax.lax.map(of_component, jnp.arange(h.gmm.num_components))
+    alive = is_bounded & (h.gmm.logits > -jnp.inf)
+    return jax.nn.logsumexp(jnp.where(alive, h.gmm.log_weights + means, -jnp.inf))
 
 
 def _of_positive_weight(gmm: GMM) -> tuple[np.ndarray, np.ndarray]:

@@ -55,7 +55,7 @@ def log_integral(
         proposal = _below_one(p, q, order, rule)
         is_near, is_infinite = guess > NEAR_BELOW, jnp.zeros((), bool)
     else:
-        proposal, is_infinite = _above_one(p, q, order)
+        proposal, is_infinite = above_one(p, q, order)
         is_near = guess < NEAR_ABOVE
 
     def near() -> Array:
@@ -210,9 +210,9 @@ def _of_main_pairs(p: GMM, q: GMM, order: float, num_pairs: int) -> Proposal:
     return Proposal(concatenate([p, q, gmm], jnp.asarray(log_shares, p.loc.dtype)), log_z, logs)
 
 
-def _above_one(p: GMM, q: GMM, order: float) -> tuple[Proposal, Array]:
+def above_one(p: GMM, q: GMM, order: float) -> tuple[Proposal, Array]:
     """h holds each p_k beside the q_j of the least integral, so that r is at most K^(a-1)."""
-    orders, j, is_infinite = _companions(*held((p, q)), order)
+    orders, j, is_infinite = companions(*held((p, q)), order)
     gmm, log_z = _mixture_of_powers(quotients(p, q, orders, j))
     by_p, by_q = weighted_log_densities(p), weighted_log_densities(q)
 
@@ -229,7 +229,7 @@ def _above_one(p: GMM, q: GMM, order: float) -> tuple[Proposal, Array]:
     return Proposal(gmm, log_z, logs), is_infinite
 
 
-def _companions(p: GMM, q: GMM, order: float) -> tuple[Array, Array, Array]:
+def companions(p: GMM, q: GMM, order: float) -> tuple[Array, Array, Array]:
     """The order and the component of q for each component of p, and whether the value is infinite.
 
     The order is a, or the highest 1 + (a - 1) / 4^i for which a product of powers has an integral.

@@ -33,6 +33,8 @@ def finiteness_of(
         return Finiteness.BOUNDED
     verdict = check(*mixtures, {**getattr(divergence, "keywords", {}), **options})
     if verdict is Finiteness.UNKNOWN:
-        problem = "whether this divergence is finite is not known, so no error bar covers it"
+        problem = (
+            "this divergence may be infinite or far above its estimate, whatever the error says"
+        )
         warnings.warn(f"{problem}: take a lower order", RuntimeWarning, stacklevel=4)
     return verdict

@@ -89,7 +89,6 @@ INVARIANT = {
     **{name: sampled(name) for name in ("kl_divergence", "js_divergence", "jeffreys_divergence")},
     **{name: sampled(name) for name in ("hellinger_distance", "total_variation")},
     "renyi_divergence": sampled("renyi_divergence", alpha=0.5),
-    "renyi of order 2": sampled("renyi_divergence", alpha=2.0),
     "near kl": sampled("kl_divergence", midpoint=True),
     "all_divergences": sampled("all_divergences"),
     **{name: of_one(name) for name in ("component_information", "classification_entropy")},
