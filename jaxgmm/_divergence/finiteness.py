@@ -15,7 +15,7 @@ from jaxgmm._divergence.renyi_tails import has_infinite_tail, rounding_of
 from jaxgmm._expectation.finiteness import Finiteness
 from jaxgmm._mixture.combine import centred
 from jaxgmm._mixture.gmm import GMM
-from jaxgmm._mixture.placement import placement
+from jaxgmm._mixture.placement import pilot_nodes, placement
 
 STEPS = 200
 LEAST_LOG_MEAN = -8.0  # below it, what the points of h have not met may be most of the integral
@@ -39,11 +39,10 @@ def of_order(p: GMM, q: GMM, order: float) -> Finiteness:
     inverse = np.linalg.inv(other_factors)
     verdicts = {_of_component(order, inverse @ factor, rounding) for factor in factors}
     alive = np.asarray(p.logits) > -np.inf
-    if Finiteness.UNKNOWN in verdicts and _tail_is_infinite(p, q, order, alive):
+    is_unknown = Finiteness.UNKNOWN in verdicts
+    if Finiteness.INFINITE in verdicts or (is_unknown and _tail_is_infinite(p, q, order, alive)):
         return Finiteness.INFINITE
-    if Finiteness.INFINITE in verdicts:
-        return Finiteness.INFINITE
-    is_sure = Finiteness.UNKNOWN not in verdicts and _log_mean_ratio(p, q, order) > LEAST_LOG_MEAN
+    is_sure = not is_unknown and _log_mean_ratio(p, q, order) > LEAST_LOG_MEAN
     return Finiteness.BOUNDED if is_sure else Finiteness.UNKNOWN
 
 
@@ -56,8 +55,7 @@ def _log_mean_ratio(p: GMM, q: GMM, order: float) -> Array:
     p, q = centred(p, q)
     h = above_one(p, q, order)[0]
     is_bounded = ((companions(p, q, order)[0] == order) | jnp.isneginf(p.logits)).all()
-    points = np.random.default_rng(0).normal(size=(1, p.num_dims, POINTS_OF_A_GUESS))
-    nodes = jnp.asarray(points, p.loc.dtype)
+    nodes = pilot_nodes(p, POINTS_OF_A_GUESS)[None]
     place = placement(h.gmm)
 
     def of_component(k: Array) -> Array:

@@ -24,7 +24,7 @@ from jaxgmm._expectation.under_midpoint import (
 from jaxgmm._mixture.combine import centred, concatenate
 from jaxgmm._mixture.density import weighted_log_densities
 from jaxgmm._mixture.gmm import GMM
-from jaxgmm._mixture.placement import placement
+from jaxgmm._mixture.placement import pilot_nodes, placement
 from jaxgmm._mixture.powers import (
     Powers,
     log_integrals_below_one,
@@ -151,8 +151,7 @@ def _guess(p: GMM, q: GMM, order: float) -> Array:
     """The integral by a few fixed points of each component, for the switch alone."""
     p, q = held((p, q))
     log_ratio = log_ratio_of_columns(p, q)
-    points = np.random.default_rng(0).normal(size=(1, p.num_dims, POINTS_OF_A_GUESS))
-    nodes = jnp.asarray(points, p.loc.dtype)
+    nodes = pilot_nodes(p, POINTS_OF_A_GUESS)[None]
 
     def mean(part: Part) -> Array:
         place = placement(part.gmm)

@@ -8,6 +8,7 @@ import numpy as np
 from jax import Array
 
 from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.placement import pilot_nodes
 from jaxgmm._numerics.linalg import matmul
 
 MAX_ROTATED = 16
@@ -24,8 +25,7 @@ def active_directions(fn: Callable[[Array, Array], Array], gmm: GMM, num_pilots:
     """
     # As U does not depend on the sampled points, U eps is standard normal, too. A rough U, from a
     # few pilot points that are the same at every call, costs accuracy but causes no bias.
-    pilots = np.random.default_rng(0).normal(size=(gmm.num_dims, num_pilots))
-    nodes = jnp.asarray(pilots, gmm.loc.dtype)
+    nodes = pilot_nodes(gmm, num_pilots)
 
     def outer_product(component: Array) -> Array:
         gradient = jax.grad(lambda nodes: fn(component[None], nodes[None]).sum())(nodes)

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from jaxgmm._mixture.gmm import GMM, scale_of
@@ -16,6 +18,12 @@ def placement(gmm: GMM, rotation: Array | None = None) -> Callable[[Array, Array
         return x.transpose(1, 0, 2).reshape(gmm.num_dims, -1)
 
     return place
+
+
+def pilot_nodes(gmm: GMM, num_pilots: int) -> Array:
+    """Standard normal points (D, n) in the dtype of a mixture, the same at every call."""
+    nodes = np.random.default_rng(0).normal(size=(gmm.num_dims, num_pilots))
+    return jnp.asarray(nodes, gmm.loc.dtype)
 
 
 def batch_length(gmm: GMM) -> int:
