@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgmm._divergence.renyi_forms import POINTS_OF_A_GUESS, above_one, companions
+from jaxgmm._divergence.renyi_companions import companions
+from jaxgmm._divergence.renyi_forms import POINTS_OF_A_GUESS, above_one
 from jaxgmm._divergence.renyi_tails import has_infinite_tail, rounding_of
 from jaxgmm._expectation.finiteness import Finiteness
 from jaxgmm._mixture.combine import centred

@@ -1,6 +1,5 @@
 """The logarithm of the integral of p^a q^(1-a), by two forms and one switch."""
 
-import dataclasses
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,7 +11,7 @@ from jax import Array
 from jax.sharding import Mesh
 
 from jaxgmm._divergence.entropies import held
-from jaxgmm._divergence.renyi_tails import has_infinite_tail
+from jaxgmm._divergence.renyi_companions import companions
 from jaxgmm._expectation.expectation import expectation_of_columns
 from jaxgmm._expectation.under_midpoint import (
     Part,
@@ -38,7 +37,6 @@ from jaxgmm._quadrature.rule import Rule
 NEAR_BELOW, NEAR_ABOVE = 0.8, 1.02  # an integral between these is estimated by its excess over 1
 SHARE = 0.1  # the share of the points for the mixture that bounds the integrand
 LARGEST = 40.0  # logarithms of integrands are clipped here, far above their bounds
-MAX_LOWERINGS = 5  # how often an order is lowered where no product of powers has an integral
 POINTS_OF_A_GUESS = 32  # of each component
 POINTS_OF_A_PAIR = 16  # with fewer points for each pair of components, only main pairs are sampled
 
@@ -210,55 +208,25 @@ def _of_main_pairs(p: GMM, q: GMM, order: float, num_pairs: int) -> Proposal:
 
 
 def above_one(p: GMM, q: GMM, order: float) -> tuple[Proposal, Array]:
-    """h holds each p_k beside the q_j of the least integral, so that r is at most K^(a-1)."""
-    orders, j, is_infinite = companions(*held((p, q)), order)
-    gmm, log_z = _mixture_of_powers(quotients(p, q, orders, j))
+    """h holds each p_k beside a geometric mean of the q_j, so that r is at most K^(a-1)."""
+    orders, log_shares, is_infinite = companions(*held((p, q)), order)
+    gmm, log_z = _mixture_of_powers(quotients(p, q, orders, log_shares))
     by_p, by_q = weighted_log_densities(p), weighted_log_densities(q)
+    shares, least = jnp.exp(log_shares), float(jnp.finfo(log_shares.dtype).min) / 8
+    entropies = -jnp.where(shares > 0, shares * log_shares, 0).sum(1)[:, None]
 
     def logs(x: Array) -> Logs:
         (top_p, from_p), (top_q, from_q) = _relative(by_p(x)), _relative(by_q(x))
         log_p, log_q = jax.nn.logsumexp(from_p, 0), jax.nn.logsumexp(from_q, 0)
         a = orders[:, None]
         between = (a - order) * (top_p - top_q)[None]
-        bound = jax.nn.logsumexp(a * from_p + (1 - a) * from_q[j] + between, 0)
+        mean_of_q = matmul(shares, jnp.maximum(from_q, least)) + entropies
+        bound = jax.nn.logsumexp(a * from_p + (1 - a) * mean_of_q + between, 0)
         log_h = order * top_p + (1 - order) * top_q + bound - log_z
         ratio = order * log_p + (1 - order) * log_q - bound
         return Logs(top_p + log_p, top_q + log_q, log_h, ratio)
 
     return Proposal(gmm, log_z, logs), is_infinite
-
-
-def companions(p: GMM, q: GMM, order: float) -> tuple[Array, Array, Array]:
-    """The order and the component of q for each component of p, and whether the value is infinite.
-
-    The order is a, or the highest 1 + (a - 1) / 4^i for which a product of powers has an integral.
-    """
-    alive = p.logits > -jnp.inf
-    equal = dataclasses.replace(p, logits=jnp.zeros_like(p.logits))
-
-    def best(orders: Array) -> tuple[Array, Array]:
-        def beside(j: Array) -> Array:
-            return quotients(equal, q, orders, jnp.full(len(orders), j)).log_integral
-
-        costs = jax.lax.map(beside, jnp.arange(q.num_components))
-        # A component without weight is never chosen, as its cost is infinite or NaN.
-        costs = jnp.where((q.logits > -jnp.inf)[:, None], costs, jnp.inf)
-        return costs.argmin(0), jnp.isfinite(costs.min(0))
-
-    def lower(state: tuple[Array, ...]) -> tuple[Array, ...]:
-        step, orders, j, found = state
-        tried = 1 + (order - 1) * 0.25**step * jnp.ones_like(orders)
-        best_j, fits = best(tried)
-        new = fits & ~found
-        return step + 1, jnp.where(new, tried, orders), jnp.where(new, best_j, j), found | fits
-
-    nobody = jnp.full(p.num_components, q.logits.argmax())
-    start = jnp.zeros_like(p.logits, shape=()), jnp.ones_like(p.logits), nobody, ~alive
-    _, orders, j, _ = jax.lax.while_loop(
-        lambda state: (state[0] < MAX_LOWERINGS) & ~state[3].all(), lower, start
-    )
-    undecided = alive & (orders < order)
-    return orders, j, has_infinite_tail(p, q, order, undecided)
 
 
 def _mixture_of_powers(powers: Powers) -> tuple[GMM, Array]:

@@ -11,7 +11,13 @@ from jaxgmm._mixture.components import component_overlaps
 from jaxgmm._mixture.gmm import GMM, is_diagonal, log_det, scale_of
 from jaxgmm._mixture.products import product
 from jaxgmm._mixture.scale import Leaves
-from jaxgmm._numerics.linalg import cholesky_if_definite, inv_tril, matmul, pack_tril
+from jaxgmm._numerics.linalg import (
+    cholesky_if_definite,
+    einsum,
+    inv_tril,
+    matmul,
+    pack_tril,
+)
 
 ROUNDING = 32  # the units of rounding above which a difference of precisions counts as positive
 
@@ -57,55 +63,92 @@ def _one_by_one(gmm: GMM, index: Array) -> GMM:
     return GMM(jnp.zeros_like(gmm.logits, shape=(len(index), 1)), rows(gmm.loc), *leaves)
 
 
-def quotients(p: GMM, q: GMM, orders: Array, j: Array) -> Powers:
-    r"""The products :math:`(\pi_k p_k)^a (w_j q_j)^{1 - a}` for all k, each with its a >= 1 and j.
+class Companion(NamedTuple):
+    r"""The components of q in the coordinates z of each component of p, where x = mu_k + L_k z.
 
-    In z, where x = mu_k + L_k z, and with :math:`G = L_j^{-1} L_k`, a product is proportional to a
-    Gaussian of precision :math:`N = a I - (a - 1) G^T G` if N is positive definite.
+    Here :math:`G = L_j^{-1} L_k` and :math:`d = L_j^{-1} (\nu_j - \mu_k)`. They are in B blocks of
+    size m: one of size D, or D of size 1 if both mixtures are diagonal.
     """
-    between = _diagonal_quotients if is_diagonal(p, q) else _triangular_quotients
-    powers = between(p, q, orders, j)
-    of_q = jnp.where(orders > 1, (1 - orders) * q.log_weights[j], 0)
-    log_weights = orders * p.log_weights + of_q
-    return powers._replace(log_integral=powers.log_integral + log_weights)
+
+    squares: Array  # G^T G, (K, J, B, m, m)
+    pulls: Array  # G^T d, (K, J, B, m)
+    lengths: Array  # |d|^2, (K, J)
+    log_dets: Array  # log |L_j| - log |L_k|, (K, J)
+
+    @classmethod
+    def of(cls, p: GMM, q: GMM) -> "Companion":
+        offsets = q.loc[None] - p.loc[:, None]
+        if is_diagonal(p, q):
+            log_p, log_q = (jnp.broadcast_to(gmm.log_diag, gmm.loc.shape) for gmm in (p, q))
+            ratios = jnp.exp(log_p[:, None] - log_q[None])[..., None, None]
+            whitened = (offsets * jnp.exp(-log_q)[None])[..., None]
+        else:
+            factor, inverse = scale_of(p).factors(), inv_tril(scale_of(q).rows())
+            inverse = jnp.broadcast_to(inverse, (q.num_components, *inverse.shape[1:]))
+            ratios = matmul(inverse[None], factor[:, None])[:, :, None]
+            whitened = einsum("jab,kjb->kja", inverse, offsets)[:, :, None]
+        pulls = (ratios * whitened[..., None]).sum(-2)
+        of_p, of_q = (jnp.broadcast_to(log_det(gmm), len(gmm.loc)) for gmm in (p, q))
+        lengths = jnp.square(whitened).sum((2, 3))
+        return cls(matmul(ratios.mT, ratios), pulls, lengths, of_q[None] - of_p[:, None])
+
+    def mean(self, shares: Array) -> "Companion":
+        """The mean over j by shares (K, J). What has no share may be infinite."""
+
+        def of(x: Array) -> Array:
+            by = shares.reshape(shares.shape + (1,) * (x.ndim - 2))
+            return (by * jnp.where(by > 0, x, 0)).sum(1)
+
+        return jax.tree.map(of, self)
 
 
-def _diagonal_quotients(p: GMM, q: GMM, orders: Array, j: Array) -> Powers:
-    a, b = orders[:, None], 1 - orders[:, None]
-    log_p, log_q = (jnp.broadcast_to(gmm.log_diag, gmm.loc.shape) for gmm in (p, q))
-    log_ratio, log_q = log_p - log_q[j], log_q[j]
-    precision = a + b * jnp.exp(2 * log_ratio)
-    definite = (precision > ROUNDING * jnp.finfo(a.dtype).eps * a).all(1, keepdims=True)
-    log_ratio = jnp.where(definite, log_ratio, 0)
-    precision = a + b * jnp.exp(2 * log_ratio)
-    offset = jnp.where(definite, (q.loc[j] - p.loc) * jnp.exp(-log_q), 0)
-    pull = jnp.exp(log_ratio) * offset / jnp.sqrt(precision)
-    log_det_of_roots = 0.5 * jnp.log(precision).sum(1)
-    squares = jnp.where(orders > 1, (jnp.square(offset) - b * jnp.square(pull)).sum(1), 0)
-    log_integral = b[:, 0] * (log_ratio.sum(1) - 0.5 * squares) - log_det_of_roots
-    loc = p.loc + jnp.exp(log_p) * b * pull / jnp.sqrt(precision)
-    leaves = log_p - 0.5 * jnp.log(precision), None
-    return Powers(jnp.where(definite[:, 0], log_integral, jnp.inf), loc, leaves)
+class Quotient(NamedTuple):
+    """A Gaussian in z for each k, N(mean, R^T R), and the integral that belongs to it."""
+
+    log_integral: Array  # inf where the precision is not positive definite
+    mean: Array  # (K, B, m)
+    root: Array  # R, lower, (K, B, m, m)
 
 
-def _triangular_quotients(p: GMM, q: GMM, orders: Array, j: Array) -> Powers:
-    a, b = orders[:, None, None], 1 - orders[:, None, None]
-    factor, inverse = scale_of(p).factors(), inv_tril(scale_of(q).rows())
-    inverse = jnp.broadcast_to(inverse, (q.num_components, *inverse.shape[1:]))[j]
-    ratio = matmul(inverse, factor)
-    precision = a * jnp.eye(p.num_dims, dtype=p.loc.dtype)[None] + b * matmul(ratio.mT, ratio)
-    least = ROUNDING * jnp.finfo(orders.dtype).eps * orders
-    # With the coordinates reversed, N is U U^T with U upper, and so L_k U^-T is lower.
-    root, definite = cholesky_if_definite(precision[:, ::-1, ::-1], least)
-    inverse_root = inv_tril(root)[:, ::-1, ::-1]
-    offset = matmul(inverse, (q.loc[j] - p.loc)[:, :, None])
-    offset, ratio = (jnp.where(definite[:, None, None], x, 0) for x in (offset, ratio))
-    pull = matmul(inverse_root, matmul(ratio.mT, offset))
-    lower = matmul(factor, inverse_root.mT)
-    log_det_p, log_det_q = (jnp.broadcast_to(log_det(gmm), len(gmm.loc)) for gmm in (p, q))
-    log_root = jnp.log(jnp.diagonal(root, axis1=1, axis2=2)).sum(1)
-    squares = jnp.square(offset[:, :, 0]).sum(1) - b[:, 0, 0] * jnp.square(pull[:, :, 0]).sum(1)
-    squares = jnp.where(orders > 1, squares, 0)
-    log_integral = b[:, 0, 0] * (log_det_p - log_det_q[j] - 0.5 * squares) - log_root
-    loc = p.loc + matmul(lower, b * pull)[:, :, 0]
-    return Powers(jnp.where(definite, log_integral, jnp.inf), loc, pack_tril(lower))
+def quotient(of_q: Companion, orders: Array) -> Quotient:
+    r"""The products :math:`p_k^a \prod_j q_j^{(1 - a) l_{kj}}` by the mean of q with shares l.
+
+    In z, a product is proportional to a Gaussian of precision :math:`N = a I - (a - 1) \sum_j
+    l_{kj} G_{kj}^T G_{kj}`, if N is positive definite.
+    """
+    num, blocks, size = of_q.pulls.shape
+    a, b = orders, 1 - orders
+    eye = jnp.eye(size, dtype=a.dtype)[None, None]
+    precision = a[:, None, None, None] * eye + b[:, None, None, None] * of_q.squares
+    # With the coordinates reversed, N is U U^T with U upper, and L_k U^-T is lower.
+    rows = precision[:, :, ::-1, ::-1].reshape(-1, size, size)
+    least = ROUNDING * jnp.finfo(a.dtype).eps * jnp.repeat(a, blocks)
+    lower, definite = cholesky_if_definite(rows, least)
+    root = inv_tril(lower)[:, ::-1, ::-1].reshape(num, blocks, size, size)
+    half = (root * of_q.pulls[:, :, None]).sum(-1)
+    mean = b[:, None, None] * (root * half[..., None]).sum(-2)
+    squares = of_q.lengths - b * jnp.square(half).sum((1, 2))
+    relative = jnp.where(a > 1, b * (-of_q.log_dets - 0.5 * squares), 0)
+    log_root = jnp.log(jnp.diagonal(root, axis1=2, axis2=3)).sum((1, 2))
+    is_finite = definite.reshape(num, blocks).all(1)
+    return Quotient(jnp.where(is_finite, relative + log_root, jnp.inf), mean, root)
+
+
+def quotients(p: GMM, q: GMM, orders: Array, log_shares: Array) -> Powers:
+    r"""The products :math:`(\pi_k p_k)^a \prod_j (w_j q_j / l_{kj})^{(1 - a) l_{kj}}` for all k.
+
+    As :math:`q \ge \prod_j (w_j q_j / l_j)^{l_j}` for shares l, each bounds p_k^a q^(1-a).
+    """
+    shares = jnp.exp(log_shares)
+    found = quotient(Companion.of(p, q).mean(shares), orders)
+    logs = jnp.where(shares > 0, q.log_weights[None] - log_shares, 0)
+    of_weights = orders * p.log_weights + (1 - orders) * (shares * logs).sum(1)
+    if is_diagonal(p, q):
+        log_p = jnp.broadcast_to(p.log_diag, p.loc.shape)
+        loc = p.loc + jnp.exp(log_p) * found.mean[:, :, 0]
+        leaves = log_p + jnp.log(found.root[:, :, 0, 0]), None
+    else:
+        factor = scale_of(p).factors()
+        loc = p.loc + matmul(factor, found.mean[:, 0, :, None])[:, :, 0]
+        leaves = pack_tril(matmul(factor, found.root[:, 0].mT))
+    return Powers(found.log_integral + of_weights, loc, leaves)

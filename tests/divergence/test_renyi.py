@@ -257,14 +257,14 @@ def test_the_hellinger_distance_far_apart(key):
     assert jaxgmm.hellinger_distance(key, p, q, jaxgmm.Sobol(256)) == 1
 
 
-@pytest.mark.parametrize("i", [108, 166])
-def test_where_no_single_component_of_q_bounds_the_integrand(i):
-    """Its mass lies between two components of q, in a tail of all Gaussians that are sampled: the
-    truths are 16.1 and 5.23, by quadrature, and the estimates 2.03 and 3.82 with small errors.
+@pytest.mark.parametrize("i", [103, 108, 166])
+def test_between_the_components_of_q(key, i):
+    """Where p^a / q^(a-1) has its mass between two components of q, and no Gaussian beside a single
+    one has any. At order 2 and 1e-3 of the points there, such an estimate is 2.03 for 16.1.
     """
     p, q = (jax.tree.map(lambda leaf: leaf[i], random_stack(seed, 200, 3, 2)) for seed in (1, 2))
-    with pytest.warns(RuntimeWarning, match="may be infinite or far above"):
-        result = jaxgmm.estimate(
-            jaxgmm.renyi_divergence, jax.random.key(0), p, q, alpha=2.0, rule=jaxgmm.Sobol(2**10)
-        )
-    assert not result.converged
+    exact = renyi.log_integral(2.0, read(p), read(q))
+    assert of_order(p, q, 2.0) is Finiteness.BOUNDED
+    ps, qs = (jax.tree.map(lambda leaf: leaf[None], m) for m in (p, q))
+    found = np.asarray(values(jax.random.split(key, 32), ps, qs, 2.0, jaxgmm.Sobol(2**12)), float)
+    assert_right(found[0], exact, i, 1e-6)
