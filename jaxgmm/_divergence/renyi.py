@@ -37,9 +37,8 @@ def renyi_divergence(
     For alpha > 1 the divergence is infinite if some tail of p has more than
     :math:`\alpha / (\alpha - 1)` times the variance of all tails of q. It is then inf, and its
     gradient 0. In one dimension this is always decided. In more dimensions it is undecided for a
-    narrow range of orders, where r is not bounded. In others the integrand may lie in a tail of h,
-    which its points do not meet: the value is then far too low. In both `estimate` warns and does
-    not converge. Take a lower order there.
+    narrow range of orders, where r is not bounded and the value may be far too low: `estimate`
+    warns and does not converge. Take a lower order there.
 
     Args:
       key: a random key; None with a rule that draws nothing.

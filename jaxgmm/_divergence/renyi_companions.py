@@ -37,59 +37,67 @@ def companions(p: GMM, q: GMM, order: float) -> tuple[Array, Array, Array]:
     product itself. Mirror descent moves there, while the order rises from 1, where each product has
     an integral, to a. The order stays below a where no product of order a was found.
     """
-    of_q = Companion.of(p, q)
-    least = float(jnp.finfo(p.loc.dtype).min) / 8
-    log_weights = jnp.maximum(q.log_weights, least)
-    alive, alive_q = p.logits > -jnp.inf, (q.logits > -jnp.inf)[None]
-
-    def goal_of(mean: Array, covariance: Array) -> Array:
-        second = covariance + mean[..., None] * mean[..., None, :]
-        squares = (of_q.squares * second[:, None]).sum((2, 3, 4))
-        squares = squares + of_q.lengths - 2 * (of_q.pulls * mean[:, None]).sum((2, 3))
-        return jnp.maximum(log_weights[None] - of_q.log_dets - 0.5 * squares, least)
-
-    def gap(now: Search) -> Array:
-        shares = jnp.exp(now.log_shares)
-        slope = now.goal - jnp.maximum(now.log_shares, LEAST_LOG_SHARE)
-        return (order - 1) * (jnp.where(alive_q, slope, -jnp.inf).max(1) - (shares * slope).sum(1))
+    of_q, alive = Companion.of(p, q), p.logits > -jnp.inf
+    log_weights = jnp.maximum(q.log_weights, float(jnp.finfo(p.loc.dtype).min) / 8)[None]
 
     def is_unfinished(now: Search) -> Array:
-        return alive & ((now.orders < order) | (gap(now) > GAP))
+        is_far = _gap(now, order, q.logits > -jnp.inf) > GAP
+        return alive & ((now.orders < order) | is_far)
 
-    def step(state: tuple[Array, Search]) -> tuple[Array, Search]:
-        count, now = state
-        rises = (now.orders < order) & (count % 2 == 0)
-        rate = jnp.where(rises, 0, now.rate)[:, None]
-        log_shares = jax.nn.log_softmax((1 - rate) * now.log_shares + rate * now.goal, 1)
-        higher = jnp.where(now.rise < 1, now.orders + now.rise * (order - now.orders), order)
-        orders = jnp.where(rises, higher, now.orders)
-        shares = jnp.exp(log_shares)
-        found = quotient(of_q.mean(shares), orders)
-        entropy = (shares * jnp.where(shares > 0, log_weights[None] - log_shares, 0)).sum(1)
-        value = found.log_integral + (1 - orders) * entropy
-        is_better = jnp.isfinite(value) & (rises | (value <= now.value))
-        goal = goal_of(found.mean, matmul(found.root.mT, found.root))
-        new = Search(orders, log_shares, goal, value, now.rate, now.rise)
-        new = jax.tree.map(lambda x, y: jnp.where(_like(is_better, x), x, y), new, now)
-        factor = jnp.where(is_better, 2, 0.5)
-        rate = jnp.where(rises, now.rate, jnp.minimum(1, factor * now.rate))
-        rise = jnp.where(rises, jnp.minimum(1, factor * now.rise), now.rise)
-        return count + 1, new._replace(rate=rate, rise=rise)
-
-    ones = jnp.ones_like(p.logits)
-    shape = of_q.squares.shape
-    eye = jnp.broadcast_to(jnp.eye(shape[-1], dtype=p.loc.dtype), (shape[0], *shape[2:]))
-    goal = goal_of(jnp.zeros_like(p.loc).reshape(shape[0], *shape[2:4]), eye)
-    start = Search(ones, jax.nn.log_softmax(goal, 1), goal, ones * jnp.inf, ones, ones)
     _, end = jax.lax.while_loop(
         lambda state: (state[0] < STEPS) & is_unfinished(state[1]).any(),
-        step,
-        (jnp.zeros((), np.int32), start),
+        lambda state: (state[0] + 1, _descent(*state, of_q, log_weights, order)),
+        (jnp.zeros((), np.int32), _at_order_one(of_q, log_weights)),
     )
     undecided = alive & (end.orders < order)
     orders = jnp.where(undecided, 1 + MARGIN * (end.orders - 1), end.orders)
     return orders, end.log_shares, has_infinite_tail(p, q, order, undecided)
 
 
-def _like(flags: Array, x: Array) -> Array:
-    return flags.reshape(flags.shape + (1,) * (x.ndim - 1))
+def _at_order_one(of_q: Companion, log_weights: Array) -> Search:
+    """At order 1, where each product is p_k itself."""
+    shape = of_q.squares.shape
+    eye = jnp.broadcast_to(jnp.eye(shape[-1], dtype=log_weights.dtype), (shape[0], *shape[2:]))
+    goal = _goal(of_q, log_weights, jnp.zeros_like(eye[..., 0]), eye)
+    ones = jnp.ones_like(goal[:, 0])
+    return Search(ones, jax.nn.log_softmax(goal, 1), goal, ones * jnp.inf, ones, ones)
+
+
+def _goal(of_q: Companion, log_weights: Array, mean: Array, covariance: Array) -> Array:
+    """log w_j + E[log q_j] under Gaussians in z, up to a constant."""
+    second = covariance + mean[..., None] * mean[..., None, :]
+    squares = (of_q.squares * second[:, None]).sum((2, 3, 4))
+    squares = squares + of_q.lengths - 2 * (of_q.pulls * mean[:, None]).sum((2, 3))
+    least = float(jnp.finfo(squares.dtype).min) / 8
+    return jnp.maximum(log_weights - of_q.log_dets - 0.5 * squares, least)
+
+
+def _gap(now: Search, order: float, alive: Array) -> Array:
+    """A bound on how far the logarithms of the integrals are from the least ones."""
+    slope = now.goal - jnp.maximum(now.log_shares, LEAST_LOG_SHARE)
+    mean = (jnp.exp(now.log_shares) * slope).sum(1)
+    return (order - 1) * (jnp.where(alive[None], slope, -jnp.inf).max(1) - mean)
+
+
+def _descent(
+    count: Array, now: Search, of_q: Companion, log_weights: Array, order: float
+) -> Search:
+    """A step of the shares, or of the order in every other step while it is below a."""
+    rises = (now.orders < order) & (count % 2 == 0)
+    rate = jnp.where(rises, 0, now.rate)[:, None]
+    log_shares = jax.nn.log_softmax((1 - rate) * now.log_shares + rate * now.goal, 1)
+    higher = jnp.where(now.rise < 1, now.orders + now.rise * (order - now.orders), order)
+    orders = jnp.where(rises, higher, now.orders)
+    shares = jnp.exp(log_shares)
+    found = quotient(of_q.mean(shares), orders)
+    entropy = (shares * jnp.where(shares > 0, log_weights - log_shares, 0)).sum(1)
+    value = found.log_integral + (1 - orders) * entropy
+    goal = _goal(of_q, log_weights, found.mean, matmul(found.root.mT, found.root))
+    new = Search(orders, log_shares, goal, value, now.rate, now.rise)
+    is_better = jnp.isfinite(value) & (rises | (value <= now.value))
+    pick = jax.vmap(jnp.where)
+    chosen = jax.tree.map(lambda x, y: pick(is_better, x, y), new, now)
+    factor = jnp.where(is_better, 2, 0.5)
+    rate = jnp.where(rises, now.rate, jnp.minimum(1, factor * now.rate))
+    rise = jnp.where(rises, jnp.minimum(1, factor * now.rise), now.rise)
+    return chosen._replace(rate=rate, rise=rise)

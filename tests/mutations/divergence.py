@@ -201,9 +201,23 @@ DIVERGENCE = [
     ),
     Mutation(
         "a quotient without the offset of its mean",
-        "_triangular_quotients",
-        "p.loc + matmul(lower, b * pull)[:, :, 0]",
-        "p.loc",
+        "quotient",
+        "b[:, None, None] * (root * half[..., None]).sum(-2)",
+        "0 * half",
+        "test_renyi.py",
+    ),
+    Mutation(
+        "a geometric mean that is never improved",
+        "companions.is_unfinished",
+        "(now.orders < order) | is_far",
+        "now.orders < order",
+        "test_renyi.py",
+    ),
+    Mutation(
+        "a bound without the entropy of the shares",
+        "above_one",
+        "-jnp.where(shares > 0, shares * log_shares, 0).sum(1)[:, None]",
+        "jnp.where(shares > 0, shares * log_shares, 0).sum(1)[:, None]",
         "test_renyi.py",
     ),
     Mutation(

@@ -31,9 +31,9 @@ def gaussian(a: float, mean, covariance, other_mean, other_covariance):
     return value, mean + np.linalg.solve(total, (1 - a) * other @ gap), total
 
 
-def log_integral(a: float, p: Mixture, q: Mixture) -> float:
-    """By quadrature, on the line or in the plane."""
-    x, w = (_line if p.means.shape[1] == 1 else _plane)(a, p, q)
+def log_integral(a: float, p: Mixture, q: Mixture, reach: float = 13) -> float:
+    """By quadrature, on the line or in the plane, there to `reach` standard deviations."""
+    x, w = _line(a, p, q) if p.means.shape[1] == 1 else _plane(a, p, q, reach)
     log_p, log_q = p.log_prob(x), q.log_prob(x)
     rough = logsumexp(a * log_p + (1 - a) * log_q, b=w)
     if abs(rough) > 0.5:
@@ -65,7 +65,7 @@ def _line(a: float, p: Mixture, q: Mixture) -> tuple[np.ndarray, np.ndarray]:
     return x[:, None], w
 
 
-def _plane(a: float, p: Mixture, q: Mixture) -> tuple[np.ndarray, np.ndarray]:
+def _plane(a: float, p: Mixture, q: Mixture, reach: float) -> tuple[np.ndarray, np.ndarray]:
     """The trapezoidal rule on a grid around all components and all products of powers."""
     means, covariances = [*p.means, *q.means], [*p.covariances, *q.covariances]
     for k, j in itertools.product(range(len(p.means)), range(len(q.means))):
@@ -73,7 +73,7 @@ def _plane(a: float, p: Mixture, q: Mixture) -> tuple[np.ndarray, np.ndarray]:
         if both is not None:
             means.append(both[1])
             covariances.append(np.linalg.inv(both[2]))
-    reaches = 13 * np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
+    reaches = reach * np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
     step = np.sqrt(np.linalg.eigvalsh(covariances).min()) / 3
     lows, highs = (np.array(means) - reaches).min(0), (np.array(means) + reaches).max(0)
     axes = [np.arange(low, high, step) for low, high in zip(lows, highs, strict=True)]
