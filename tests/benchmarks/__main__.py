@@ -1,4 +1,4 @@
-"""KL by jaxgmm against the classical recipe, at the same number of points: `python
+"""KL and JS by jaxgmm against the classical recipe, at the same number of points: `python
 tests/benchmarks`.
 
 The figure of merit is work, time x variance: what it costs to reach a given standard error. Times

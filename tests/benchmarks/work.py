@@ -1,6 +1,4 @@
-"""KL by jaxgmm against the classical recipe, and against the matrix products that it cannot do
-without.
-"""
+"""KL and JS by jaxgmm against the classical recipe, and against the products of matrices in KL."""
 
 import functools
 import os
@@ -32,6 +30,17 @@ def recipe(p, q, n: int) -> np.ndarray:
     """
     x, _ = p.sample(n)
     return p.score_samples(x) - q.score_samples(x)
+
+
+def js_recipe(p, q, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same for JS: under each mixture, the terms of its mean against the midpoint."""
+    terms = []
+    for own, other in ((p, q), (q, p)):
+        x, _ = own.sample(n)
+        log_own = own.score_samples(x)
+        midpoint = np.logaddexp(log_own, other.score_samples(x)) - np.log(2)
+        terms.append(log_own - midpoint)
+    return terms[0], terms[1]
 
 
 def scipy_recipe(p, q, n: int) -> np.ndarray:
@@ -83,10 +92,13 @@ def floor(p: GMM, q: GMM, n: int) -> Callable[[], jax.Array]:
 def measure(name: str, n: int, rounds: int) -> dict[str, float]:
     p, q = PAIRS[name]()
     seconds = times(p, q, n, rounds)
-    kl, error = value_and_error(
-        p, q, jaxgmm.Sobol(n), num_replicates=int(np.clip(5 / seconds["sobol"], 32, 512))
-    )
-    recipe_error = float(recipe(jaxgmm.to_sklearn(p), jaxgmm.to_sklearn(q), n).std() / np.sqrt(n))
+    rule = jaxgmm.Sobol(n)
+    num_replicates = int(np.clip(5 / seconds["sobol"], 32, 512))
+    kl, error = value_and_error(p, q, rule, num_replicates)
+    js, js_error = value_and_error(p, q, rule, num_replicates, jaxgmm.js_divergence)
+    sklearn_pair = jaxgmm.to_sklearn(p), jaxgmm.to_sklearn(q)
+    recipe_error = float(recipe(*sklearn_pair, n).std() / np.sqrt(n))
+    js_recipe_error = float(np.hypot(*(x.std() for x in js_recipe(*sklearn_pair, n))) / 2 / n**0.5)
     return {
         "KL": kl,
         "se": error,
@@ -96,6 +108,9 @@ def measure(name: str, n: int, rounds: int) -> dict[str, float]:
         "MC speed": seconds["recipe"] / seconds["monte carlo"],
         "work": seconds["recipe"] * recipe_error**2 / (seconds["sobol"] * error**2),
         "scipy work": seconds["scipy"] * recipe_error**2 / (seconds["sobol"] * error**2),
+        "JS": js,
+        "JS se": js_error,
+        "JS work": seconds["js recipe"] * js_recipe_error**2 / (seconds["js"] * js_error**2),
         "grad/value": seconds["gradient"] / seconds["sobol"],
         "time/floor": seconds["sobol"] / seconds["floor"],
         "cold s": cold_seconds(name),
@@ -105,8 +120,8 @@ def measure(name: str, n: int, rounds: int) -> dict[str, float]:
 
 
 def times(p: GMM, q: GMM, n: int, rounds: int) -> dict[str, float]:
-    """The median seconds of both recipes, of KL by two rules, of its value and gradient, and of the
-    floor.
+    """The median seconds of the recipes, of KL by two rules, of JS, of KL with its gradient, and of
+    the floor.
     """
     key, sobol, monte_carlo = jax.random.key(0), jaxgmm.Sobol(n), jaxgmm.MonteCarlo(n)
     sklearn_p, sklearn_q = jaxgmm.to_sklearn(p), jaxgmm.to_sklearn(q)
@@ -118,18 +133,24 @@ def times(p: GMM, q: GMM, n: int, rounds: int) -> dict[str, float]:
         "scipy": lambda: scipy_recipe(sklearn_p, sklearn_q, n),
         "monte carlo": lambda: jaxgmm.kl_divergence(key, p, q, monte_carlo),
         "sobol": lambda: jaxgmm.kl_divergence(key, p, q, sobol),
+        "js recipe": lambda: js_recipe(sklearn_p, sklearn_q, n),
+        "js": lambda: jaxgmm.js_divergence(key, p, q, sobol),
         "gradient": lambda: gradient(key, p, q),
         "floor": floor(p, q, 2 ** (n - 1).bit_length()),
     }
     return medians(calls, rounds)
 
 
-def value_and_error(p: GMM, q: GMM, rule: jaxgmm.Rule, num_replicates: int) -> tuple[float, float]:
-    """KL, and the standard error of one run, of which float32 sees no less than 1e-7 of the
-    value.
-    """
+def value_and_error(
+    p: GMM,
+    q: GMM,
+    rule: jaxgmm.Rule,
+    num_replicates: int,
+    divergence: Callable[..., jax.Array] = jaxgmm.kl_divergence,
+) -> tuple[float, float]:
+    """A divergence and the standard error of one run, of which float32 sees no less than 1e-7."""
     result = jaxgmm.estimate(
-        jaxgmm.kl_divergence, jax.random.key(0), p, q, rule=rule, num_replicates=num_replicates
+        divergence, jax.random.key(0), p, q, rule=rule, num_replicates=num_replicates
     )
     value = float(result.value)
     return value, max(float(result.standard_error) * num_replicates**0.5, 1e-7 * abs(value))
