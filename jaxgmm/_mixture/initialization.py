@@ -11,13 +11,19 @@ from jaxgmm._numerics.linalg import pack_tril, tril_of
 Scales = tuple[Array, Array | None]
 
 
-def kmeans_plus_plus(key: Array, x: Array, num_components: int) -> Array:
-    """Centres (K, D) drawn among points (n, D), by the squared distance from earlier centres."""
+def kmeans_plus_plus(
+    key: Array, x: Array, num_components: int, weights: Array | None = None
+) -> Array:
+    """Centres (K, D) drawn among points (n, D), by the squared distance from earlier centres.
+
+    Weights (n,) multiply the squared distances.
+    """
+    log_weights = jnp.zeros_like(x[:, 0]) if weights is None else jnp.log(weights)
 
     def draw(distances: Array, key: Array) -> tuple[Array, Array]:
-        # All distances are infinite at first, when each point has the same chance.
+        # All distances are infinite at first, when they leave the choice to the weights.
         chances = jnp.where(jnp.isinf(distances), jnp.ones_like(distances), distances)
-        centre = x[jax.random.categorical(key, jnp.log(chances))]
+        centre = x[jax.random.categorical(key, log_weights + jnp.log(chances))]
         return jnp.minimum(distances, squared_distances(x, centre)), centre
 
     keys = jax.random.split(key, num_components)
