@@ -37,6 +37,10 @@ from jaxgmm._divergence.transport import mixture_wasserstein as mixture_wasserst
 from jaxgmm._expectation.estimate import estimate as estimate
 from jaxgmm._expectation.expectation import expectation as expectation
 from jaxgmm._expectation.result import Estimate as Estimate
+from jaxgmm._fit.em import ComponentTable as ComponentTable
+from jaxgmm._fit.em import fit_em as fit_em
+from jaxgmm._fit.em import select_components as select_components
+from jaxgmm._fit.em_runs import EMResult as EMResult
 from jaxgmm._fit.fit import fit as fit
 from jaxgmm._fit.loop import FitResult as FitResult
 from jaxgmm._fit.losses import cross_entropy_loss as cross_entropy_loss

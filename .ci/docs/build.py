@@ -54,6 +54,8 @@ PAGES = {
     "Exact values": ("_divergence.closed_form", "_divergence.gaussian", "_divergence.transport"),
     "Approximations and bounds": ("_divergence.approximations", "_divergence.bounds"),
     "Fitting and reduction": (
+        "_fit.em",
+        "_fit.em_runs",
         "_fit.fit",
         "_fit.loop",
         "_fit.losses",

@@ -1,9 +1,7 @@
 """Maximum likelihood fits of mixtures to data, by the EM algorithm."""
 
 import dataclasses
-import functools
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import jax
@@ -13,67 +11,17 @@ from jax import Array
 from jax.core import Tracer
 from numpy.typing import ArrayLike
 
-from jaxgmm._fit.em_steps import column_scales, em_step
-from jaxgmm._mixture.gmm import GMM
-from jaxgmm._mixture.initialization import kmeans_plus_plus, pooled_scales, residuals
+from jaxgmm._fit.em_runs import EMResult, fitted, problem_of, standardised, starts_of
 from jaxgmm._mixture.moments import CovarianceType, checked_data
-from jaxgmm._mixture.read_out import moments_of
 from jaxgmm._mixture.validation import Mixture
-from jaxgmm._validation.arguments import PositiveFloat, PositiveInt, RequiredKey
-from jaxgmm._validation.checks import checked_int, finite_array
+from jaxgmm._validation.arguments import (
+    PositiveFloat,
+    PositiveInt,
+    RequiredKey,
+    StaticPositiveNumber,
+)
+from jaxgmm._validation.checks import check_concrete, checked_int, finite_array
 from jaxgmm._validation.validated_jit import Check, validated
-
-ROUGH_TOL = 1e-3  # to which all starts are fitted; the best of them goes on
-OPERATIONS = 10**9  # between two answers to the keyboard
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class EMResult:
-    """The result of `fit_em`, a pytree of arrays.
-
-    Attributes:
-      params: the mixture.
-      log_likelihood: its weighted mean log-likelihood, in nats per row.
-      bic: the Bayesian information criterion, which is least for the best model.
-      num_steps: the number of steps from the start to params.
-      converged: whether the last step gained at most the tolerance.
-    """
-
-    params: GMM
-    log_likelihood: Array
-    bic: Array
-    num_steps: Array
-    converged: Array
-
-    def to_dict(self) -> dict[str, Any]:
-        """The result in plain numbers and lists, as `json` writes them."""
-        moments = {
-            name: value if isinstance(value, str) else value.tolist()
-            for name, value in moments_of(self.params)._asdict().items()
-        }
-        fields = [field.name for field in dataclasses.fields(self)][1:]
-        return {**moments, **{name: np.asarray(getattr(self, name)).item() for name in fields}}
-
-
-class _Run(NamedTuple):
-    """The state of a run of EM from one start."""
-
-    params: GMM
-    log_likelihood: Array  # of params
-    next: GMM  # params after one more step
-    num_steps: Array
-    converged: Array
-
-
-class _Problem(NamedTuple):
-    """The data of a fit, in units in which each column has mean 0 and standard deviation 1."""
-
-    z: Array  # (n, D)
-    weights: Array  # (n,)
-    floor: Array  # (D,)
-    centre: Array  # (D,)
-    factor: Array  # (D,), with x = centre + factor * z
 
 
 def _rows(name: str, x: Any) -> Array:
@@ -82,7 +30,7 @@ def _rows(name: str, x: Any) -> Array:
         raise TypeError(f"{name} is a masked array with {np.ma.count_masked(x)} masks: {mend}")
     if isinstance(x, np.ndarray | Array) and not isinstance(x, Tracer) and x.ndim == 2:
         is_floating = jnp.issubdtype(x.dtype, jnp.floating)
-        bad = np.flatnonzero(~np.isfinite(np.asarray(x)).all(1)) if is_floating else ()
+        bad = np.flatnonzero(~np.isfinite(np.asarray(x)).all(1)) if is_floating else []
         if len(bad):
             rows = f"in {len(bad)} of {len(x)} rows, first in row {bad[0]}"
             raise ValueError(f"{name} holds NaN or infinity {rows}: drop or impute these rows")
@@ -101,8 +49,8 @@ def _sample_weight(name: str, weights: Any) -> Any:
 
 
 def _counts(name: str, counts: Any) -> tuple[int, ...]:
-    if not isinstance(counts, Sequence) or isinstance(counts, str) or not len(counts):
-        raise TypeError(f"{name} must be a sequence such as range(1, 9), got {counts!r}")
+    if not isinstance(counts, range | list | tuple) or not counts:
+        raise TypeError(f"{name} must be a range or a list such as range(1, 9), got {counts!r}")
     return tuple(checked_int(f"{name}[{i}]", count) for i, count in enumerate(counts))
 
 
@@ -112,15 +60,16 @@ Counts = Annotated[Sequence[int], Check(_counts, static=True)]
 
 
 def _weighted_rows(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The arguments, with weights as an array like x, or an error if the rows make no fit."""
+    """The arguments, with weights as an array like x, or an error if no fit has these rows."""
     x, weights = arguments["x"], arguments.get("sample_weight")
-    weights = np.ones(len(x)) if weights is None else weights
+    weights = np.ones(len(x), x.dtype) if weights is None else weights
     if weights.shape != x.shape[:1]:
         needed = f"shape {x.shape[:1]}, one weight for each row of x, got {weights.shape}"
         raise ValueError(f"sample_weight must have {needed}")
     if not isinstance(x, Tracer) and not isinstance(weights, Tracer):
-        counts = arguments.get("counts") or (arguments["num_components"],)
-        _check_variety(np.asarray(x)[np.asarray(weights) > 0], max(counts))
+        has_weight = np.asarray(weights) > 0
+        rows = np.asarray(x) if has_weight.all() else np.asarray(x)[has_weight]
+        _check_variety(rows, max(arguments.get("counts") or (arguments["num_components"],)))
     return {**arguments, "sample_weight": jnp.asarray(weights).astype(x.dtype)}
 
 
@@ -170,153 +119,137 @@ def fit_em(
     num_starts: PositiveInt = 10,
     start: Mixture | None = None,
     reg_covar: PositiveFloat = 1e-6,
-    tol: PositiveFloat = 1e-6,
+    tol: StaticPositiveNumber = 1e-6,
     max_steps: PositiveInt = 1000,
 ) -> EMResult:
-    r"""The mixture of locally greatest likelihood of data, by EM from several starts.
+    r"""The mixture of greatest likelihood for data, as far as EM finds it from several starts.
 
-    .. math:: \max_p \; \frac{1}{\sum_i w_i} \sum_i w_i \log p(x_i)
+    .. math:: \max_p \frac{1}{\sum_i w_i} \sum_i w_i \log p(x_i)
+
+    A row of weight 2 counts as two equal rows. Inside, each column is divided by its standard
+    deviation, so the fit does not depend on units; a spherical fit, which means one common unit,
+    divides all columns by one number. The starts, by k-means, take steps until one gains less than
+    1e-3 nats per row. The best goes on. The points pass in blocks, so beside a copy of the data
+    the memory does not grow with their number.
+
+    Args:
+      key: a random key for the starts.
+      x: points (n, D).
+      num_components: K.
+      covariance_type: "full", "tied", "diag" or "spherical".
+      sample_weight: (n,), not negative; None weighs all rows alike.
+      num_starts: the number of starts.
+      start: a mixture to start from instead, such as ``result.params``.
+      reg_covar: what each step adds to the variances, as a share of the variance of each column,
+        or of their mean for spherical covariances.
+      tol: the fit has converged when a step gains at most this, in nats per row.
+      max_steps: the most steps from one start.
+
+    Returns:
+      An `EMResult` in the dtype of x. A keyboard interrupt ends the fit with a warning and the best
+      mixture so far. A fit that has not converged gives a warning, except under `jax.jit`.
+
+    Raises:
+      TypeError: an argument has the wrong type, or x is a masked array.
+      ValueError: x is not a finite array (n, D), has a constant column, or has fewer distinct rows
+        than num_components.
+      ValueError: sample_weight has another shape, is negative somewhere or 0 everywhere.
+      ValueError: start has another shape or covariance type.
+      ValueError: a number is not positive, or covariance_type is unknown.
+
+    Example:
+      >>> x = np.array([[0.0], [0.2], [0.4], [9.0], [9.2], [9.4]])
+      >>> result = fit_em(jax.random.key(0), x, 2)
+      >>> print(np.sort(result.params.means[:, 0]).round(2), result.params.weights)
+      [0.2 9.2] [0.5 0.5]
+
+    References:
+      Dempster, Laird and Rubin, JRSS B 39 (1977). Biernacki, Celeux and Govaert, CSDA 41 (2003),
+      for short runs from several starts.
     """
-    problem = _problem(x, sample_weight, reg_covar, covariance_type)
+    problem = problem_of(x, sample_weight, reg_covar, covariance_type)
     if start is None:
-        options = num_components, num_starts, covariance_type
-        starts = _starts(key, problem, *options, num_components)
+        starts = starts_of(
+            key, problem, num_components, num_starts, covariance_type, num_components
+        )
     else:
-        starts = jax.tree.map(lambda leaf: leaf[None], _standardised(start, problem))
-    runs = _last_of_runs(problem, starts, tol, max_steps)
-    result = _result(problem, runs, num_components)
-    if not isinstance(result.converged, Tracer) and not result.converged:
-        problem = f"fit_em has not converged in {int(result.num_steps)} steps"
-        warnings.warn(f"{problem}; raise max_steps or tol", RuntimeWarning, stacklevel=3)
-    return result
+        starts = jax.tree.map(lambda leaf: leaf[None], standardised(start, problem))
+    return fitted(problem, starts, tol, max_steps, num_components)
 
 
-@functools.partial(jax.jit, static_argnames="covariance_type")
-def _problem(x: Array, weights: Array, reg_covar: Array, covariance_type: str) -> _Problem:
-    centre, factor = column_scales(x, weights, covariance_type)
-    floor = jnp.full_like(centre, reg_covar)
-    return _Problem((x - centre[None]) / factor[None], weights, floor, centre, factor)
+class ComponentTable(NamedTuple):
+    """The fits of `select_components`, and the best of them.
+
+    Attributes:
+      counts: (M,), the numbers of components.
+      bics: (M,), the Bayesian information criterion of each fit.
+      log_likelihoods: (M,), in nats per row.
+      num_components: the count of the least criterion.
+      result: the `EMResult` of that count.
+    """
+
+    counts: np.ndarray
+    bics: np.ndarray
+    log_likelihoods: np.ndarray
+    num_components: int
+    result: EMResult
 
 
-def _standardised(gmm: GMM, problem: _Problem) -> GMM:
-    """The mixture of z, from one of x = centre + factor * z."""
-    loc = (gmm.loc - problem.centre[None]) / problem.factor[None]
-    return dataclasses.replace(_stretched(gmm, 1 / problem.factor), loc=loc)
+def _concrete(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    for name, value in arguments.items():
+        check_concrete(name, value, "select_components")
+    return _weighted_rows(arguments)
 
 
-def _stretched(gmm: GMM, factor: Array) -> GMM:
-    """The mixture of factor * z."""
-    log_diag = gmm.log_diag + jnp.log(factor)[None, : gmm.log_diag.shape[1]]
-    rows = np.tril_indices(gmm.num_dims, -1)[0]
-    off_diag = None if gmm.off_diag is None else gmm.off_diag * factor[rows][None]
-    return GMM(gmm.logits, gmm.loc * factor[None], log_diag, off_diag)
+@validated(_concrete)
+def select_components(
+    key: RequiredKey,
+    x: Rows,
+    counts: Counts,
+    covariance_type: CovarianceType = "full",
+    *,
+    sample_weight: SampleWeight | None = None,
+    num_starts: PositiveInt = 10,
+    reg_covar: PositiveFloat = 1e-6,
+    tol: StaticPositiveNumber = 1e-6,
+    max_steps: PositiveInt = 1000,
+) -> ComponentTable:
+    r"""Fits of several numbers of components, and the best one by the BIC.
 
+    .. math:: \mathrm{BIC} = m \log \sum_i w_i - 2 \sum_i w_i \log p(x_i)
 
-@functools.partial(jax.jit, static_argnames=("num_components", "num_starts", "covariance_type"))
-def _starts(
-    key: Array,
-    problem: _Problem,
-    num_components: int,
-    num_starts: int,
-    covariance_type: str,
-    num_used: Array,
-) -> GMM:
-    """A stack of starts by k-means++, of which ``num_used`` components have weight."""
-    n, d = problem.z.shape
-    most = max(16 * num_components, 2**18 // d)
-    is_used = jnp.arange(num_components) < num_used
+    Here m is the number of parameters. One compiled program serves all counts.
 
-    def start(key: Array) -> GMM:
-        z, weights = problem.z, problem.weights
-        if n > most:  # so many rows, drawn by their weights, suffice to start from
-            key, of_rows = jax.random.split(key)
-            rows = jax.random.choice(of_rows, n, (most,), p=weights / weights.sum())
-            z, weights = z[rows], jnp.ones_like(weights[:most])
-        centres = kmeans_plus_plus(key, z, num_components, weights)
-        centres = jnp.where(is_used[:, None], centres, centres[:1])
-        r = residuals(z, centres) * jnp.sqrt(weights / weights.mean())[:, None]
-        scales = pooled_scales(r, problem.floor[0], num_components, covariance_type)
-        return GMM(jnp.where(is_used, z.dtype.type(0), z.dtype.type(-np.inf)), centres, *scales)
+    Args:
+      key: a random key.
+      x: points (n, D).
+      counts: the numbers of components, such as ``range(1, 9)``.
+      covariance_type, sample_weight, num_starts, reg_covar, tol, max_steps: as in `fit_em`.
 
-    return jax.lax.map(start, jax.random.split(key, num_starts))
+    Returns:
+      A `ComponentTable`.
 
+    Raises:
+      TypeError, ValueError: as in `fit_em`, or counts are not positive integers, or x is traced.
 
-@jax.jit
-def _advanced(problem: _Problem, runs: _Run, tol: Array, max_steps: Array, limit: Array) -> _Run:
-    """The runs that have not converged after at most ``limit`` more steps each."""
+    Example:
+      >>> x = np.random.default_rng(0).normal([[0.0], [9.0]], size=(2, 100)).reshape(200, 1)
+      >>> select_components(jax.random.key(0), x, range(1, 4)).num_components
+      2
 
-    def step(now: _Run) -> _Run:
-        after, value = em_step(now.next, problem.z, problem.weights, problem.floor)
-        gain = value - now.log_likelihood
-        better = _Run(now.next, value, after, now.num_steps + np.int32(1), gain <= tol)
-        # A step loses by rounding alone, or as the floor acts.
-        end = now._replace(converged=jnp.ones((), bool))
-        return jax.tree.map(functools.partial(jnp.where, gain >= 0), better, end)
+    References:
+      Schwarz, Estimating the dimension of a model, Annals of Statistics 6 (1978).
+    """
+    problem, most = problem_of(x, sample_weight, reg_covar, covariance_type), max(counts)
+    results: list[EMResult] = []
+    for count in counts:
+        starts = starts_of(key, problem, most, num_starts, covariance_type, count)
+        results.append(fitted(problem, starts, tol, max_steps, count))
+    bics, values = np.array([(result.bic, result.log_likelihood) for result in results]).T
+    best = int(bics.argmin())
 
-    def advanced(run: _Run) -> _Run:
-        last = jnp.minimum(run.num_steps + limit, max_steps)
-        return jax.lax.while_loop(lambda now: ~now.converged & (now.num_steps < last), step, run)
+    def used(leaf: Array) -> Array:
+        return leaf[: counts[best]] if len(leaf) == most else leaf
 
-    # One after the other, each takes its own number of steps, and a step as long as in a batch.
-    return jax.lax.map(advanced, runs)
-
-
-@jax.jit
-def _best_reopened(runs: _Run) -> _Run:
-    others = jnp.arange(len(runs.num_steps)) != _best(runs)
-    return runs._replace(converged=others)
-
-
-def _best(runs: _Run) -> Array:
-    value = runs.log_likelihood
-    return jnp.where(jnp.isnan(value), -jnp.inf, value).argmax()
-
-
-def _progress(
-    problem: _Problem, runs: _Run, tol: ArrayLike, max_steps: int, limit: int
-) -> Iterator[_Run]:
-    """The runs, time and again, as all go on to a rough tolerance, then the best of them to tol."""
-    tol = jnp.asarray(tol, problem.z.dtype)
-    for level in (jnp.maximum(tol, ROUGH_TOL), tol):
-        over: Any = False
-        while not over:
-            runs = _advanced(problem, runs, level, max_steps, limit)
-            yield runs
-            over = (runs.converged | (runs.num_steps >= max_steps)).all()
-            over = isinstance(over, Tracer) or over
-        runs = _best_reopened(runs)
-
-
-def _last_of_runs(problem: _Problem, starts: GMM, tol: ArrayLike, max_steps: int) -> _Run:
-    (n, d), (num_starts, k, _) = problem.z.shape, starts.loc.shape
-    is_traced = isinstance(starts.loc, Tracer)
-    limit = max_steps if is_traced else max(1, OPERATIONS // (n * d * k * num_starts))
-    start = jnp.full(num_starts, -jnp.inf, starts.loc.dtype), starts
-    taken = jnp.full(num_starts, -1, np.int32)  # as the first step only evaluates the start
-    runs = _Run(starts, *start, taken, jnp.zeros(num_starts, bool))
-    try:
-        for now in _progress(problem, runs, tol, max_steps, limit):
-            runs = now
-    except KeyboardInterrupt:
-        message = f"fit_em was interrupted after {int(runs.num_steps.sum())} steps in all"
-        warnings.warn(f"{message}; this is the best mixture so far", RuntimeWarning, stacklevel=4)
-        runs = runs._replace(converged=jnp.zeros_like(runs.converged))
-    return runs
-
-
-@jax.jit
-def _result(problem: _Problem, runs: _Run, num_used: Array) -> EMResult:
-    """The best run in the units of x."""
-    best = _best(runs)
-    run = jax.tree.map(lambda leaf: leaf[best], runs)
-    k, d = run.params.loc.shape
-    params = _stretched(run.params, problem.factor)
-    params = dataclasses.replace(params, loc=params.loc + problem.centre[None])
-    per_row = run.params.log_diag.shape[1]
-    per_row += 0 if run.params.off_diag is None else run.params.off_diag.shape[1]
-    rows = num_used if len(run.params.log_diag) == k else 1
-    num_params = (num_used * (d + 1) - 1 + rows * per_row).astype(problem.z.dtype)
-    value = run.log_likelihood - jnp.log(problem.factor).sum()
-    total = problem.weights.sum()
-    bic = num_params * jnp.log(total) - 2 * total * value
-    return EMResult(params, value, bic, run.num_steps, run.converged)
+    result = dataclasses.replace(results[best], params=jax.tree.map(used, results[best].params))
+    return ComponentTable(np.array(counts), bics, values, counts[best], result)

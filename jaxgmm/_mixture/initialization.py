@@ -6,7 +6,7 @@ import numpy as np
 from jax import Array
 from jax.typing import DTypeLike
 
-from jaxgmm._numerics.linalg import pack_tril, tril_of
+from jaxgmm._numerics.linalg import matmul, pack_tril, tril_of
 
 Scales = tuple[Array, Array | None]
 
@@ -30,6 +30,20 @@ def kmeans_plus_plus(
     return jax.lax.scan(draw, jnp.full_like(x[:, 0], jnp.inf), keys)[1]
 
 
+def kmeans(x: Array, weights: Array, centres: Array, is_used: Array) -> Array:
+    """The centres (K, D) after 30 steps of Lloyd's algorithm; those not in use stay as they are."""
+
+    def step(_: Array, centres: Array) -> Array:
+        half_squares = jnp.where(is_used, 0.5 * jnp.square(centres).sum(1), jnp.inf)
+        nearest = (half_squares[:, None] - matmul(centres, x.T)).argmin(0)
+        members = jax.nn.one_hot(nearest, len(centres), axis=0, dtype=x.dtype) * weights[None]
+        mass = members.sum(1, keepdims=True)
+        means = matmul(members, x) / jnp.where(mass > 0, mass, jnp.ones_like(mass))
+        return jnp.where(mass > 0, means, centres)
+
+    return jax.lax.fori_loop(0, 30, step, centres)
+
+
 def squared_distances(x: Array, centre: Array) -> Array:
     """The squared distances (n,) of points (n, D) to a centre (D,)."""
     return jnp.square(x - jnp.broadcast_to(centre, x.shape)).sum(1)
@@ -41,7 +55,7 @@ def residuals(x: Array, centres: Array) -> Array:
     return x - centres[distances.argmin(0)]
 
 
-def pooled_scales(r: Array, reg_covar: float, num_components: int, kind: str) -> Scales:
+def pooled_scales(r: Array, reg_covar: Array | float, num_components: int, kind: str) -> Scales:
     """The log_diag and off_diag of the mean of r r^T over residuals r (n, D), plus reg_covar I."""
     n, d = r.shape
     rows = 1 if kind == "tied" else num_components
