@@ -15,6 +15,7 @@ import pathlib
 import platform
 
 import jax
+from em import em
 from pairs import PAIRS
 from studies import batch_lengths, fitting, growth, one_size, reductions
 from work import measure
@@ -53,6 +54,9 @@ def parsed() -> argparse.Namespace:
         help="also a step of fit, and mixture reduction on real data",
     )
     parser.add_argument(
+        "--em", action="store_true", help="only fit_em against scikit-learn: a step, and 10 starts"
+    )
+    parser.add_argument(
         "--reductions",
         action="store_true",
         help="also what each variance reduction brings, and costs",
@@ -89,6 +93,9 @@ def main() -> None:
     arguments = parsed()
     if arguments.size:
         one_size(*arguments.size)
+        return
+    if arguments.em:
+        em(arguments.rounds)
         return
     rows = measured(arguments.only, arguments.points, arguments.rounds)
     if arguments.growth:
