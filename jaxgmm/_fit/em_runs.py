@@ -199,19 +199,21 @@ def best_in_units(problem: Problem, runs: Run, num_used: ArrayLike) -> tuple[Run
 def fitted(
     problem: Problem, starts: GMM, tol: ArrayLike, max_steps: int, num_used: int
 ) -> EMResult:
-    """The result from these starts."""
-    runs: Any = None
+    """The result from these starts, or of the steps before a keyboard interrupt."""
+    runs: Run | None = None
+    end = "has not converged in"
     try:
         for now in progress(problem, starts, tol, max_steps):
             runs = now
     except KeyboardInterrupt:
         if runs is None:
             raise
-        message = f"fit_em was interrupted after {int(runs.num_steps.sum())} steps in all"
-        warnings.warn(f"{message}; this is the best mixture so far", RuntimeWarning, stacklevel=4)
         runs = runs._replace(converged=jnp.zeros_like(runs.converged))
+        end = "was interrupted after"
+    assert runs is not None  # as the first steps are always taken
     run, bic = best_in_units(problem, runs, num_used)
     if not isinstance(run.converged, Tracer) and not run.converged:
-        message = f"fit_em of {num_used} components has not converged in {int(run.num_steps)} steps"
-        warnings.warn(f"{message}; raise max_steps or tol", RuntimeWarning, stacklevel=4)
+        message = f"fit_em of {num_used} components {end} {int(run.num_steps)} steps"
+        mend = "this is the best mixture so far"
+        warnings.warn(f"{message}; {mend}", RuntimeWarning, stacklevel=4)
     return EMResult(run.params, run.log_likelihood, bic, run.num_steps, run.converged)
