@@ -83,14 +83,14 @@ def pairwise(
     rows = stack(gmms)
     columns = rows if others is None else stack(others)
     shape = (len(rows.loc), len(columns.loc))
-    between = _between(divergence, key, rule)
+    of_pair = between(divergence, key, rule)
     if symmetric is None:
-        symmetric = declared_by(divergence).symmetric and _is_scalar(between, rows)
+        symmetric = declared_by(divergence).symmetric and _is_scalar(of_pair, rows)
     is_mirrored = others is None and symmetric
     i, j = np.triu_indices(shape[0]) if is_mirrored else map(np.ravel, np.indices(shape))
 
     def entry(i: Array, j: Array) -> Any:
-        return between(_at(rows, i), _at(columns, j))
+        return of_pair(_at(rows, i), _at(columns, j))
 
     values = _map_pairs(entry, i, j, min(batch_size, len(i)))
     place = np.zeros(shape, int)
@@ -100,9 +100,10 @@ def pairwise(
     return jax.tree.map(lambda value: value[place], values)
 
 
-def _between(
+def between(
     divergence: Callable[..., Any], key: Array | None, rule: Rule
 ) -> Callable[[GMM, GMM], Any]:
+    """The divergence as a function of two mixtures, with this key and rule if it takes them."""
     parameters = inspect.signature(divergence).parameters
     named = {"rule": rule} if "rule" in parameters else {}
     if "key" not in parameters:
@@ -111,10 +112,10 @@ def _between(
     return lambda p, q: divergence(None if key is None else jax.random.clone(key), p, q, **named)
 
 
-def _is_scalar(between: Callable[[GMM, GMM], Any], gmms: GMM) -> bool:
+def _is_scalar(of_pair: Callable[[GMM, GMM], Any], gmms: GMM) -> bool:
     """Whether values are numbers. An array, such as a transport plan, may change as p, q swap."""
     first = jax.tree.map(lambda leaf: leaf[0], gmms)
-    return all(leaf.ndim == 0 for leaf in jax.tree.leaves(jax.eval_shape(between, first, first)))
+    return all(leaf.ndim == 0 for leaf in jax.tree.leaves(jax.eval_shape(of_pair, first, first)))
 
 
 def _map_pairs(

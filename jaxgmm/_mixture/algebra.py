@@ -86,7 +86,7 @@ def marginal(gmm: Mixture, dims: Coordinates) -> GMM:
       >>> print(marginal(p, (2, 0)).means)
       [[2. 0.]]
     """
-    return _selected(gmm, np.asarray(dims))
+    return selected(gmm, np.asarray(dims))
 
 
 @validated_jit(values_of_coordinates)
@@ -124,10 +124,10 @@ def condition(gmm: Mixture, dims: Coordinates, values: ArrayLike) -> GMM:
     """
     seen, others = np.asarray(dims), np.setdiff1d(np.arange(gmm.num_dims), dims)
     given = jnp.asarray(values).astype(gmm.loc.dtype)
-    log_evidence = component_log_densities(_selected(gmm, seen))(given[:, None])[:, 0]
+    log_evidence = component_log_densities(selected(gmm, seen))(given[:, None])[:, 0]
     logits = jax.nn.log_softmax(gmm.log_weights + log_evidence)
     if is_diagonal(gmm):
-        return dataclasses.replace(_selected(gmm, others), logits=logits)
+        return dataclasses.replace(selected(gmm, others), logits=logits)
     lower, inverse = tril_of(scale_of(gmm).rows()[:, np.concatenate([seen, others])])
     # In blocks, the triangle of (x_b, x_a) is [[B, 0], [C, A]], with normals eps_b and eps_a. Then
     # x_a = mu_a + C eps_b + A eps_a, and eps_b = B^-1 (v - mu_b) is known.
@@ -170,5 +170,5 @@ def affine(gmm: Mixture, matrix: ArrayLike, shift: ArrayLike | None = None) -> G
     return GMM(gmm.logits, matmul(gmm.loc, a.T) + b[None], *pack_tril(tril_of(roots)[0]))
 
 
-def _selected(gmm: GMM, dims: np.ndarray) -> GMM:
+def selected(gmm: GMM, dims: np.ndarray) -> GMM:
     return GMM(gmm.logits, gmm.loc[:, dims], *scale_of(gmm).select(dims))

@@ -1,0 +1,118 @@
+"""Two samples compared: divergences of fits to their rows, permuted rows and bootstrapped rows."""
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxgmm._fit.em import fit_em
+from jaxgmm._mixture.combine import in_units, stack
+from jaxgmm._mixture.gmm import GMM
+from jaxgmm._quadrature.sobol import Sobol
+from jaxgmm._samples.labellings import (
+    NUM_STEPS,
+    Pooled,
+    converged_fits,
+    generator,
+    in_batches,
+    refitted,
+)
+from jaxgmm._samples.measure import Measure
+from jaxgmm._validation.validated_jit import declared_by
+
+RULE = Sobol(2**9, variance_reduction=False)  # the same for all labellings
+
+
+class Settings(NamedTuple):
+    """What is done with two samples, whatever their rows are."""
+
+    num_components: int
+    covariance_type: str
+    divergence: Callable[..., Any]
+    num_permutations: int
+    num_bootstrap: int
+    by_column: bool
+    progress: Any
+
+
+class Compared(NamedTuple):
+    """Divergences, and with ``by_column`` what each column adds to them, (..., 1 or 1 + D)."""
+
+    p_values: np.ndarray
+    chance: np.ndarray  # (num_permutations, ...)
+    resampled: np.ndarray  # (num_bootstrap, ...)
+    fits: GMM  # a stack of two, in the units of the data, around the pooled mean
+    centre: np.ndarray
+    converged: bool
+
+
+def compared(
+    key: Array, rows: np.ndarray, sample: np.ndarray, groups: np.ndarray | None, settings: Settings
+) -> Compared:
+    """The fits to two samples, and the divergences of those to permuted and bootstrapped rows."""
+    key_start, key_draws, key_points = jax.random.split(key, 3)
+    rng, total = generator(key_draws), 1 + settings.num_permutations
+    pooled = Pooled.of(rows, sample, groups, settings.covariance_type)
+    units = 1 / pooled.factor[: 1 if settings.covariance_type == "spherical" else None]
+    measure = Measure(settings.divergence, RULE, settings.by_column)
+    width = len(rows) if groups is not None else int(pooled.sizes.max())
+
+    def values(start: GMM, weights: Iterable[np.ndarray], total: int) -> np.ndarray:
+        arrays = jax.tree.map(lambda a: jnp.asarray(a, np.float32), (start, pooled.z, units))
+        program = functools.partial(_values, measure, key_points, *arrays)
+        packed = (pooled.packed(of_rows, width) for of_rows in weights)
+        return in_batches(program, packed, total, settings.progress)
+
+    z = jnp.asarray(pooled.z, jnp.result_type(float))
+    start = pooled_start(key_start, z, settings)
+    drawn = pooled.permuted(rng, settings.num_permutations)
+    if declared_by(settings.divergence).symmetric:
+        drawn = map(pooled.oriented, drawn)
+    permuted = values(start, drawn, total)
+    observed = pooled.packed(pooled.labelled(pooled.sample), width)
+    fits, converged = converged_fits(start, z, *observed)
+    # An interrupt ends the bootstrap, too.
+    number = settings.num_bootstrap if len(permuted) == total else 0
+    resampled = values(fits, (pooled.resampled(rng) for _ in range(number)), number)
+    fits = jax.vmap(in_units, (0, None))(fits, jnp.asarray(units, z.dtype))
+    chance, resampled = permuted[1:, 1], resampled[:, 1]
+    of_all = p_values(permuted[:, 0])
+    return Compared(of_all, chance, resampled, fits, pooled.centre, bool(converged.all()))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _values(
+    measure: Measure, key: Array, start: GMM, z: Array, units: Array, rows: Array, weights: Array
+) -> Array:
+    """The measure (b, 2, ...) after the first and after the last of the EM steps."""
+
+    def of_labelling(labelling: tuple[Array, Array]) -> Array:
+        first = refitted(start, z, *labelling, 1)
+        last = refitted(first, z, *labelling, NUM_STEPS - 1)
+        stages = jax.tree.map(lambda *leaves: jnp.stack(leaves), first, last)
+        stages = jax.vmap(jax.vmap(in_units, (0, None)), (0, None))(stages, units)
+        return jax.vmap(lambda fits: measure(key, *pair_of(fits)))(stages)
+
+    # One labelling at a time, all are computed by the same operations.
+    return jax.lax.map(of_labelling, (rows, weights))
+
+
+def pair_of(fits: GMM) -> tuple[GMM, GMM]:
+    """The two mixtures of a stack."""
+    return jax.tree.map(lambda leaf: leaf[0], fits), jax.tree.map(lambda leaf: leaf[1], fits)
+
+
+def p_values(ranked: np.ndarray) -> np.ndarray:
+    """The shares of values, the first included, that are at least the first, up to rounding."""
+    least = ranked[0] - 1e-5 * np.abs(ranked[0])
+    return (~(ranked < least)).mean(0)  # NaN counts as large
+
+
+def pooled_start(key: Array, z: Array, settings: Settings) -> GMM:
+    """A stack of two of one fit to all rows, which does not know their samples."""
+    fit = fit_em(key, z, settings.num_components, settings.covariance_type, tol=1e-4).params
+    return stack([fit, fit])

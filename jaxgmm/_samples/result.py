@@ -1,0 +1,97 @@
+"""The result of a comparison of two samples, and its words."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from jaxgmm._mixture.gmm import GMM
+from jaxgmm._samples.columns import Column
+
+
+@dataclasses.dataclass(frozen=True)
+class TwoSampleResult:
+    """The result of `two_sample_test`; its `str` says it in words.
+
+    Attributes:
+      value: the divergence of fits to the samples.
+      standard_error: the standard error of the integration, which says nothing of the samples.
+      chance: (num_permutations,), the divergences of fits to permuted rows.
+      p_value: how often permuted rows differ as much.
+      excess: value less the mean of chance, which estimates the divergence of the populations.
+      excess_interval: the ends of its 95 % interval by the bootstrap, None without one.
+      p, q: the fits, in the units of the data.
+      converged: whether the last EM step of both fits gained less than 0.001 nats per row.
+      num_rows: the numbers of rows of x and y.
+      divergence: the name of the divergence.
+      by_column: a `Column` for each name of a column, None unless asked for.
+      left_out: the columns that are constant in x and in y, with both values in words.
+    """
+
+    value: float
+    standard_error: float
+    chance: np.ndarray
+    p_value: float
+    excess: float
+    excess_interval: tuple[float, float] | None
+    p: GMM
+    q: GMM
+    converged: bool
+    num_rows: tuple[int, int]
+    divergence: str
+    by_column: dict[str, Column] | None
+    left_out: dict[str, str]
+
+    @property
+    def chance_mean(self) -> float:
+        """The mean of chance, NaN without permutations."""
+        return float(self.chance.mean()) if len(self.chance) else float("nan")
+
+    @property
+    def chance_range(self) -> tuple[float, float]:
+        """The range that holds 95 % of chance."""
+        return _range(self.chance)
+
+    def __float__(self) -> float:
+        return self.value
+
+    def __str__(self) -> str:
+        text = f"{self.divergence} {in_digits(self.value)}"
+        if len(self.chance):
+            low, high = map(in_digits, self.chance_range)
+            verdict = "more" if self.p_value <= 0.05 else "no more"
+            text += f"; by chance {in_digits(self.chance_mean)} on average (95 %: {low} to {high})"
+            text += f": {verdict} than chance, p = {self.p_value:.2g}; excess "
+            interval = self.excess_interval or (self.excess,)
+            text += " to ".join(map(in_digits, interval))
+        text += f". Error of the integration {in_digits(self.standard_error, 1)}"
+        lines = [f"{name} is left out: {why}" for name, why in self.left_out.items()]
+        return "\n".join([text, *lines, *_lines_of_columns(self.by_column or {})])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result in plain numbers and lists, as `json` writes them."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        columns = self.by_column and {n: c._asdict() for n, c in self.by_column.items()}
+        plain = {"chance": self.chance.tolist(), "columns": columns}
+        kept = {n: value for n, value in fields.items() if n not in ("p", "q", "by_column")}
+        return kept | plain | {"chance_mean": self.chance_mean, "chance_range": self.chance_range}
+
+
+def in_digits(value: float, digits: int = 2) -> str:
+    return np.format_float_positional(value, digits, unique=False, fractional=False, trim="-")
+
+
+def _lines_of_columns(columns: Mapping[str, Column]) -> list[str]:
+    head = "alone, p of all columns (Holm); beyond the others, p if nothing differs at all"
+    lines = [
+        f"{name}: {in_digits(c.alone)}, p = {c.p_value:.2g}; "
+        f"{in_digits(c.beyond)}, p = {c.p_value_if_nothing_differs:.2g}"
+        for name, c in columns.items()
+    ]
+    return [head, *lines] if lines else []
+
+
+def _range(values: np.ndarray) -> tuple[float, float]:
+    low, high = np.quantile(values, [0.025, 0.975]) if len(values) else (np.nan, np.nan)
+    return float(low), float(high)
