@@ -62,6 +62,12 @@ PAGES = {
         "_fit.scale_floor",
         "_fit.reduce",
     ),
+    "Samples": (
+        "_samples.two_sample",
+        "_samples.result",
+        "_samples.columns",
+        "_samples.drift",
+    ),
     "Functions of your own": ("_validation.validated_jit", "_mixture.validation"),
 }
 

@@ -49,21 +49,29 @@ def columns_compared(
     found: Compared,
 ) -> dict[str, Column]:
     """Each column alone, by a test of its own, and what it adds to the fits to all columns."""
+    values, p_values = columns_alone(key, table.rows, sample, groups, settings)
+    measure = Measure(settings.divergence, RULE, by_column=True)
+    beyond = np.asarray(_value(measure, key, found.fits))[1:]
+    columns = zip(values, p_values, beyond, found.p_values[1:], strict=True)
     names = table.names or ()
+    return {name: Column(*map(float, of)) for name, of in zip(names, columns, strict=True)}
+
+
+def columns_alone(
+    key: Array, rows: np.ndarray, sample: np.ndarray, groups: np.ndarray | None, settings: Settings
+) -> tuple[list[float], np.ndarray]:
+    """The divergence in each column, and its p value by Holm's method."""
+    num_columns = rows.shape[1]
     # The more columns there are, the more permutations Holm's method needs.
-    number = max(settings.num_permutations, 25 * len(names))
+    number = max(settings.num_permutations, 25 * num_columns)
     settings = settings._replace(num_permutations=number, num_bootstrap=0, by_column=False)
     alone = [
-        compared(of_column, table.rows[:, [d]], sample, groups, settings)
-        for d, of_column in enumerate(jax.random.split(key, len(names)))
+        compared(of_column, rows[:, [d]], sample, groups, settings)
+        for d, of_column in enumerate(jax.random.split(key, num_columns))
     ]
     measure = Measure(settings.divergence, RULE, by_column=False)
     values = [float(_value(measure, key, one.fits)[0]) for one in alone]
-    adjusted = holm(np.array([one.p_values[0] for one in alone]))
-    measure = Measure(settings.divergence, RULE, by_column=True)
-    beyond = np.asarray(_value(measure, key, found.fits))[1:]
-    columns = zip(values, adjusted, beyond, found.p_values[1:], strict=True)
-    return {name: Column(*map(float, of)) for name, of in zip(names, columns, strict=True)}
+    return values, holm(np.array([one.p_values[0] for one in alone]))
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -14,6 +14,7 @@ from jaxgmm._mixture.combine import in_units, stack
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._quadrature.sobol import Sobol
 from jaxgmm._samples.labellings import (
+    FLOOR,
     NUM_STEPS,
     Pooled,
     converged_fits,
@@ -48,6 +49,7 @@ class Compared(NamedTuple):
     fits: GMM  # a stack of two, in the units of the data, around the pooled mean
     centre: np.ndarray
     converged: bool
+    at_floor: bool  # whether a component is as narrow as the floor allows
 
 
 def compared(
@@ -68,7 +70,7 @@ def compared(
         return in_batches(program, packed, total, settings.progress)
 
     z = jnp.asarray(pooled.z, jnp.result_type(float))
-    start = pooled_start(key_start, z, settings)
+    start = pooled_start(key_start, z, 2, settings)
     drawn = pooled.permuted(rng, settings.num_permutations)
     if declared_by(settings.divergence).symmetric:
         drawn = map(pooled.oriented, drawn)
@@ -78,10 +80,10 @@ def compared(
     # An interrupt ends the bootstrap, too.
     number = settings.num_bootstrap if len(permuted) == total else 0
     resampled = values(fits, (pooled.resampled(rng) for _ in range(number)), number)
+    at_floor = float(jnp.exp(2 * fits.log_diag).min()) < 4 * FLOOR
     fits = jax.vmap(in_units, (0, None))(fits, jnp.asarray(units, z.dtype))
-    chance, resampled = permuted[1:, 1], resampled[:, 1]
-    of_all = p_values(permuted[:, 0])
-    return Compared(of_all, chance, resampled, fits, pooled.centre, bool(converged.all()))
+    values_of_all = p_values(permuted[:, 0]), permuted[1:, 1], resampled[:, 1]
+    return Compared(*values_of_all, fits, pooled.centre, bool(converged.all()), at_floor)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -112,7 +114,7 @@ def p_values(ranked: np.ndarray) -> np.ndarray:
     return (~(ranked < least)).mean(0)  # NaN counts as large
 
 
-def pooled_start(key: Array, z: Array, settings: Settings) -> GMM:
-    """A stack of two of one fit to all rows, which does not know their samples."""
+def pooled_start(key: Array, z: Array, num_samples: int, settings: Settings) -> GMM:
+    """A stack of one fit to all rows, which does not know their samples, for each sample."""
     fit = fit_em(key, z, settings.num_components, settings.covariance_type, tol=1e-4).params
-    return stack([fit, fit])
+    return stack(num_samples * [fit])

@@ -137,7 +137,10 @@ def converged_fits(start: GMM, z: Array, rows: Array, weights: Array) -> tuple[G
 
 
 def in_batches(
-    program: Callable[..., Array], labellings: Iterable[Labelling], total: int, progress: Any
+    program: Callable[..., Array],
+    labellings: Iterable[tuple[np.ndarray, ...]],
+    total: int,
+    progress: Any,
 ) -> np.ndarray:
     """The values of a compiled program for each labelling; what is done after an interrupt."""
     values: list[np.ndarray] = []
@@ -145,8 +148,8 @@ def in_batches(
     try:
         while batch := list(itertools.islice(remaining, BATCH)):
             filled = [batch[i % len(batch)] for i in range(BATCH)]
-            rows, weights = (np.stack(part) for part in zip(*filled, strict=True))
-            values.append(np.asarray(program(rows, weights), float)[: len(batch)])
+            arrays = [np.stack(part) for part in zip(*filled, strict=True)]
+            values.append(np.asarray(program(*arrays), float)[: len(batch)])
             report(sum(map(len, values)), total)
     except KeyboardInterrupt:
         if not values:

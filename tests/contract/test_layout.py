@@ -28,6 +28,7 @@ FLOORS = """
     _expectation interop io
     _divergence
     _fit
+    _samples
     plot
     __init__ extend
     _cli

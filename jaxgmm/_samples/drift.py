@@ -1,0 +1,238 @@
+"""Whether data drift from period to period, since when, and in which columns."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxgmm._divergence.midpoint import js_divergence
+from jaxgmm._divergence.pairwise import pairwise
+from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.moments import CovarianceType
+from jaxgmm._samples.columns import columns_alone
+from jaxgmm._samples.comparison import RULE, Settings, pooled_start
+from jaxgmm._samples.labellings import (
+    NUM_STEPS,
+    Pooled,
+    Progress,
+    converged_fits,
+    generator,
+    in_batches,
+    refitted,
+)
+from jaxgmm._samples.result import in_digits
+from jaxgmm._samples.table import Columns, TableLike, check_that_columns_vary, with_columns
+from jaxgmm._validation.arguments import PositiveInt, RequiredKey
+from jaxgmm._validation.validated_jit import Check, validated
+
+
+def _labels(name: str, labels: Any) -> np.ndarray:
+    """The labels as an array (n,), which can be sorted."""
+    try:
+        array = np.asarray(labels)
+    except (TypeError, ValueError):  # They are ragged, say.
+        array = np.zeros(())
+    if array.ndim != 1 or not array.size or array.dtype.kind not in "biufUSM":
+        needed = "a sequence of numbers, dates or strings"
+        raise TypeError(f"{name} must be {needed}, got {labels!r:.200}")
+    return array
+
+
+Labels = Annotated[Sequence[Any], Check(_labels)]
+
+
+def _rows_of_periods(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments with x as a table, or an error unless it has rows of several periods."""
+    x, period = with_columns("x", arguments["x"], arguments.get("columns")), arguments["period"]
+    if len(period) != len(x.rows):
+        raise ValueError(f"period has {len(period)} labels for the {len(x.rows)} rows of x")
+    check_that_columns_vary("x", x.rows, x.names)
+    known = np.unique(period)
+    baseline = arguments.get("baseline")
+    missing = [] if baseline is None else [b for b in baseline if b not in known]
+    if missing:
+        raise ValueError(f"baseline: there is no period {missing[0]}")
+    if len(known) == (1 if baseline is None else len(np.unique(baseline))):
+        raise ValueError(f"period has no more labels than the baseline: {known!r:.200}")
+    return {**arguments, "x": x}
+
+
+@dataclasses.dataclass(frozen=True)
+class DriftResult:
+    """The result of `drift`; its `str` says it in words.
+
+    Attributes:
+      periods: the P periods, in order.
+      matrix: (P, P), the Jensen-Shannon divergences of the fits to the periods, in nats.
+      chance_mean: the mean of those of two periods of permuted rows.
+      chance_level: below it are all of these in 95 % of the permutations.
+      p_values: for each period that was compared with its baseline, right for all of them together.
+      first: the first period whose p value is at most 0.05, or None.
+      columns: for each column, the divergence of the periods from the first on from those before,
+        or from the baseline, and its p value by Holm's method. It is empty without drift.
+    """
+
+    periods: tuple[Any, ...]
+    matrix: np.ndarray
+    chance_mean: float
+    chance_level: float
+    p_values: dict[Any, float]
+    first: Any
+    columns: dict[str, tuple[float, float]]
+
+    @property
+    def moved(self) -> tuple[str, ...]:
+        """The columns whose p value is at most 0.05."""
+        return tuple(name for name, (_, p_value) in self.columns.items() if p_value <= 0.05)
+
+    def __str__(self) -> str:
+        least = min(self.p_values.values())
+        text = f"No drift: no period differs by more than chance, p = {least:.2g}"
+        if self.first is not None:
+            moved = ", ".join(self.moved) or "no column alone"
+            text = f"Drift from {self.first} on, p = {self.p_values[self.first]:.2g}, in {moved}"
+        upper = self.matrix[np.triu_indices(len(self.periods), 1)]
+        mean, by_chance, level = map(in_digits, (upper.mean(), self.chance_mean, self.chance_level))
+        return (
+            f"{text}. Between periods JS {mean} on average; by chance {by_chance}, at most {level}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result in plain numbers and lists, as `json` writes them."""
+        plain = {"matrix": self.matrix.tolist(), "periods": list(map(str, self.periods))}
+        p_values = {str(name): value for name, value in self.p_values.items()}
+        first = None if self.first is None else str(self.first)
+        return dataclasses.asdict(self) | plain | {"p_values": p_values, "first": first}
+
+
+@validated(_rows_of_periods)
+def drift(
+    key: RequiredKey,
+    x: TableLike,
+    period: Labels,
+    num_components: PositiveInt,
+    *,
+    baseline: Labels | None = None,
+    covariance_type: CovarianceType = "full",
+    num_permutations: PositiveInt = 199,
+    columns: Columns | None = None,
+    progress: Progress = False,
+) -> DriftResult:
+    r"""Whether data drift from period to period, since when, and in which columns.
+
+    It assumes exchangeable rows, as `two_sample_test` does, with the same statistic. Each period is
+    compared with its baseline, and the p value is how often the largest of all these divergences
+    is as large for permuted rows, each in units of its own standard deviation.
+
+    Args:
+      key: a random key.
+      x: rows (n, D), an array or a data frame of pandas or polars.
+      period: (n,), the period of each row: numbers, dates or strings whose order is that in time.
+      num_components: the number of components of each fit.
+      baseline: the periods to compare all others with; None compares each with all before it.
+      covariance_type: "full", "tied", "diag" or "spherical".
+      num_permutations: the number of permutations.
+      columns, progress: as for `two_sample_test`.
+
+    Returns:
+      A `DriftResult`.
+
+    Raises:
+      TypeError: an argument has the wrong type, or x is traced.
+      ValueError: x is not finite, has a constant column, or has not one label of period for each
+        row.
+      ValueError: there are no periods beside the baseline, or columns names one that x lacks.
+
+    Example:
+      >>> rng = np.random.default_rng(0)
+      >>> month = np.repeat([1, 2, 3, 4], 100)
+      >>> x = rng.normal(size=(400, 1)) + (month >= 3)[:, None]
+      >>> print(drift(jax.random.key(0), x, month, 1, columns=["ink"]).first)
+      3
+
+    References:
+      Westfall and Young, Resampling-based multiple testing (1993), for the largest of many.
+    """
+    of_start, of_draws, of_points, of_columns = jax.random.split(key, 4)
+    periods, sample = np.unique(period, return_inverse=True)
+    tested, is_before = _comparisons(periods, baseline)
+    options = num_components, covariance_type, js_divergence, num_permutations, 0, False, progress
+    settings = Settings(*options)
+    pooled = Pooled.of(x.rows, sample, None, covariance_type)
+    z = jnp.asarray(pooled.z, jnp.result_type(float))
+    start = pooled_start(of_start, z, len(periods), settings)
+    widths = int(pooled.sizes.max()), len(x.rows)
+
+    def packed(weights: np.ndarray) -> tuple[np.ndarray, ...]:
+        return *pooled.packed(weights, widths[0]), *pooled.packed(is_before @ weights, widths[1])
+
+    labellings = map(packed, pooled.permuted(generator(of_draws), num_permutations))
+    arrays = jax.tree.map(lambda a: jnp.asarray(a, np.float32), (start, pooled.z))
+    program = functools.partial(_values, of_points, *arrays, jnp.asarray(tested))
+    values = in_batches(program, labellings, 1 + num_permutations, progress)
+    p_values = dict(
+        zip(periods[tested].tolist(), _of_largest(values[:, : len(tested)]), strict=True)
+    )
+    first = next((name for name, p_value in p_values.items() if p_value <= 0.05), None)
+    chance = values[1:, len(tested) :]
+
+    fits, _ = converged_fits(start, z, *packed(pooled.labelled(pooled.sample))[:2])
+    matrix = np.asarray(pairwise(js_divergence, of_points, fits), float)
+    moved: dict[str, tuple[float, float]] = {}
+    if first is not None:
+        begin = tested[list(p_values).index(first)]
+        part = np.where(
+            is_before[list(p_values).index(first)][sample], 0, np.where(sample >= begin, 1, 2)
+        )
+        alone = columns_alone(of_columns, x.rows[part < 2], part[part < 2], None, settings)
+        moved = dict(zip(x.names, zip(*alone, strict=True), strict=True))
+    level = float(np.quantile(chance.max(1), 0.95))
+    return DriftResult(
+        tuple(periods.tolist()), matrix, float(chance.mean()), level, p_values, first, moved
+    )
+
+
+def _comparisons(periods: np.ndarray, baseline: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """The indices of the periods to test, and for each which periods are its baseline."""
+    if baseline is None:
+        return np.arange(1, len(periods)), np.tri(len(periods), k=-1)[1:]
+    is_fixed = np.isin(periods, baseline)
+    return np.flatnonzero(~is_fixed), np.tile(1.0 * is_fixed, ((~is_fixed).sum(), 1))
+
+
+@jax.jit
+def _values(
+    key: Array,
+    start: GMM,
+    z: Array,
+    tested: Array,
+    rows: Array,
+    weights: Array,
+    rows_before: Array,
+    weights_before: Array,
+) -> Array:
+    """JS of periods and baselines after one EM step, and of all pairs of periods after the last."""
+
+    def of_labelling(labelling: tuple[Array, ...]) -> Array:
+        rows, weights, *before = labelling
+        first = refitted(start, z, rows, weights, 1)
+        baselines = refitted(jax.tree.map(lambda a: a[tested], start), z, *before, 1)
+        pairs = baselines, jax.tree.map(lambda a: a[tested], first)
+        ranked = jax.lax.map(lambda pair: js_divergence(key, *pair, RULE), pairs)
+        last = refitted(first, z, rows, weights, NUM_STEPS - 1)
+        matrix = pairwise(js_divergence, key, last, rule=RULE)
+        return jnp.concatenate([ranked, matrix[np.triu_indices(len(matrix), 1)]])
+
+    return jax.lax.map(of_labelling, (rows, weights, rows_before, weights_before))
+
+
+def _of_largest(ranked: np.ndarray) -> list[float]:
+    """The p values of the first row, each against the largest of every row, in common units."""
+    units = ranked.std(0) + np.finfo(np.float32).tiny
+    scores = (ranked - ranked.mean(0)) / units
+    return (scores.max(1)[:, None] >= scores[0] - 1e-5).mean(0).tolist()
