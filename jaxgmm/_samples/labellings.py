@@ -133,7 +133,7 @@ def converged_fits(start: GMM, z: Array, rows: Array, weights: Array) -> tuple[G
         params, _, gain, _ = jax.lax.while_loop(is_unfinished, go_on, begin)
         return params, gain <= TOL
 
-    return jax.vmap(converged)(start, rows, weights)
+    return jax.vmap(converged)(start, rows, weights.astype(z.dtype))
 
 
 def in_batches(
