@@ -12,6 +12,7 @@ from jax import Array
 
 from jaxgmm._fit.em_steps import em_step, em_steps
 from jaxgmm._mixture.gmm import GMM
+from jaxgmm._validation.checks import check_concrete
 from jaxgmm._validation.validated_jit import Check
 from jaxgmm.interop._imports import imported
 
@@ -102,6 +103,7 @@ class Pooled(NamedTuple):
 
 
 def generator(key: Array) -> np.random.Generator:
+    check_concrete("key", key, "a comparison of samples")
     return np.random.default_rng(np.asarray(jax.random.bits(key, (4,), "uint32")))
 
 

@@ -17,6 +17,7 @@ import platform
 import jax
 from em import em
 from pairs import PAIRS
+from samples import samples
 from studies import batch_lengths, fitting, growth, one_size, reductions
 from work import measure
 
@@ -65,6 +66,12 @@ def parsed() -> argparse.Namespace:
         "--batches", action="store_true", help="also times by the length of a batch"
     )
     parser.add_argument(
+        "--samples",
+        type=float,
+        default=0,
+        help="also tests of two samples: calibration, power and coverage, with this share of 4,000 pairs",
+    )
+    parser.add_argument(
         "--output",
         type=pathlib.Path,
         help="a folder for the table as JSON, and a plot if matplotlib is there",
@@ -106,6 +113,8 @@ def main() -> None:
         reductions(arguments.points, arguments.rounds)
     if arguments.batches:
         batch_lengths(arguments.points, arguments.rounds)
+    if arguments.samples:
+        samples(arguments.samples)
     if arguments.output:
         arguments.output.mkdir(parents=True, exist_ok=True)
         (arguments.output / "work.json").write_text(

@@ -95,3 +95,105 @@ def row_of_calibration(name: str, p_values: np.ndarray, b: int) -> bool:
     uniform = stats.kstest(p_values - steps, "uniform").pvalue
     print(f"{name:36s}{len(p_values):8d}{rejected:10.4f}{allowed:8.4f}{uniform:8.3f}", flush=True)
     return abs(rejected - 0.05) <= allowed and uniform > 0.001
+
+
+def shifted(x: np.ndarray, size: float) -> np.ndarray:
+    return np.column_stack([x[:, :-1], x[:, -1] + size])
+
+
+def widened(x: np.ndarray, size: float) -> np.ndarray:
+    return np.column_stack([x[:, :-1], x[:, -1] * (1 + size)])
+
+
+def correlated(x: np.ndarray, size: float) -> np.ndarray:
+    """With the same marginals, as the last two columns are independent and normal."""
+    last = size * x[:, -2] + np.sqrt(1 - size**2) * x[:, -1]
+    return np.column_stack([x[:, :-1], last])
+
+
+def with_cluster(x: np.ndarray, size: float) -> np.ndarray:
+    """A share of the rows moves to a small cluster of its own."""
+    moved = np.arange(len(x)) < size * len(x)
+    return np.where(moved[:, None], 0.3 * x + 2.0, x)
+
+
+ALTERNATIVES = {
+    "mean + 0.3": (shifted, 0.3),
+    "deviation x 1.25": (widened, 0.25),
+    "correlation 0.4": (correlated, 0.4),
+    "cluster of 6 %": (with_cluster, 0.06),
+}
+
+
+def power(num_pairs: int, n: int = 200, d: int = 4, k: int = 3, b: int = 99) -> None:
+    """Rejections at 0.05 by this and by other tests, of pairs of samples from laws that differ."""
+    names = ["jaxgmm", "by column", "MMD", "energy", "KS by column"]
+    print(f"\n{f'n = {n}, D = {d}, K = {k}':24s}" + "".join(f"{name:>14s}" for name in names))
+    for name, (change, size) in ALTERNATIVES.items():
+        rejected = np.zeros(len(names))
+        for seed in range(num_pairs):
+            rng = np.random.default_rng((3, seed))
+            x, y = clusters(rng, n, d), change(clusters(rng, n, d), size)
+            found = jaxgmm.two_sample_test(
+                jax.random.key(seed), x, y, k, num_permutations=b, num_bootstrap=0, by_column=True
+            )
+            columns = min(column.p_value for column in found.by_column.values())
+            ours = [found.p_value, columns]
+            rejected += np.array([*ours, *kernel_tests(rng, x, y, b), by_ks(x, y)]) <= 0.05
+        print(
+            f"{name:24s}" + "".join(f"{share:14.2f}" for share in rejected / num_pairs), flush=True
+        )
+
+
+def kernel_tests(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, b: int) -> list[float]:
+    """The p values of MMD, with a normal kernel as wide as the median distance, and of the energy
+    distance, by permutation; the columns have one scale.
+    """
+    rows = np.concatenate([x, y])
+    rows = (rows - rows.mean(0)) / rows.std(0)
+    distances = np.sqrt(np.maximum(np.square(rows[:, None] - rows[None]).sum(2), 0))
+    kernels = (np.exp(-0.5 * np.square(distances / np.median(distances))), -distances)
+    signs = np.repeat([1 / len(x), -1 / len(y)], [len(x), len(y)])
+    labellings = np.stack([signs, *(rng.permutation(signs) for _ in range(b))])
+    found = [((labellings @ kernel) * labellings).sum(1) for kernel in kernels]
+    return [float(np.mean(values >= values[0] - 1e-12)) for values in found]
+
+
+def by_ks(x: np.ndarray, y: np.ndarray) -> float:
+    """The least p value of Kolmogorov and Smirnov's test of each column, times their number."""
+    return x.shape[1] * min(stats.ks_2samp(*pair).pvalue for pair in zip(x.T, y.T, strict=True))
+
+
+def coverage(num_pairs: int, n: int = 200, d: int = 2, k: int = 2) -> None:
+    """How often the bootstrap interval of the excess covers the divergence of the populations, of
+    pairs whose value is at least three times its mean by chance.
+    """
+    covered, kept = 0, 0
+    for seed in range(num_pairs):
+        rng = np.random.default_rng((4, seed))
+        means, moved = 2.5 * rng.normal(size=(k, d)), rng.normal(size=(k, d)) / np.sqrt(d)
+        roots = rng.normal(size=(k, d, d)) / np.sqrt(2 * d) + np.eye(d)
+        weights = [rng.dirichlet(np.full(k, 8.0)) for _ in range(2)]
+        covariances = roots @ roots.transpose(0, 2, 1)
+        laws = [
+            jaxgmm.GMM.from_moments(w, m, covariances)
+            for w, m in zip(weights, (means, means + moved), strict=True)
+        ]
+        keys = jax.random.split(jax.random.key(seed), 4)
+        x, y = (jaxgmm.sample(key, law, n) for key, law in zip(keys[:2], laws, strict=True))
+        truth = jaxgmm.js_divergence(keys[2], *laws, jaxgmm.Sobol(2**14))
+        result = jaxgmm.two_sample_test(keys[3], x, y, k, num_permutations=39)
+        if result.value >= 3 * result.chance_mean:
+            low, high = result.excess_interval
+            covered, kept = covered + (low <= truth <= high), kept + 1
+    print(
+        f"\nn = {n}, D = {d}, K = {k}: {covered / kept:.3f} of {kept} intervals cover", flush=True
+    )
+
+
+def samples(scale: float) -> None:
+    """All of these, with this share of the full numbers of pairs."""
+    calibration(round(4000 * scale), 200)
+    calibration(round(1000 * scale), 2000)
+    power(max(1, round(100 * scale)))
+    coverage(max(1, round(230 * scale)))

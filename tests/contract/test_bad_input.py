@@ -29,7 +29,8 @@ from support.arguments import (
 from support.libraries import SILENCED, lenient
 
 WARNED = pytest.mark.filterwarnings("ignore:the rounding error:RuntimeWarning")  # of 1e30, say
-pytestmark = [pytest.mark.long, WARNED, *SILENCED]
+FEW = pytest.mark.filterwarnings("ignore:the divergence is that of the fits:RuntimeWarning")
+pytestmark = [pytest.mark.long, WARNED, FEW, *SILENCED]
 T = TypeVar("T")
 PACKAGE = str(pathlib.Path(jaxgmm.__file__).parent)
 
@@ -62,6 +63,13 @@ LEGAL = {
     "estimate.rule gradient_of": {"None"},
     "mesh ax dtype refine optimizer": {"None"},
     "labels column_labels": {"None", "texts", "ragged list", "array", "array of nan"},
+    "two_sample_test.key drift.key": set(),
+    "two_sample_test.x two_sample_test.y drift.x": NUMBERS,
+    "num_permutations num_bootstrap": {"int", "zero int"},
+    "drift.num_permutations": {"int"},
+    "columns": {"None", "texts"},
+    "groups baseline": {"None"},
+    "by_column": {"bool"},
     "path_gradient midpoint log_ratio antithetic variance_reduction fixed_key progress": {"bool"},
     "return_plan": {"bool"},
     "symmetric": {"bool", "None"},
@@ -119,6 +127,8 @@ EAGER = (
     "GMM.random",
 )  # which are not jitted, so that each call compiles anew
 IN_NUMPY = (
+    "two_sample_test",
+    "drift",
     "reduce",
     "GMM.from_moments",
     "to_sklearn",

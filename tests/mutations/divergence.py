@@ -181,8 +181,8 @@ DIVERGENCE = [
     Mutation(
         "a matrix transposed",
         "_divergence.pairwise",
-        "between(_at(rows, i), _at(columns, j))",
-        "between(_at(columns, j), _at(rows, i))",
+        "of_pair(_at(rows, i), _at(columns, j))",
+        "of_pair(_at(columns, j), _at(rows, i))",
         "test_pairwise.py",
     ),
     Mutation(

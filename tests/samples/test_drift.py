@@ -63,6 +63,7 @@ def test_what_is_wrong_is_named(period, options, message):
         drift(jax.random.key(0), year(0, 0.0), period, 2, **options)
 
 
+@pytest.mark.long
 def test_the_first_period_is_named():
     rng = np.random.default_rng(0)
     month = np.repeat(["2024-01", "2024-02", "2024-03"], 60)

@@ -19,7 +19,7 @@ OTHER = SAME + np.array([0.0, 1.0])
 KEY = jax.random.key(0)
 
 
-def tested(x, y, **options) -> jaxgmm.TwoSampleResult:
+def compared(x, y, **options) -> jaxgmm.TwoSampleResult:
     return two_sample_test(KEY, x, y, 2, **{"num_permutations": 39, "num_bootstrap": 39} | options)
 
 
@@ -36,12 +36,12 @@ class Frame:
 
 @pytest.fixture(scope="module")
 def same() -> jaxgmm.TwoSampleResult:
-    return tested(X, SAME)
+    return compared(X, SAME)
 
 
 @pytest.fixture(scope="module")
 def other() -> jaxgmm.TwoSampleResult:
-    return tested(X, OTHER)
+    return compared(X, OTHER)
 
 
 def test_no_difference_is_no_more_than_chance(same):
@@ -73,7 +73,7 @@ def test_value_is_that_of_the_fits(other):
 
 
 def test_order_of_rows_does_not_matter(same):
-    shuffled = tested(X[::-1], SAME[RNG.permutation(len(SAME))])
+    shuffled = compared(X[::-1], SAME[RNG.permutation(len(SAME))])
     np.testing.assert_array_equal(shuffled.chance, same.chance)
     assert shuffled.p_value == same.p_value
 
@@ -81,14 +81,14 @@ def test_order_of_rows_does_not_matter(same):
 def test_order_of_samples_does_not_matter():
     for shift in (0.2, 0.3):
         moved = SAME + shift
-        there, back = tested(X, moved, num_bootstrap=0), tested(moved, X, num_bootstrap=0)
+        there, back = compared(X, moved, num_bootstrap=0), compared(moved, X, num_bootstrap=0)
         assert there.p_value == back.p_value
         np.testing.assert_allclose(there.chance, back.chance, rtol=1e-4)
 
 
 @pytest.mark.parametrize("units", [(1e-9, 1e12), (0.001, 25.4)])
 def test_units_do_not_matter(same, units):
-    scaled = tested(X * np.array(units) + 3.0, SAME * np.array(units) + 3.0)
+    scaled = compared(X * np.array(units) + 3.0, SAME * np.array(units) + 3.0)
     assert scaled.p_value == same.p_value
     np.testing.assert_allclose(scaled.chance, same.chance, rtol=1e-2)
     assert scaled.value == pytest.approx(same.value, rel=1e-3)
@@ -107,7 +107,7 @@ def test_p_values_are_uniform_where_nothing_differs():
     for seed in range(100):
         rng = np.random.default_rng(seed)
         x = np.round(rng.standard_gamma(1.0, size=(160, 2)), 1)
-        p_values.append(tested(x[:80], x[80:], num_permutations=19, num_bootstrap=0).p_value)
+        p_values.append(compared(x[:80], x[80:], num_permutations=19, num_bootstrap=0).p_value)
     assert stats.kstest(p_values - rng.random(100) / 20, "uniform").pvalue > 0.001
 
 
@@ -116,10 +116,10 @@ def test_whole_groups_are_permuted():
     rng = np.random.default_rng(1)
     rows = np.repeat(3 * rng.normal(size=(4, 2)), 40, axis=0) + 0.3 * rng.normal(size=(160, 2))
     x, y, subjects = rows[:80], rows[80:], np.repeat(np.arange(4), 40)
-    assert tested(x, y, num_bootstrap=0).p_value == 1 / 40
+    assert compared(x, y, num_bootstrap=0).p_value == 1 / 40
     groups = (subjects[:80], subjects[80:])
     # Of the six ways to choose two of four subjects, two at least are as extreme.
-    assert tested(x, y, num_bootstrap=0, groups=groups).p_value > 0.15
+    assert compared(x, y, num_bootstrap=0, groups=groups).p_value > 0.15
 
 
 def test_an_interrupt_returns_what_is_done():
@@ -128,7 +128,7 @@ def test_an_interrupt_returns_what_is_done():
             raise KeyboardInterrupt
 
     with pytest.warns(RuntimeWarning, match="interrupted after 16 of 40"):
-        result = tested(X, OTHER, progress=interrupt)
+        result = compared(X, OTHER, progress=interrupt)
     assert len(result.chance) == 15
     assert result.p_value == 1 / 16
     assert result.excess_interval is None
@@ -136,17 +136,17 @@ def test_an_interrupt_returns_what_is_done():
 
 def test_columns_are_matched_by_their_names(same):
     x, y = Frame(["a", "b"], X), Frame(["b", "a"], SAME[:, ::-1])
-    assert tested(x, y).value == same.value
-    assert tested(x, SAME).value == same.value
+    assert compared(x, y).value == same.value
+    assert compared(x, SAME).value == same.value
     with pytest.raises(ValueError, match="x alone has b and y alone has c; choose"):
-        tested(x, Frame(["a", "c"], SAME))
+        compared(x, Frame(["a", "c"], SAME))
     wider = Frame(["c", "b", "a"], np.column_stack([SAME[:, 0], SAME[:, ::-1]]))
-    assert tested(x, wider, columns=["a", "b"]).value == same.value
+    assert compared(x, wider, columns=["a", "b"]).value == same.value
 
 
 def test_a_constant_column_is_named():
     with pytest.raises(ValueError, match=r"column b of x and y is constant, 3: leave it out"):
-        tested(
+        compared(
             np.column_stack([X[:, 0], np.full(80, 3)]),
             np.column_stack([X[:, 1], np.full(80, 3)]),
             columns=["a", "b"],
@@ -156,7 +156,7 @@ def test_a_constant_column_is_named():
 def test_a_column_that_is_constant_in_both_samples_is_left_out(same):
     """It adds half a nat if it is fitted."""
     x, y = (np.column_stack([z, np.full(80, c)]) for z, c in ((X, 3.0), (SAME, 3.001)))
-    result = tested(x, y, columns=["a", "b", "c"])
+    result = compared(x, y, columns=["a", "b", "c"])
     assert result.value == same.value
     assert "c is left out: constant: 3 against 3.001" in str(result)
 
@@ -176,9 +176,10 @@ def test_a_column_that_is_constant_in_both_samples_is_left_out(same):
 )
 def test_what_is_wrong_is_named(x, options, message):
     with pytest.raises((TypeError, ValueError), match=message):
-        tested(x, SAME, **options)
+        compared(x, SAME, **options)
 
 
+@pytest.mark.long
 def test_few_rows_and_few_values_are_named():
     with pytest.warns(RuntimeWarning, match=r"in b; only 5 rows of a sample for about 10"):
         two_sample_test(
@@ -197,8 +198,8 @@ def test_few_rows_and_few_values_are_named():
 @pytest.mark.parametrize("divergence", [jaxgmm.kl_divergence, jaxgmm.l2_distance])
 def test_other_fits_and_divergences(kind, divergence):
     options = {"covariance_type": kind, "divergence": divergence}
-    assert tested(X, OTHER, **options).p_value == 1 / 40
-    assert tested(X, SAME, **options).p_value > 0.05
+    assert compared(X, OTHER, **options).p_value == 1 / 40
+    assert compared(X, SAME, **options).p_value > 0.05
 
 
 @pytest.mark.long
@@ -244,7 +245,7 @@ def test_which_column_differs():
 def test_columns_of_a_law_without_differences():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        result = tested(X, SAME, by_column=True)
+        result = compared(X, SAME, by_column=True)
     assert "beyond the others" in str(result)
     assert json.dumps(result.to_dict())
     for column in result.by_column.values():

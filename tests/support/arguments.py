@@ -99,6 +99,14 @@ USUAL = {
     "ax": None,
     "labels": ["a", "b"],
     "column_labels": ["a", "b"],
+    "y": X + 1,
+    "num_permutations": 2,
+    "num_bootstrap": 2,
+    "columns": ["a", "b"],
+    "groups": ([0, 1, 2], [3, 4, 5]),
+    "by_column": False,
+    "period": [1, 1, 2],
+    "baseline": [1],
     "unit": "nats",
     "sizes": (16, 32),
     "rules": {"Sobol'": jaxgmm.Sobol},
@@ -109,6 +117,8 @@ OWN = {
     # From P to Q it is infinite.
     "chi_squared_divergence": lambda: {"p": Q, "q": jaxgmm.mixture_of([P, Q])},
     "reduce": lambda: {"num_components": 1},
+    "two_sample_test": lambda: {"num_components": 1, "divergence": jaxgmm.l2_distance},
+    "drift": lambda: {"num_components": 1},
     "from_sklearn": lambda: {
         "mixture": GaussianMixture(2).fit(np.arange(20.0).reshape(10, 2) ** 1.5)
     },
@@ -130,7 +140,16 @@ def of_gmmx() -> Any:
     return library("gmmx").GaussianMixtureModelJax.from_squeezed(*parameters)
 
 
-NOT_BUILT_BY_HAND = ("GMM", "Divergences", "Estimate", "FitResult", "Rule")
+NOT_BUILT_BY_HAND = (
+    "GMM",
+    "Divergences",
+    "Estimate",
+    "FitResult",
+    "Rule",
+    "Column",
+    "DriftResult",
+    "TwoSampleResult",
+)
 # What is handed on to the function that is called in the end; and what is there for a tolerance
 # only, which has a row of its own.
 LEFT_OUT = {
