@@ -81,7 +81,7 @@ def compared(
     number = settings.num_bootstrap if len(permuted) == total else 0
     resampled = values(fits, (pooled.resampled(rng) for _ in range(number)), number)
     is_narrow = jnp.exp(2 * fits.log_diag).min(2) < 4 * FLOOR
-    at_floor = bool((is_narrow & (jax.nn.softmax(fits.logits) > FLOOR)).any())
+    at_floor = bool((is_narrow & (jax.nn.softmax(fits.logits) > 0.5 / len(rows))).any())
     fits = jax.vmap(in_units, (0, None))(fits, jnp.asarray(units, z.dtype))
     values_of_all = p_values(permuted[:, 0]), permuted[1:, 1], resampled[:, 1]
     return Compared(*values_of_all, fits, pooled.centre, bool(converged.all()), at_floor)

@@ -26,7 +26,7 @@ from jaxgmm._samples.labellings import (
     refitted,
 )
 from jaxgmm._samples.result import in_digits
-from jaxgmm._samples.table import Columns, TableLike, check_that_columns_vary, with_columns
+from jaxgmm._samples.table import Columns, Table, TableLike, check_that_columns_vary, with_columns
 from jaxgmm._validation.arguments import PositiveInt, RequiredKey
 from jaxgmm._validation.validated_jit import Check, validated
 
@@ -166,35 +166,39 @@ def drift(
     pooled = Pooled.of(x.rows, sample, None, covariance_type)
     z = jnp.asarray(pooled.z, jnp.result_type(float))
     start = pooled_start(of_start, z, len(periods), settings)
-    widths = int(pooled.sizes.max()), len(x.rows)
 
     def packed(weights: np.ndarray) -> tuple[np.ndarray, ...]:
-        return *pooled.packed(weights, widths[0]), *pooled.packed(is_before @ weights, widths[1])
+        before = pooled.packed(is_before @ weights, len(x.rows))
+        return *pooled.packed(weights, int(pooled.sizes.max())), *before
 
     labellings = map(packed, pooled.permuted(generator(of_draws), num_permutations))
     arrays = jax.tree.map(lambda a: jnp.asarray(a, np.float32), (start, pooled.z))
     program = functools.partial(_values, of_points, *arrays, jnp.asarray(tested))
     values = in_batches(program, labellings, 1 + num_permutations, progress)
-    p_values = dict(
-        zip(periods[tested].tolist(), _of_largest(values[:, : len(tested)]), strict=True)
-    )
-    first = next((name for name, p_value in p_values.items() if p_value <= 0.05), None)
-    chance = values[1:, len(tested) :]
-
+    ranked, chance = np.split(values, [len(tested)], axis=1)
+    p_values = _of_largest(ranked)
     fits, _ = converged_fits(start, z, *packed(pooled.labelled(pooled.sample))[:2])
     matrix = np.asarray(pairwise(js_divergence, of_points, fits), float)
-    moved: dict[str, tuple[float, float]] = {}
-    if first is not None:
-        begin = tested[list(p_values).index(first)]
-        part = np.where(
-            is_before[list(p_values).index(first)][sample], 0, np.where(sample >= begin, 1, 2)
-        )
-        alone = columns_alone(of_columns, x.rows[part < 2], part[part < 2], None, settings)
-        moved = dict(zip(x.names, zip(*alone, strict=True), strict=True))
-    level = float(np.quantile(chance.max(1), 0.95))
-    return DriftResult(
-        tuple(periods.tolist()), matrix, float(chance.mean()), level, p_values, first, moved
-    )
+    level = float(np.quantile(chance[1:].max(1), 0.95))
+    first, moved = None, {}
+    if (p_values <= 0.05).any():
+        t = int((p_values <= 0.05).argmax())
+        first = periods[tested[t]].item()
+        moved = _columns_moved(of_columns, x, sample, is_before[t], tested[t], settings)
+    of_periods = dict(zip(periods[tested].tolist(), p_values.tolist(), strict=True))
+    details = matrix, float(chance[1:].mean()), level, of_periods, first, moved
+    return DriftResult(tuple(periods.tolist()), *details)
+
+
+def _columns_moved(
+    key: Array, x: Table, sample: np.ndarray, is_before: np.ndarray, first: int, settings: Settings
+) -> dict[str, tuple[float, float]]:
+    """Each column in the baseline and in the periods from the first on, alone."""
+    before = is_before[sample] > 0
+    used = before | (sample >= first)
+    alone = columns_alone(key, x.rows[used], 1 * ~before[used], None, settings)
+    columns = zip(*(np.asarray(part).tolist() for part in alone), strict=True)
+    return dict(zip(x.names or (), columns, strict=True))
 
 
 def _comparisons(periods: np.ndarray, baseline: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -231,8 +235,8 @@ def _values(
     return jax.lax.map(of_labelling, (rows, weights, rows_before, weights_before))
 
 
-def _of_largest(ranked: np.ndarray) -> list[float]:
+def _of_largest(ranked: np.ndarray) -> np.ndarray:
     """The p values of the first row, each against the largest of every row, in common units."""
     units = ranked.std(0) + np.finfo(np.float32).tiny
     scores = (ranked - ranked.mean(0)) / units
-    return (scores.max(1)[:, None] >= scores[0] - 1e-5).mean(0).tolist()
+    return (scores.max(1)[:, None] >= scores[0] - 1e-5).mean(0)

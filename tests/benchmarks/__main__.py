@@ -17,8 +17,8 @@ import platform
 import jax
 from em import em
 from pairs import PAIRS
-from samples import samples
 from studies import batch_lengths, fitting, growth, one_size, reductions
+from two_samples import samples
 from work import measure
 
 
@@ -66,10 +66,7 @@ def parsed() -> argparse.Namespace:
         "--batches", action="store_true", help="also times by the length of a batch"
     )
     parser.add_argument(
-        "--samples",
-        type=float,
-        default=0,
-        help="also tests of two samples: calibration, power and coverage, with this share of 4,000 pairs",
+        "--samples", type=float, default=0, help="also of two samples (1: all pairs)"
     )
     parser.add_argument(
         "--output",
