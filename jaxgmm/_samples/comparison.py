@@ -15,12 +15,11 @@ from jaxgmm._mixture.gmm import GMM
 from jaxgmm._quadrature.sobol import Sobol
 from jaxgmm._samples.labellings import (
     FLOOR,
-    NUM_STEPS,
     Pooled,
     converged_fits,
     generator,
     in_batches,
-    refitted,
+    stepped,
 )
 from jaxgmm._samples.measure import Measure
 from jaxgmm._validation.validated_jit import declared_by
@@ -94,8 +93,8 @@ def _values(
     """The measure (b, 2, ...) after the first and after the last of the EM steps."""
 
     def of_labelling(labelling: tuple[Array, Array]) -> Array:
-        first = refitted(start, z, *labelling, 1)
-        last = refitted(first, z, *labelling, NUM_STEPS - 1)
+        first = stepped(start, z, *labelling)
+        last, _ = converged_fits(start, z, *labelling)
         stages = jax.tree.map(lambda *leaves: jnp.stack(leaves), first, last)
         stages = jax.vmap(jax.vmap(in_units, (0, None)), (0, None))(stages, units)
         return jax.vmap(lambda fits: measure(key, *pair_of(fits)))(stages)

@@ -17,13 +17,12 @@ from jaxgmm._mixture.moments import CovarianceType
 from jaxgmm._samples.columns import columns_alone
 from jaxgmm._samples.comparison import RULE, Settings, pooled_start
 from jaxgmm._samples.labellings import (
-    NUM_STEPS,
     Pooled,
     Progress,
     converged_fits,
     generator,
     in_batches,
-    refitted,
+    stepped,
 )
 from jaxgmm._samples.result import in_digits
 from jaxgmm._samples.table import Columns, Table, TableLike, check_that_columns_vary, with_columns
@@ -224,11 +223,11 @@ def _values(
 
     def of_labelling(labelling: tuple[Array, ...]) -> Array:
         rows, weights, *before = labelling
-        first = refitted(start, z, rows, weights, 1)
-        baselines = refitted(jax.tree.map(lambda a: a[tested], start), z, *before, 1)
+        first = stepped(start, z, rows, weights)
+        baselines = stepped(jax.tree.map(lambda a: a[tested], start), z, *before)
         pairs = baselines, jax.tree.map(lambda a: a[tested], first)
         ranked = jax.lax.map(lambda pair: js_divergence(key, *pair, RULE), pairs)
-        last = refitted(first, z, rows, weights, NUM_STEPS - 1)
+        last, _ = converged_fits(start, z, rows, weights)
         matrix = pairwise(js_divergence, key, last, rule=RULE)
         return jnp.concatenate([ranked, matrix[np.triu_indices(len(matrix), 1)]])
 

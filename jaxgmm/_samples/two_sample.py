@@ -60,7 +60,7 @@ def two_sample_test(
     after the first step, and T_b that of permuted rows. The p value is exact for any data and
     any num_components, to within rounding. Later steps mostly follow noise, so that T finds more
     differences than ``value``, the divergence of the converged fits. ``chance`` holds the latter
-    for permuted rows, after 30 steps.
+    for permuted rows.
 
     Args:
       key: a random key.
