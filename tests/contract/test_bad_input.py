@@ -76,6 +76,15 @@ LEGAL = {
     "num_samples num_replicates num_components num_dims batch_size n order window max_points": {
         "int"
     },
+    "num_starts max_steps": {"int"},
+    "sample_weight": {"traced", "None", "its huge", "its int", "its bool"},
+    "start": {"None"},
+    "fit_em.x": POINTS - {"its more axes", "its zero"},
+    "select_components.x": POINTS - {"traced", "its more axes", "its zero"},
+    "fit_em.tol select_components.tol": POSITIVE | {"huge int"},
+    "select_components.key": set(),
+    "select_components.reg_covar": POSITIVE,
+    "select_components.sample_weight": {"None", "its huge", "its int", "its bool"},
     "likelihood_loss.batch_size": {"int", "None"},
     "num_steps": {"int", "zero int"},
     "x": POINTS,
@@ -112,6 +121,8 @@ NAMES = {
     "mixtures": "p",  # the first of them
     "fit.params": "params|q",  # which the loss calls q
     "reduce.key": "key|gmm",
+    "select_components.sample_weight": "sample_weight|x",  # likewise
+    "select_components.reg_covar": "reg_covar|x",
     "reduce.optimizer": "optimizer|gmm",  # as under jax.jit nothing of gmm is concrete
     # that of two components 1e30 apart is not positive definite in floats
     "reduce.gmm": "gmm|covariances",
@@ -130,6 +141,7 @@ IN_NUMPY = (
     "two_sample_test",
     "drift",
     "reduce",
+    "select_components",
     "GMM.from_moments",
     "to_sklearn",
     "from_sklearn",

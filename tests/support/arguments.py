@@ -86,6 +86,11 @@ USUAL = {
     "num_steps": 2,
     "fixed_key": False,
     "tol": 0.5,
+    "sample_weight": np.array([1.0, 2.0, 1.0]),
+    "num_starts": 2,
+    "start": None,
+    "max_steps": 5,
+    "counts": [1, 2],
     "window": 2,
     "progress": False,
     "refine": lambda p: jaxgmm.cross_entropy_loss(p, RULE),
@@ -113,6 +118,7 @@ USUAL = {
 }
 # What a function has of its own, made when it is needed.
 OWN = {
+    "select_components": lambda: {"counts": [2]},
     "estimate": lambda: {"divergence": jaxgmm.entropy},
     # From P to Q it is infinite.
     "chi_squared_divergence": lambda: {"p": Q, "q": jaxgmm.mixture_of([P, Q])},
@@ -141,6 +147,7 @@ def of_gmmx() -> Any:
 
 
 RESULTS = ("Divergences", "Estimate", "FitResult", "Column", "DriftResult", "TwoSampleResult")
+RESULTS += ("EMResult", "ComponentTable")
 NOT_BUILT_BY_HAND = ("GMM", "Rule", *RESULTS)
 # What is handed on to the function that is called in the end; and what is there for a tolerance
 # only, which has a row of its own.
