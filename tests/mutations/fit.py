@@ -4,6 +4,48 @@ from mutation import Mutation
 
 FIT = [
     Mutation(
+        "a weight of a row that counts once",
+        "em_steps._sums",
+        "joint * (w / density)[None]",
+        "joint * ((w > 0) / density)[None]",
+        "test_em.py",
+    ),
+    Mutation(
+        "points of the last block that count twice",
+        "_sum_over_points",
+        "jnp.where(is_new, w, jnp.zeros_like(w))",
+        "w",
+        "test_em.py",
+    ),
+    Mutation(
+        "a covariance about the mean of the step before",
+        "_with_triangles",
+        "sums.spread - step[:, :, None] * sums.shift[:, None]",
+        "sums.spread",
+        "test_em.py",
+    ),
+    Mutation(
+        "one unit for all columns",
+        "column_scales",
+        'covariance_type == "spherical"',
+        "True",
+        "test_em.py",
+    ),
+    Mutation(
+        "the worst of the starts",
+        "_best",
+        "jnp.where(jnp.isnan(value), -jnp.inf, value).argmax()",
+        "value.argmin()",
+        "test_em.py",
+    ),
+    Mutation(
+        "a likelihood in other units than x",
+        "best_in_units",
+        "run.log_likelihood - jnp.log(problem.factor).sum()",
+        "run.log_likelihood",
+        "test_em.py",
+    ),
+    Mutation(
         "a resumed run that starts anew",
         "_start",
         "dataclasses.replace(params, converged=no, diverged=no)",
