@@ -1,6 +1,5 @@
 """EM fits against scikit-learn, SciPy and closed forms, in any units and with weights."""
 
-import json
 import warnings
 
 import jax
@@ -15,9 +14,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 import jaxgmm
-from jaxgmm._fit import em_runs
 from jaxgmm._fit.em_steps import column_scales, em_step, em_steps
 from support.covariance_types import TYPES
+from support.em import fitted, mixed_rows
 
 KEY = jax.random.key(0)
 LONG = pytest.mark.long
@@ -131,18 +130,6 @@ def test_no_digits_cancel_in_float32(covariance_type):
     variances = np.asarray(q.covariances[1], float)
     got = np.diagonal(variances) if covariance_type == "full" else variances
     np.testing.assert_allclose(got, expected, rtol=2e-3)
-
-
-def mixed_rows(n: int = 300) -> np.ndarray:
-    """Two correlated clusters and a third, apart enough for one best fit."""
-    rng = np.random.default_rng(2)
-    means = np.array([[0.0, 0.0, 0.0], [4.0, 0.0, 3.0], [0.0, 5.0, -3.0]])
-    normals = rng.normal(size=(3, n // 3, 3)) @ np.array([[1, 0.6, 0], [0, 0.8, 0.3], [0, 0, 1]])
-    return (means[:, None] + normals).reshape(-1, 3)
-
-
-def fitted(x, covariance_type: str, **keywords) -> jaxgmm.EMResult:
-    return jaxgmm.fit_em(KEY, x, 3, covariance_type, **keywords)
 
 
 @pytest.mark.parametrize("covariance_type", DIAGONAL_FIRST)
@@ -266,72 +253,3 @@ def test_the_best_number_of_components():
     assert table.log_likelihoods[0] == pytest.approx(one, abs=1e-5)
     assert table.bics[0] == pytest.approx(9 * np.log(300) - 600 * one, abs=1e-2)
     assert (np.diff(table.log_likelihoods) > -1e-5).all()
-
-
-def test_a_result_is_ready_for_json_and_for_files(tmp_path):
-    result = fitted(mixed_rows(), "full", max_steps=200)
-    as_dict = json.loads(json.dumps(result.to_dict()))
-    moments = [as_dict[name] for name in ("weights", "means", "covariances", "covariance_type")]
-    again = jaxgmm.GMM.from_moments(*moments)
-    np.testing.assert_allclose(again.covariances, result.params.covariances, rtol=1e-12)
-    rest = {name: as_dict[name] for name in ("log_likelihood", "bic", "num_steps", "converged")}
-    assert rest == {name: getattr(result, name).item() for name in rest}
-    jaxgmm.save(tmp_path / "r.npz", result)
-    like = jax.tree.map(lambda leaf: np.zeros((0,) * leaf.ndim, leaf.dtype), result)
-    loaded = jaxgmm.load(tmp_path / "r.npz", like=like)
-    assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), loaded, result))
-
-
-def test_a_fit_that_has_not_converged_warns():
-    with pytest.warns(RuntimeWarning, match="not converged in 2 steps"):
-        result = fitted(mixed_rows(), "full", max_steps=2, tol=1e-12)
-    assert not result.converged
-    assert result.num_steps == 2
-
-
-def test_an_interrupt_leaves_the_best_so_far(monkeypatch):
-    advanced, calls = em_runs._advanced, []
-
-    def interrupted(*arguments):
-        calls.append(arguments)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return advanced(*arguments)
-
-    monkeypatch.setattr(em_runs, "_advanced", interrupted)
-    monkeypatch.setattr(em_runs, "OPERATIONS", 1)  # so that each call takes one step
-    with pytest.warns(RuntimeWarning, match="interrupted after"):
-        result = fitted(mixed_rows(), "full", tol=1e-12)
-    assert not result.converged
-    assert np.isfinite(result.log_likelihood)
-
-
-X = mixed_rows(30)
-WITH_NAN = np.where(np.arange(90).reshape(30, 3) == 16, np.nan, X)
-OTHER = jaxgmm.GMM.from_moments([1.0], [[0.0] * 3], [1.0], "spherical")
-
-
-@pytest.mark.parametrize(
-    ("message", "x", "k", "keywords"),
-    [
-        ("4 distinct rows, too few for 5", np.tile(X[:4], (30, 1)), 5, {}),
-        ("4 distinct rows, too few for 5", X, 5, {"sample_weight": np.arange(30) < 4}),
-        ("in 1 of 30 rows, first in row 5", WITH_NAN, 2, {}),
-        ("x is a masked array", np.ma.masked_invalid(WITH_NAN), 2, {}),
-        (r"column 1 of x is constant \(7\)", X * [1, 0, 1] + [0, 7, 0], 2, {}),
-        (r"sample_weight must have shape \(30,\)", X, 2, {"sample_weight": np.ones(29)}),
-        (r"sample_weight\[2\] is", X, 2, {"sample_weight": np.where(np.arange(30) == 2, -1, 1)}),
-        ("sample_weight must not be all zero", X, 2, {"sample_weight": np.zeros(30)}),
-        ("start has K = 1 and D = 3, but num_components is 2", X, 2, {"start": OTHER}),
-        ("start has covariance_type 'spherical'", X, 1, {"start": OTHER}),
-    ],
-)
-def test_an_error_names_what_is_wrong(message, x, k, keywords):
-    with pytest.raises((ValueError, TypeError), match=message):
-        jaxgmm.fit_em(KEY, x, k, **keywords)
-
-
-@pytest.mark.parametrize("counts", [[], "3", 3, [0], [1, 2.5]])
-def test_counts_are_positive_integers(counts):
-    with pytest.raises((ValueError, TypeError), match="counts"):
-        jaxgmm.select_components(KEY, X, counts)
