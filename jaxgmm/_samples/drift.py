@@ -27,11 +27,13 @@ from jaxgmm._samples.labellings import (
 from jaxgmm._samples.result import in_digits
 from jaxgmm._samples.table import Columns, Table, TableLike, check_that_columns_vary, with_columns
 from jaxgmm._validation.arguments import PositiveInt, RequiredKey
+from jaxgmm._validation.checks import check_concrete
 from jaxgmm._validation.validated_jit import Check, validated
 
 
 def _labels(name: str, labels: Any) -> np.ndarray:
     """The labels as an array (n,), which can be sorted."""
+    check_concrete(name, labels, "a comparison of samples")
     try:
         array = np.asarray(labels)
     except (TypeError, ValueError):  # They are ragged, say.
