@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
@@ -170,5 +171,5 @@ def affine(gmm: Mixture, matrix: ArrayLike, shift: ArrayLike | None = None) -> G
     return GMM(gmm.logits, matmul(gmm.loc, a.T) + b[None], *pack_tril(tril_of(roots)[0]))
 
 
-def selected(gmm: GMM, dims: np.ndarray) -> GMM:
+def selected(gmm: GMM, dims: np.ndarray | Array) -> GMM:
     return GMM(gmm.logits, gmm.loc[:, dims], *scale_of(gmm).select(dims))

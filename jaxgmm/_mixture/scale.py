@@ -72,7 +72,7 @@ class DiagonalScale:
         """None, as L_k is zero below the diagonal."""
         return None
 
-    def select(self, dims: np.ndarray) -> Leaves:
+    def select(self, dims: np.ndarray | Array) -> Leaves:
         """The leaves of the marginal of these coordinates."""
         is_shared = self.log_diag.shape[1] == 1
         return (self.log_diag if is_shared else self.log_diag[:, dims]), None
@@ -132,7 +132,7 @@ class TriangularScale:
         """The columns of all factors, (D, K, D)."""
         return self.factors().transpose(2, 0, 1)
 
-    def select(self, dims: np.ndarray) -> Leaves:
+    def select(self, dims: np.ndarray | Array) -> Leaves:
         return pack_tril(tril_of(self.rows()[:, dims])[0])
 
     def mean_root(self, log_weights: Array) -> Array:

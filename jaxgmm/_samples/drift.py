@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import jax
@@ -44,7 +44,7 @@ def _labels(name: str, labels: Any) -> np.ndarray:
     return array
 
 
-Labels = Annotated[Sequence[Any], Check(_labels)]
+Labels = Annotated[Any, Check(_labels)]
 
 
 def _rows_of_periods(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -224,11 +224,12 @@ def _values(
     """JS of periods and baselines after one EM step, and of all pairs of periods after the last."""
 
     def of_labelling(labelling: tuple[Array, ...]) -> Array:
-        rows, weights, *before = labelling
+        rows, weights, rows_before, weights_before = labelling
         first = stepped(start, z, rows, weights)
-        baselines = stepped(jax.tree.map(lambda a: a[tested], start), z, *before)
+        of_tested = jax.tree.map(lambda a: a[tested], start)
+        baselines = stepped(of_tested, z, rows_before, weights_before)
         pairs = baselines, jax.tree.map(lambda a: a[tested], first)
-        ranked = jax.lax.map(lambda pair: js_divergence(key, *pair, RULE), pairs)
+        ranked = jax.lax.map(lambda pair: js_divergence(key, pair[0], pair[1], RULE), pairs)
         last, _ = converged_fits(start, z, rows, weights)
         matrix = pairwise(js_divergence, key, last, rule=RULE)
         return jnp.concatenate([ranked, matrix[np.triu_indices(len(matrix), 1)]])

@@ -132,7 +132,7 @@ def converged_fits(start: GMM, z: Array, rows: Array, weights: Array) -> tuple[G
             return params, log_likelihood, log_likelihood - before, step + 1
 
         least = jnp.asarray(jnp.finfo(z.dtype).min, z.dtype)
-        begin = params, least, -least, np.int32(0)
+        begin = params, least, -least, jnp.zeros((), np.int32)
         params, _, gain, _ = jax.lax.while_loop(is_unfinished, go_on, begin)
         return params, gain <= TOL
 

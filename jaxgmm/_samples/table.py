@@ -5,7 +5,6 @@ from typing import Annotated, Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import ArrayLike
 
 from jaxgmm._validation.checks import check_concrete, kind
 from jaxgmm._validation.validated_jit import Check
@@ -54,7 +53,7 @@ def _numbers(name: str, value: Any) -> np.ndarray:
 
 def _columns(name: str, columns: Any) -> tuple[str | int, ...] | None:
     are_known = isinstance(columns, Sequence | np.ndarray) and not isinstance(columns, str)
-    chosen = tuple(columns) if are_known else ()
+    chosen: tuple[Any, ...] = tuple(columns) if are_known else ()
     if not chosen or not all(isinstance(column, str | int | np.integer) for column in chosen):
         raise TypeError(f"{name} must be a list of names or of integers, got {kind(columns)}")
     if len(set(chosen)) < len(chosen):
@@ -76,8 +75,8 @@ def _groups(name: str, groups: Any) -> tuple[np.ndarray, np.ndarray]:
     return of_x, of_y
 
 
-TableLike = Annotated[ArrayLike, Check(_table)]
-Groups = Annotated[tuple[Sequence[Any], Sequence[Any]], Check(_groups)]
+TableLike = Annotated[Any, Check(_table)]
+Groups = Annotated[Any, Check(_groups)]
 Columns = Annotated[Sequence[str | int], Check(_columns, static=True)]
 
 
