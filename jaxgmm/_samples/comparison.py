@@ -110,6 +110,8 @@ def pair_of(fits: GMM) -> tuple[GMM, GMM]:
 
 def p_values(ranked: np.ndarray) -> np.ndarray:
     """The shares of values, the first included, that are at least the first, up to rounding."""
+    if not len(ranked):  # interrupted before the first
+        raise KeyboardInterrupt
     least = ranked[0] - 1e-5 * np.abs(ranked[0])
     return (~(ranked < least)).mean(0)  # NaN counts as large
 

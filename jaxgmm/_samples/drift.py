@@ -239,6 +239,8 @@ def _values(
 
 def _of_largest(ranked: np.ndarray) -> np.ndarray:
     """The p values of the first row, each against the largest of every row, in common units."""
+    if not len(ranked):  # interrupted before the first
+        raise KeyboardInterrupt
     units = ranked.std(0) + np.finfo(np.float32).tiny
     scores = (ranked - ranked.mean(0)) / units
     return (scores.max(1)[:, None] >= scores[0] - 1e-5).mean(0)

@@ -145,7 +145,7 @@ def in_batches(
     total: int,
     progress: Any,
 ) -> np.ndarray:
-    """The values of a compiled program for each labelling; what is done after an interrupt."""
+    """The values of a compiled program for each labelling, or for those before an interrupt."""
     values: list[np.ndarray] = []
     remaining, report = iter(labellings), _reporter(progress, total)
     try:
@@ -155,8 +155,6 @@ def in_batches(
             values.append(np.asarray(program(*arrays), float)[: len(batch)])
             report(sum(map(len, values)), total)
     except KeyboardInterrupt:
-        if not values:
-            raise
         message = f"interrupted after {sum(map(len, values))} of {total} labellings"
         warnings.warn(f"{message}; this is their result", RuntimeWarning, stacklevel=2)
     return np.concatenate(values) if values else np.zeros((0, 2, 1))

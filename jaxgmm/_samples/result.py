@@ -75,7 +75,9 @@ class TwoSampleResult:
         columns = self.by_column and {n: c._asdict() for n, c in self.by_column.items()}
         plain = {"chance": self.chance.tolist(), "columns": columns}
         kept = {n: value for n, value in fields.items() if n not in ("p", "q", "by_column")}
-        return kept | plain | {"chance_mean": self.chance_mean, "chance_range": self.chance_range}
+        if len(self.chance):  # JSON has no NaN
+            plain |= {"chance_mean": self.chance_mean, "chance_range": self.chance_range}
+        return kept | plain
 
 
 def in_digits(value: float, digits: int = 2) -> str:
