@@ -41,39 +41,28 @@ def plot(rows: dict[str, dict[str, float]], path: pathlib.Path) -> None:
     figure.savefig(path, dpi=150)
 
 
+FLAGS = {
+    "growth": "also time and memory as n, K and D grow",
+    "fitting": "also a step of fit, and mixture reduction on real data",
+    "em": "only fit_em against scikit-learn: a step, and 10 starts",
+    "reductions": "also what each variance reduction brings, and costs",
+    "batches": "also times by the length of a batch",
+}
+
+
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--points", type=int, default=100_000, help="points of each run (100,000)")
-    parser.add_argument("--rounds", type=int, default=5, help="timed runs of each (5)")
-    parser.add_argument("--only", default="", help="pairs whose name contains this")
-    parser.add_argument(
-        "--growth", action="store_true", help="also time and memory as n, K and D grow"
-    )
-    parser.add_argument(
-        "--fitting",
-        action="store_true",
-        help="also a step of fit, and mixture reduction on real data",
-    )
-    parser.add_argument(
-        "--em", action="store_true", help="only fit_em against scikit-learn: a step, and 10 starts"
-    )
-    parser.add_argument(
-        "--reductions",
-        action="store_true",
-        help="also what each variance reduction brings, and costs",
-    )
-    parser.add_argument(
-        "--batches", action="store_true", help="also times by the length of a batch"
-    )
-    parser.add_argument(
-        "--samples", type=float, default=0, help="also of two samples (1: all pairs)"
-    )
-    parser.add_argument(
-        "--output",
-        type=pathlib.Path,
-        help="a folder for the table as JSON, and a plot if matplotlib is there",
-    )
-    parser.add_argument("--size", type=int, nargs=3, help=argparse.SUPPRESS)
+    add = parser.add_argument
+    add("--points", type=int, default=100_000, help="points of each run (100,000)")
+    add("--rounds", type=int, default=5, help="timed runs of each (5)")
+    add("--only", default="", help="pairs whose name contains this")
+    for name, text in FLAGS.items():
+        add(f"--{name}", action="store_true", help=text)
+    text = "only studies of two_sample_test, with this share of all pairs (1: hours)"
+    add("--samples", type=float, default=0, help=text)
+    text = "a folder for the table as JSON, and a plot if matplotlib is there"
+    add("--output", type=pathlib.Path, help=text)
+    add("--size", type=int, nargs=3, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -101,6 +90,9 @@ def main() -> None:
     if arguments.em:
         em(arguments.rounds)
         return
+    if arguments.samples:
+        samples(arguments.samples)
+        return
     rows = measured(arguments.only, arguments.points, arguments.rounds)
     if arguments.growth:
         growth()
@@ -110,8 +102,6 @@ def main() -> None:
         reductions(arguments.points, arguments.rounds)
     if arguments.batches:
         batch_lengths(arguments.points, arguments.rounds)
-    if arguments.samples:
-        samples(arguments.samples)
     if arguments.output:
         arguments.output.mkdir(parents=True, exist_ok=True)
         (arguments.output / "work.json").write_text(

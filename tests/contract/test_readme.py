@@ -16,6 +16,7 @@ from support.paths import ROOT
 from support.readme import PUBLIC, README, blocks
 
 RESULTS = ("Divergences", "Estimate", "FitResult", "Column", "DriftResult", "TwoSampleResult")
+RESULTS += ("EMResult", "ComponentTable")
 
 # Of TensorFlow Probability and of OTT-JAX, when they are imported.
 IGNORED = [
