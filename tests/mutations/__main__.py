@@ -17,6 +17,7 @@ import time
 from edges import EDGES
 from matching import Broken, scopes_of
 from mutation import Mutation
+from two_samples import SAMPLES
 
 from divergence import DIVERGENCE
 from expectation import EXPECTATION
@@ -29,7 +30,8 @@ from validation import VALIDATION
 ROOT = pathlib.Path(__file__).parents[2]
 COPIED = ("jaxgmm", "tests", "README.md", "pyproject.toml")
 SECONDS = 600
-MUTATIONS = NUMERICS + QUADRATURE + MIXTURE + EXPECTATION + DIVERGENCE + FIT + EDGES + VALIDATION
+MUTATIONS = NUMERICS + QUADRATURE + MIXTURE + EXPECTATION + DIVERGENCE + FIT + EDGES
+MUTATIONS += SAMPLES + VALIDATION
 
 
 def judged(mutation: Mutation) -> tuple[str, float]:
