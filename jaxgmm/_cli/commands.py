@@ -1,7 +1,6 @@
-"""The commands `compare` and `reduce`."""
+"""The commands `compare`, `drift` and `reduce`."""
 
 import argparse
-import warnings
 from typing import Any
 
 import jax
@@ -9,28 +8,83 @@ import numpy as np
 
 import jaxgmm
 from jaxgmm._cli.divergences import MEASURES, numbers_of
-from jaxgmm._cli.report import announced, description_of, interruptible, print_results, say
-from jaxgmm._cli.tables import is_saved_mixture, read_points
+from jaxgmm._cli.fitting import drift_of, fits_of, tested_name
+from jaxgmm._cli.pictures import check_picture, draw
+from jaxgmm._cli.report import (
+    announced,
+    description_of,
+    interruptible,
+    print_json,
+    print_results,
+    say,
+)
+from jaxgmm._cli.samples import by_period, listed, samples_of, varying
+from jaxgmm._cli.tables import Table, is_saved_mixture, read_table
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._validation.validated_jit import declared_by
-from jaxgmm.interop._imports import imported
 
 
 def run_compare(arguments: argparse.Namespace) -> None:
     """Print the divergences between two mixtures, and draw them if a picture is asked for."""
     jax.config.update("jax_enable_x64", True)
+    if arguments.plot is not None:
+        check_picture(arguments.plot)
     paths = {"A": arguments.a, "B": arguments.b}
-    mixtures = {name: _mixture(path, arguments) for name, path in paths.items()}
-    if mixtures["A"].num_dims != mixtures["B"].num_dims:
-        each = ", ".join(f"{paths[name]} has {gmm.num_dims}" for name, gmm in mixtures.items())
-        raise ValueError(f"both must live in one space, but their dimensions differ: {each}")
+    given = {name: _saved_or_table(path) for name, path in paths.items()}
+    tables = {name: table for name, table in given.items() if isinstance(table, Table)}
+    samples = samples_of(tables, arguments)
+    samples = varying(samples) if tables else samples
+    saved = {name: gmm for name, gmm in given.items() if isinstance(gmm, GMM)}
+    _check_one_space(paths, saved, samples.names)
+    if arguments.divergence is None:  # with chance beside it, JS alone tells enough
+        arguments.divergence = ["js"] if len(tables) == 2 else ["kl", "js"]
+    key_fit, key = jax.random.split(jax.random.key(arguments.seed))
+    fits, test = fits_of(key_fit, samples, arguments)
+    mixtures = {name: saved[name] if name in saved else fits[name] for name in paths}
     if arguments.plot is not None:
         with announced("drawing"):
-            _draw(arguments.plot, mixtures, "p: {A}, q: {B}".format(**paths))
-    key = jax.random.key(arguments.seed)
-    found = [_results(name, key, mixtures, arguments.rtol) for name in arguments.divergence]
+            draw(arguments.plot, mixtures, samples.names, "p: {A}, q: {B}".format(**paths))
+    tests = {tested_name(arguments.divergence): test} if test is not None else {}
+    results: list[dict[str, Any]] = []
+    for name in arguments.divergence:
+        results += _results(name, key, mixtures, arguments.rtol, tests.get(name))
     about = {name: description_of(paths[name], gmm) for name, gmm in mixtures.items()}
-    print_results(arguments, about, [result for results in found for result in results])
+    for name, points in samples.points.items():
+        about[name]["num_rows"] = len(points)
+    print_results(arguments, about, results, columns=samples.names, notes=samples.notes)
+
+
+def run_drift(arguments: argparse.Namespace) -> None:
+    """Print whether periods differ by more than chance, since when, and in which columns."""
+    jax.config.update("jax_enable_x64", True)
+    tables = {path: read_table(path) for path in arguments.tables}
+    if (len(tables) == 1) != (arguments.by is not None):
+        raise ValueError("give one table and --by COLUMN, or a table for each of several periods")
+    of_values = argparse.Namespace(**vars(arguments))
+    of_values.drop = arguments.drop if arguments.by is None else [*arguments.drop, arguments.by]
+    samples = samples_of(tables, of_values)
+    if arguments.by is not None:
+        samples = by_period(samples, *tables.values(), arguments.by)
+    samples = varying(samples)
+    names = list(samples.points)
+    unknown = [name for name in arguments.baseline or [] if name not in names]
+    if unknown:
+        raise ValueError(f"--baseline: there is no period {unknown[0]!r}, but {listed(names)}")
+    result = drift_of(jax.random.key(arguments.seed), samples, arguments)
+    if arguments.json:
+        others = {"columns_used": samples.names, "notes": samples.notes}
+        rows = {name: len(points) for name, points in samples.points.items()}
+        print_json(arguments, num_rows=rows, **others, **result.to_dict())
+        return
+    print(result)
+
+
+def _check_one_space(paths: dict[str, str], saved: dict[str, GMM], names: list[str]) -> None:
+    dims = {name: saved[name].num_dims if name in saved else len(names) for name in paths}
+    if dims["A"] != dims["B"]:
+        each = ", ".join(f"{paths[name]} has {num}" for name, num in dims.items())
+        columns = f" ({listed(names)})" if names else ""
+        raise ValueError(f"they live in spaces of different dimensions: {each}{columns}")
 
 
 def run_reduce(arguments: argparse.Namespace) -> None:
@@ -42,24 +96,9 @@ def run_reduce(arguments: argparse.Namespace) -> None:
     with announced(f"reducing {arguments.a}"), interruptible():
         smaller = jaxgmm.reduce(gmm, arguments.num_components, refine=refine, key=key)
     jaxgmm.save(arguments.out, smaller)
-    result = _result("kl", key, {"A": gmm, "OUT": smaller}, arguments.rtol)
+    result = _results("kl", key, {"A": gmm, "OUT": smaller}, arguments.rtol)[0]
     out = description_of(arguments.out, smaller)
     print_results(arguments, {"A": description_of(arguments.a, gmm), "OUT": out}, [result])
-
-
-def _draw(path: str, mixtures: dict[str, GMM], title: str) -> None:
-    """Save a picture of both mixtures, on the line or in the plane of the first two coordinates."""
-    module = imported("matplotlib.figure", "--plot", "matplotlib", "plot")
-    a, b = mixtures.values()
-    figure = module.Figure(layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_title(title, parse_math=False)
-    if a.num_dims > 2:
-        say(f"{path} shows the first two of {a.num_dims} coordinates")
-        a, b = (jaxgmm.marginal(gmm, (0, 1)) for gmm in (a, b))
-    picture = jaxgmm.plot.densities if a.num_dims == 1 else jaxgmm.plot.contours
-    picture(a, b, ax=axes)
-    figure.savefig(path)
 
 
 def _loaded(path: str) -> GMM:
@@ -70,51 +109,38 @@ def _loaded(path: str) -> GMM:
     return gmm
 
 
-def _mixture(path: str, arguments: argparse.Namespace) -> GMM:
-    """The mixture in a file, or a mixture that is fitted to the points in the file."""
-    if is_saved_mixture(path):
-        return _loaded(path)
-    points = read_points(path)
-    if arguments.components is None:
-        mend = "say by --components how many components to fit to it"
-        raise ValueError(f"{path} is a table of {len(points)} points: {mend}")
-    with announced(f"fitting {path}"):
-        return _fitted(path, points, arguments)
-
-
-def _fitted(path: str, points: np.ndarray, arguments: argparse.Namespace) -> GMM:
-    sklearn = imported("sklearn.mixture", f"{path}, a table of points,", "scikit-learn", "sklearn")
-    from sklearn.exceptions import ConvergenceWarning
-
-    settings = {"covariance_type": arguments.covariance_type, "random_state": arguments.seed}
-    model = sklearn.GaussianMixture(arguments.components, **settings, max_iter=1000)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a message below says the same
-        try:
-            model.fit(points)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
-    if not model.converged_:
-        say(f"the fit to {path} has not converged")
-    return jaxgmm.from_sklearn(model)
+def _saved_or_table(path: str) -> GMM | Table:
+    return _loaded(path) if is_saved_mixture(path) else read_table(path)
 
 
 def _results(
-    name: str, key: jax.Array, mixtures: dict[str, GMM], rtol: float
+    name: str, key: jax.Array, mixtures: dict[str, GMM], rtol: float, test: Any = None
 ) -> list[dict[str, Any]]:
-    """The results of a measure, in both orders of the mixtures if the order matters."""
+    """The results of a measure, in both orders of the mixtures if the order matters.
+
+    A test of the samples gives the first of them.
+    """
     orders = [mixtures]
     if not declared_by(MEASURES[name].function).symmetric:
         orders.append(dict(reversed(mixtures.items())))
-    return [_result(name, key, order, rtol) for order in orders]
-
-
-def _result(name: str, key: jax.Array, mixtures: dict[str, GMM], rtol: float) -> dict[str, Any]:
+    found = [_numbers(name, key, order, rtol) for order in orders[test is not None :]]
+    if test is not None:
+        known = test.to_dict()
+        fits = {"fits_converged": known.pop("converged")}
+        found = [{**known, **fits, "words": str(test)}, *found]
     measure = MEASURES[name]
-    label = measure.label.format(*mixtures)
+    about = {"name": name, "kind": measure.kind, "unit": measure.unit}
+    return [
+        {"label": measure.label.format(*order), **about, **numbers}
+        for order, numbers in zip(orders, found, strict=True)
+    ]
+
+
+def _numbers(name: str, key: jax.Array, mixtures: dict[str, GMM], rtol: float) -> dict[str, Any]:
+    label = MEASURES[name].label.format(*mixtures)
     pair = jax.tree.map(lambda leaf: leaf.astype(np.float64), tuple(mixtures.values()))
     with announced(f"computing {label}"):
-        found = numbers_of(measure, key, pair, rtol)
+        found = numbers_of(MEASURES[name], key, pair, rtol)
     if found.get("converged") is False:
         say(f"{label}: the error is above the tolerance even with {found['n']} points")
-    return {"name": name, "label": label, "kind": measure.kind, "unit": measure.unit, **found}
+    return found

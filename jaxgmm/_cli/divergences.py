@@ -1,7 +1,6 @@
 """The divergences of the command line by their names."""
 
 import dataclasses
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -56,10 +55,7 @@ def numbers_of(
     if measure.kind != "estimate":
         return {"value": float(measure.function(*pair))}
     result = jaxgmm.estimate(measure.function, key, *pair, rtol=rtol, atol=0.01 * rtol)
-    value = float(result.value)
-    # JSON has no number for infinity.
-    numbers = {"value": value if math.isfinite(value) else str(value)}
-    numbers["standard_error"] = float(result.standard_error)
+    numbers = {"value": float(result.value), "standard_error": float(result.standard_error)}
     if result.rounding is not None:
         numbers["rounding"] = float(result.rounding)
     return {**numbers, "converged": result.converged, "n": result.num_points}

@@ -8,11 +8,16 @@ import sys
 from typing import Any, NoReturn
 
 import jaxgmm
-from jaxgmm._cli.commands import run_compare, run_reduce
+from jaxgmm._cli.commands import run_compare, run_drift, run_reduce
 from jaxgmm._cli.demo import demo
 from jaxgmm._cli.divergences import MEASURES
 from jaxgmm._mixture.moments import COVARIANCE_TYPES
 
+TABLES = (
+    "A table is a .npy file, an .npz file of one array (n, D) or of a vector for each column, a "
+    "text file such as csv with a line for each row, or a file of parquet. Columns that have names "
+    "are matched by name."
+)
 INTERRUPTED = 130  # the status that a shell gives to a process that SIGINT has ended
 
 
@@ -60,6 +65,7 @@ def _parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"jaxgmm {jaxgmm.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_compare(commands)
+    _add_drift(commands)
     _add_reduce(commands)
     return parser
 
@@ -69,23 +75,52 @@ def _add_compare(commands: Any) -> None:
     compare = commands.add_parser(
         "compare",
         help=text,
-        description=f"{text} KL both ways and JS, in nats, each with its standard error.",
-        epilog="A table is a .npy file or an .npz file of one array (n, D), or a text file with a "
-        "line for each point, with or without a line of names; scikit-learn fits a mixture to it.",
+        description=f"{text} In nats, with the standard error of the integration, and between "
+        "tables with what chance alone gives.",
+        epilog=TABLES,
     )
     compare.set_defaults(run=run_compare)
     add = compare.add_argument
-    add("a", metavar="A", help="a saved mixture, or a table of points")
+    add("a", metavar="A", help="a saved mixture, or a table")
     add("b", metavar="B", help="the other mixture or table")
-    text = "the number of components to fit to each table"
-    add("-k", "--components", type=_positive_int, metavar="K", help=text)
-    text = "of the fitted mixtures (default: %(default)s)"
-    add("--covariance-type", choices=COVARIANCE_TYPES, default="full", help=text)
-    text = f"a list with commas (default: %(default)s) of: {', '.join(MEASURES)}"
-    add("-d", "--divergence", type=_names, default="kl,js", metavar="NAMES", help=text)
+    _add_of_tables(compare)
+    text = "how often to resample the rows for an interval of the excess (default: %(default)s)"
+    add("--bootstrap", type=_count, default=199, metavar="N", help=text)
+    add("--by-column", action="store_true", help="say which columns differ, too")
+    text = f"a list with commas (default: js between tables, else kl,js) of: {', '.join(MEASURES)}"
+    add("-d", "--divergence", type=_names, metavar="NAMES", help=text)
     text = "the file for a picture of both mixtures, such as a .png or .pdf"
     add("--plot", metavar="PICTURE", help=text)
+    _add_rtol(compare)
     _add_common(compare)
+
+
+def _add_drift(commands: Any) -> None:
+    text = "Do data change from period to period, since when, and in which columns?"
+    drift = commands.add_parser("drift", help=text, description=text, epilog=TABLES)
+    drift.set_defaults(run=run_drift)
+    add = drift.add_argument
+    add("tables", nargs="+", metavar="TABLE", help="one table, or one for each period")
+    add("--by", metavar="COLUMN", help="the column of one table that names the period of each row")
+    text = "the periods to compare all others with (default: each with all before it)"
+    add("--baseline", type=_listed, metavar="PERIODS", help=text)
+    _add_of_tables(drift)
+    _add_common(drift)
+
+
+def _add_of_tables(parser: argparse.ArgumentParser) -> None:
+    """Add what both commands on tables take."""
+    add = parser.add_argument
+    text = "the number of components of each fit, or auto (the default): the one of the lowest BIC"
+    add("-k", "--components", type=_components, metavar="K", help=text)
+    text = "of the fitted mixtures (default: %(default)s)"
+    add("--covariance-type", choices=COVARIANCE_TYPES, default="full", help=text)
+    text = "use these columns alone: names with commas, or numbers from 1 where there are no names"
+    add("--columns", type=_listed, metavar="NAMES", help=text)
+    add("--drop", type=_listed, default=[], metavar="NAMES", help="leave these columns out")
+    add("--dropna", action="store_true", help="leave out the rows in which a value is missing")
+    text = "how often to permute the rows, to see what chance does; 0: not (default: %(default)s)"
+    add("--permutations", type=_count, default=199, metavar="N", help=text)
 
 
 def _add_reduce(commands: Any) -> None:
@@ -103,16 +138,33 @@ def _add_reduce(commands: Any) -> None:
     add("num_components", type=_positive_int, metavar="K", help=text)
     add("-o", "--out", required=True, metavar="OUT", help="the file to save the smaller mixture to")
     add("--refine", action="store_true", help="then fit the smaller mixture to A by forward KL")
+    _add_rtol(reduce)
     _add_common(reduce)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    text = "the standard error to reach, relative to the value or 0.01, whichever is larger"
-    add("--rtol", type=_positive_float, default=1e-3, help=f"{text} (default: %(default)s)")
     text = "the seed of all random numbers (default: %(default)s)"
     add("--seed", type=int, default=0, help=text)
     add("--json", action="store_true", help="print a JSON object")
+
+
+def _add_rtol(parser: argparse.ArgumentParser) -> None:
+    text = "the standard error to reach, relative to the value or 0.01, whichever is larger"
+    text += " (default: %(default)s)"
+    parser.add_argument("--rtol", type=_positive_float, default=1e-3, help=text)
+
+
+def _components(text: str) -> int | None:
+    return None if text == "auto" else _positive_int(text)
+
+
+def _count(text: str) -> int:
+    return 0 if text == "0" else _positive_int(text)
+
+
+def _listed(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",")]
 
 
 def _positive_int(text: str) -> int:

@@ -3,11 +3,15 @@
 import argparse
 import contextlib
 import json
+import math
 import sys
 import threading
 import warnings
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
+
+import jax
+import numpy as np
 
 import jaxgmm
 from jaxgmm._expectation.rounding import rounding_matters
@@ -26,20 +30,44 @@ def print_results(
     arguments: argparse.Namespace,
     mixtures: dict[str, dict[str, Any]],
     results: list[dict[str, Any]],
+    **others: Any,
 ) -> None:
-    """Print the mixtures by their names, and the results, as text or as a JSON object."""
+    """Print the mixtures by their names, and the results, as text or as a JSON object.
+
+    The text of a result is its "words", if it has any. The others are entries of the object.
+    """
     if arguments.json:
-        whole = {"jaxgmm": jaxgmm.__version__, "mixtures": mixtures, "results": results}
-        print(json.dumps(whole, indent=2))
+        results = [{k: v for k, v in result.items() if k != "words"} for result in results]
+        print_json(arguments, mixtures=mixtures, results=results, **others)
         return
     for name, about in mixtures.items():
-        components = _counted(about["num_components"], "component")
-        dims = _counted(about["num_dims"], "dimension")
+        components = counted(about["num_components"], "component")
+        dims = counted(about["num_dims"], "dimension")
+        rows = f", {counted(about['num_rows'], 'row')}" if "num_rows" in about else ""
         family = about["covariance_type"]
-        print(f"{name + ':':5s}{about['path']}: {components} ({family}) in {dims}")
+        print(f"{name + ':':5s}{about['path']}: {components} ({family}) in {dims}{rows}")
     width = max(len(result["label"]) for result in results)
     for result in results:
-        print(f"{result['label']:{width}s}  {_number(result)} {result['unit']}".rstrip())
+        line = f"{result['label']:{width}s}  {_number(result)} {result['unit']}".rstrip()
+        print(result.get("words", line))
+    if any("standard_error" in result and "words" not in result for result in results):
+        print("+- is the standard error of the integration alone.")
+
+
+def print_json(arguments: argparse.Namespace, **entries: Any) -> None:
+    """Print a JSON object of the versions, the settings and these entries."""
+    settings = {name: value for name, value in vars(arguments).items() if name != "run"}
+    versions = {"jaxgmm": jaxgmm.__version__, "jax": jax.__version__, "numpy": np.__version__}
+    print(json.dumps(_plain({**versions, "settings": settings, **entries}), indent=2))
+
+
+def _plain(value: Any) -> Any:
+    """The value with text for each number that JSON has not, which are infinity and NaN."""
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _number(result: dict[str, Any]) -> str:
@@ -53,7 +81,7 @@ def _number(result: dict[str, Any]) -> str:
     return f"{float(result['value']):.6g}{error}"
 
 
-def _counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
@@ -75,10 +103,21 @@ def announced(what: str) -> Generator[None, None, None]:
 
 
 @contextlib.contextmanager
+def warnings_as(note: Callable[[str], None]) -> Generator[None, None, None]:
+    """A context that gives the messages of its warnings to a function instead."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RuntimeWarning)
+        with interruptible():
+            yield
+    for warning in caught:
+        note(str(warning.message))
+
+
+@contextlib.contextmanager
 def interruptible() -> Generator[None, None, None]:
-    """A context that raises KeyboardInterrupt where an interrupted `fit` only warns."""
+    """A context that raises KeyboardInterrupt where an interrupted fit only warns."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("error", "fit was interrupted", RuntimeWarning)
+        warnings.filterwarnings("error", "fit(_em)? was interrupted", RuntimeWarning)
         try:
             yield
         except RuntimeWarning as error:

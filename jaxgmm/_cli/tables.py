@@ -1,17 +1,58 @@
-"""Read tables of points from text files and NumPy files, told apart by their first bytes."""
+"""Read tables from files of many kinds, told apart by their first bytes."""
 
-import math
+import dataclasses
 import zipfile
+from typing import Any
 
 import numpy as np
 
+from jaxgmm._cli.text import MAX_COLUMNS, column_of, read_text, too_wide
+from jaxgmm.interop._imports import imported
+
 ARCHIVE = b"PK\x03\x04"
 ARRAY = b"\x93NUMPY"
+PARQUET = b"PAR1"
+
+# The first bytes of files that are not read, and how to convert them.
+FOREIGN = {
+    b"\x1f\x8b": "it is compressed by gzip: unpack it by gunzip (an .rds of R: write.csv there)",
+    b"BZh": "it is compressed: unpack it by bunzip2",
+    b"\xfd7zXZ": "it is compressed: unpack it by unxz",
+    b"\x28\xb5\x2f\xfd": "it is compressed: unpack it by unzstd",
+    b"MATLAB": "it is of MATLAB: write it there by writematrix(x, 'x.csv')",
+    b"\x89HDF": "it is HDF5: in Python, numpy.save('x.npy', h5py.File('x.h5')['NAME'][:])",
+    b"\xd0\xcf\x11\xe0": "it is of Excel: save it there as CSV",
+    b"ARROW1": "it is Feather: in Python, pandas.read_feather('x').to_parquet('x.parquet')",
+    b"SQLite format 3": "it is a database: write a query by sqlite3 -csv -header",
+    b"\x80": "it is a pickle of Python: write it there by numpy.save or to_csv(index=False)",
+    b"$FL2": "it is of SPSS: save it there as CSV",
+    b"<stata_dta>": "it is of Stata: write it there by export delimited",
+    b"<": "it is HTML or XML: write its table as csv",
+    b"{": "it is JSON: write it as csv, in pandas by read_json('x').to_csv('x.csv', index=False)",
+    b"[{": "it is JSON: write it as csv, in pandas by read_json('x').to_csv('x.csv', index=False)",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table as its file holds it.
+
+    Attributes:
+      path: the file, or a name for the part of it that this is.
+      columns: by their names or, if there are none, their numbers from 1: an array of float64, with
+        NaN where a value is missing, or of words.
+      is_named: whether the file has names of columns.
+    """
+
+    path: str
+    columns: dict[str, np.ndarray]
+    is_named: bool
+    notes: tuple[str, ...] = ()
 
 
 def is_saved_mixture(path: str) -> bool:
     """Whether a file was written by `jaxgmm.save`, or is an archive too damaged to tell."""
-    if _beginning(path, ARCHIVE) != ARCHIVE:
+    if _beginning(path) != ARCHIVE:
         return False
     try:
         with zipfile.ZipFile(path) as archive:
@@ -20,71 +61,90 @@ def is_saved_mixture(path: str) -> bool:
         return True
 
 
-def read_points(path: str) -> np.ndarray:
-    """The points (n, D) in a file."""
+def read_table(path: str) -> Table:
+    """The table in a file, or an error that says how to convert the file."""
     try:
-        return _checked(_read(path))
+        names, columns, notes = _read(path)
+        if not columns or not len(columns[0]):
+            raise ValueError("it has no row of numbers")
+        if len(columns) > MAX_COLUMNS:
+            raise ValueError(too_wide(len(columns)))
+        twice = [name for i, name in enumerate(names or []) if name in (names or [])[:i]]
+        if twice:
+            raise ValueError(f"it has two columns of the name {twice[0]!r}: rename one")
     except ValueError as error:
-        raise ValueError(f"{path} is no table of points: {error}") from error
+        raise ValueError(f"{path} is no table of numbers: {error}") from error
+    except MemoryError as error:
+        raise ValueError(f"{path} does not fit into memory") from error
+    keys = [str(i + 1) for i in range(len(columns))] if names is None else names
+    return Table(path, dict(zip(keys, columns, strict=True)), names is not None, tuple(notes))
 
 
-def _beginning(path: str, magic: bytes) -> bytes:
+def _beginning(path: str, length: int = 4) -> bytes:
     with open(path, "rb") as file:
-        return file.read(len(magic))
+        return file.read(length)
 
 
-def _read(path: str) -> np.ndarray:
-    if _beginning(path, ARRAY) == ARRAY:
-        return np.load(path, allow_pickle=False)
-    if _beginning(path, ARCHIVE) == ARCHIVE:
-        with np.load(path, allow_pickle=False) as archive:
-            if len(archive.files) != 1:
-                held = ", ".join(archive.files) or "none"
-                raise ValueError(f"the archive must hold one array, but holds {held}")
-            return archive[archive.files[0]]
-    return _read_text(path)
+def _read(path: str) -> tuple[list[str] | None, list[np.ndarray], list[str]]:
+    """The names of the columns or None, the columns, and notes on what is left out."""
+    start = _beginning(path, 4096)
+    if start.startswith(ARRAY):
+        return _of_array(np.load(path, mmap_mode="r", allow_pickle=False))
+    if start.startswith(ARCHIVE):
+        return _of_archive(path)
+    if start.startswith(PARQUET):
+        return _of_parquet(path)
+    for magic, mend in FOREIGN.items():
+        if start.startswith(magic):
+            raise ValueError(mend)
+    if b"\0" in start and not start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ValueError("it is binary, of a kind that is not known here: write it as csv or .npy")
+    return read_text(path)
 
 
-def _read_text(path: str) -> np.ndarray:
-    """The numbers in a text file. A first line without any number is taken for names."""
-    with open(path, encoding="utf-8-sig") as file:
-        lines = file.readlines()
-    delimiter, cells = _first_cells("".join(lines[:1]))
-    has_names = not any(_is_number(cell) for cell in cells)
-    rows = lines[has_names:]
-    if has_names and len(cells) > 1 and not cells[0]:  # pandas writes row numbers so
-        fault = "its first column has no name, as row numbers have none"
-        raise ValueError(f"{fault}: leave them out, in pandas by index=False")
-    is_count = len(cells) > 1 and cells == [str(i) for i in range(len(cells))]
-    if is_count and "." in "".join(rows[1:]):
-        mend = "leave it out, in pandas by header=False, or write 0.0 for 0"
-        raise ValueError(f"its first line may be column numbers: {mend}")
-    if not any(row.strip() for row in rows):
-        raise ValueError("it has no line of numbers")
-    return np.loadtxt(rows, delimiter=delimiter, ndmin=2, quotechar='"')
-
-
-def _first_cells(line: str) -> tuple[str | None, list[str]]:
-    """The delimiter (a comma, semicolon or tab; None is for spaces) and the cells of a line."""
-    delimiter = next((mark for mark in ",;\t" if mark in line), None)
-    return delimiter, [cell.strip(' "\n') for cell in line.split(delimiter)]
-
-
-def _is_number(cell: str) -> bool:
-    """Whether a cell is a number other than NaN, which may be the name of a column."""
-    try:
-        return not math.isnan(float(cell))
-    except ValueError:
-        return False
-
-
-def _checked(points: np.ndarray) -> np.ndarray:
-    """The points (n, D) in float64, or an error if they are not finite real numbers."""
-    if points.dtype.kind not in "biuf" or points.ndim not in (1, 2) or not points.size:
-        got = f"{points.dtype} {points.shape}"
+def _of_array(array: np.ndarray) -> tuple[list[str] | None, list[np.ndarray], list[str]]:
+    if array.dtype.names and array.ndim == 1:
+        names = list(array.dtype.names)
+        return names, [_column(array[name]) for name in names], []
+    if array.dtype.kind not in "iuf" or array.ndim not in (1, 2):
+        got = f"{array.dtype} {array.shape}"
         raise ValueError(f"it must be an array (n, D) of real numbers, got {got}")
-    if not np.isfinite(points).all():
-        row = int(np.argwhere(~np.isfinite(points))[0][0])
-        mend = "remove or impute such points first"
-        raise ValueError(f"row {row} (the first is 0) holds NaN or infinity: {mend}")
-    return np.asarray(points, np.float64).reshape(len(points), -1)
+    points = array.reshape(len(array), -1)
+    if points.shape[1] > MAX_COLUMNS:
+        raise ValueError(too_wide(points.shape[1]))
+    return None, list(np.asarray(points.T, np.float64)), []
+
+
+def _of_archive(path: str) -> tuple[list[str] | None, list[np.ndarray], list[str]]:
+    """The one array of an archive of NumPy, or its vectors by their names."""
+    with zipfile.ZipFile(path) as archive:
+        if any(name.startswith("xl/") for name in archive.namelist()):
+            raise ValueError("it is of Excel: save it there as CSV")
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+        raise ValueError("it is a zip file: unpack it by unzip")
+    if len(arrays) == 1:
+        return _of_array(*arrays.values())
+    shapes = {array.shape for array in arrays.values()}
+    if len(shapes) != 1 or len(next(iter(shapes))) != 1:
+        held = ", ".join(list(arrays)[:9]) or "none"
+        mend = "the archive must hold one array, or a vector for each column"
+        raise ValueError(f"{mend}, but holds {held}")
+    return list(arrays), [_column(array) for array in arrays.values()], []
+
+
+def _of_parquet(path: str) -> tuple[list[str] | None, list[np.ndarray], list[str]]:
+    parquet = imported("pyarrow.parquet", f"{path}, a file of parquet,", "pyarrow", "tables")
+    names = [name for name in parquet.read_schema(path).names if not name.startswith("__index")]
+    if len(names) > MAX_COLUMNS:
+        raise ValueError(too_wide(len(names)))
+    table = parquet.read_table(path, columns=names)
+    return names, [_column(column.to_numpy()) for column in table.columns], []
+
+
+def _column(values: Any) -> np.ndarray:
+    """A column of any type as numbers if all of them are, or else as words."""
+    if values.dtype.kind in "iuf":
+        return np.asarray(values, np.float64)
+    return column_of(["" if value is None else str(value) for value in values])

@@ -45,6 +45,7 @@ DEPENDENCIES = {"jax", "numpy", "optax", "scipy", "jaxgmm"}
 EXTRAS = (
     "sklearn",
     "matplotlib",
+    "pyarrow",
     "tqdm",
     "numpyro",
     "distrax",

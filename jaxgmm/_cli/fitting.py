@@ -1,0 +1,111 @@
+"""Mixtures that are fitted to samples, and tests whether samples differ."""
+
+import argparse
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+import jaxgmm
+from jaxgmm._cli import report
+from jaxgmm._cli.divergences import MEASURES
+from jaxgmm._cli.report import announced, counted, warnings_as
+from jaxgmm._cli.samples import Samples
+from jaxgmm._mixture.gmm import GMM
+
+NUM_COMPONENTS = range(1, 9)
+
+
+def chosen_components(key: jax.Array, samples: Samples, arguments: argparse.Namespace) -> int:
+    """The number of components that is asked for, or the one of the lowest BIC for all rows."""
+    if arguments.components is not None:
+        return arguments.components
+    x = np.concatenate(list(samples.points.values()))
+    most = max(1, len(x) // (2 * (x.shape[1] + 1)))
+    counts = [count for count in NUM_COMPONENTS if count <= most]
+    with announced("choosing the number of components"), warnings_as(samples.note):
+        found = jaxgmm.select_components(key, x, counts, arguments.covariance_type)
+    count = counted(found.num_components, "component")
+    samples.note(f"{count} by the BIC of all rows; -k sets another number")
+    return found.num_components
+
+
+def fits_of(
+    key: jax.Array, samples: Samples, arguments: argparse.Namespace
+) -> tuple[dict[str, GMM], Any]:
+    """The fit to each sample, and the result of their test if there are two."""
+    if not samples.points:
+        return {}, None
+    key_number, key = jax.random.split(key)
+    settings = chosen_components(key_number, samples, arguments), arguments.covariance_type
+    with announced("fitting"), warnings_as(samples.note):
+        if len(samples.points) == 1:
+            fit = jaxgmm.fit_em(key, *samples.points.values(), *settings)
+            return dict.fromkeys(samples.points, fit.params), None
+        test = _test(key, samples, settings[0], arguments)
+    if not test.converged:
+        samples.note("the fits have not converged")
+    return dict(zip(samples.points, (test.p, test.q), strict=True)), test
+
+
+def _test(
+    key: jax.Array, samples: Samples, num_components: int, arguments: argparse.Namespace
+) -> jaxgmm.TwoSampleResult:
+    name = tested_name(arguments.divergence)
+    num_permutations = arguments.permutations if name else 0
+    return jaxgmm.two_sample_test(
+        key,
+        *samples.points.values(),
+        num_components,
+        MEASURES[name or "js"].function,
+        covariance_type=arguments.covariance_type,
+        num_permutations=num_permutations,
+        num_bootstrap=arguments.bootstrap if num_permutations else 0,
+        columns=samples.names,
+        by_column=arguments.by_column,
+        progress=progress(),
+    )
+
+
+def drift_of(key: jax.Array, samples: Samples, arguments: argparse.Namespace) -> jaxgmm.DriftResult:
+    """Whether samples of one period after the other drift."""
+    key_number, key = jax.random.split(key)
+    num_components = chosen_components(key_number, samples, arguments)
+    names, values = list(samples.points), list(samples.points.values())
+    with announced("comparing the periods"), warnings_as(samples.note):
+        result = jaxgmm.drift(
+            key,
+            np.concatenate(values),
+            np.repeat(np.arange(len(values)), [len(x) for x in values]),  # in the order of time
+            num_components,
+            baseline=arguments.baseline and [names.index(name) for name in arguments.baseline],
+            covariance_type=arguments.covariance_type,
+            num_permutations=arguments.permutations,
+            columns=samples.names,
+            progress=progress(),
+        )
+    p_values = {names[i]: p_value for i, p_value in result.p_values.items()}
+    first = None if result.first is None else names[result.first]
+    return dataclasses.replace(result, periods=tuple(names), p_values=p_values, first=first)
+
+
+def tested_name(names: list[str]) -> str | None:
+    """The measure to compare with chance: JS or else the first estimate, if there is one."""
+    estimates = [name for name in names if MEASURES[name].kind == "estimate"]
+    return "js" if "js" in estimates else next(iter(estimates), None)
+
+
+def progress() -> Callable[[int, int], None]:
+    """A function that says now and then how many refits are done."""
+    last = time.monotonic()
+
+    def said(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > report.PATIENCE and done < total:
+            report.say(f"{done} of {total} refits to permuted or resampled rows")
+            last = time.monotonic()
+
+    return said

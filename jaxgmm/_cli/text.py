@@ -1,0 +1,235 @@
+"""Read text files of rows, such as csv, as columns of numbers or of words."""
+
+import contextlib
+import csv
+import dataclasses
+import itertools
+import math
+import re
+from collections.abc import Generator, Iterator, Sequence
+from typing import TextIO
+
+import numpy as np
+
+from jaxgmm._cli.report import counted
+
+MISSING = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none", ".", "?"})
+DELIMITERS = "\t;,| "
+MAX_COLUMNS = 1000
+NUM_SAMPLED = 1000  # the rows from which the layout is told
+NUM_ROWS = 100_000  # of text in memory at once
+THOUSANDS = re.compile(r"[-+]?\d{1,3}([,.' ]\d{3})+([.,]\d*)?")
+DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+(e[-+]?\d+)?", re.IGNORECASE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How a text file is laid out.
+
+    Attributes:
+      names: those in its first line, with "" for a column of row names; or None.
+      num_columns: with the row names.
+      decimal: the mark between the whole and the fraction of a number.
+    """
+
+    delimiter: str
+    names: list[str] | None
+    num_columns: int
+    decimal: str
+
+
+def read_text(path: str) -> tuple[list[str] | None, list[np.ndarray], list[str]]:
+    """The names of the columns, if the file has any, the columns, and notes on what is left out.
+
+    A column is an array of float64, with NaN where a value is missing, or of the words in it.
+    """
+    with open(path, "rb") as file:
+        start = file.read(2)
+    encodings = ["utf-16"] if start in (b"\xff\xfe", b"\xfe\xff") else ["utf-8-sig", "latin-1"]
+    for encoding in encodings:
+        with contextlib.suppress(UnicodeDecodeError):
+            return _read(path, encoding)
+    raise ValueError("its text is damaged")
+
+
+def is_missing(cell: str) -> bool:
+    return cell.strip().casefold() in MISSING
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell is a number other than NaN, which stands for a missing value."""
+    try:
+        return "_" not in cell and not math.isnan(float(cell))
+    except ValueError:
+        return False
+
+
+def _read(path: str, encoding: str) -> tuple[list[str] | None, list[np.ndarray], list[str]]:
+    with open(path, encoding=encoding) as file:
+        layout = _layout(file)
+    with open(path, encoding=encoding) as file:
+        columns = _plain_columns(file, layout)
+    if columns is None:
+        with open(path, encoding=encoding) as file:
+            columns = _columns(file, layout)
+    if layout.names is None:
+        return None, columns, []
+    return _with_names(layout.names, columns)
+
+
+def _with_names(
+    names: list[str], columns: list[np.ndarray]
+) -> tuple[list[str], list[np.ndarray], list[str]]:
+    """The columns with a name for each, less the row names, which have none and stand first."""
+    notes: list[str] = []
+    if not names[0] and len(names) > 1:
+        notes.append("its first column has no name: it is left out, as row names")
+        names, columns = names[1:], columns[1:]
+    return [name or f"column {i + 1}" for i, name in enumerate(names)], columns, notes
+
+
+def _rows(file: TextIO, delimiter: str) -> Iterator[list[str]]:
+    """The rows with a value in any cell."""
+    lines = (line.strip(" \n").replace("\0", "") + "\n" for line in file)
+    first = next(lines, "").lstrip("# ")  # numpy.savetxt puts the mark before names
+    lines = itertools.chain([first], lines)
+    try:
+        for row in csv.reader(lines, delimiter=delimiter, skipinitialspace=True):
+            if any(row):
+                yield row
+    except csv.Error as error:
+        raise ValueError(f"it is no table of text: {error}") from error
+
+
+def _layout(file: TextIO) -> Layout:
+    """The layout of a file as the first rows show it."""
+    delimiter = _delimiter(file)
+    file.seek(0)
+    first, *rest = itertools.islice(_rows(file, delimiter), NUM_SAMPLED)
+    decimal = _decimal(delimiter, rest or [first])
+    first = [" ".join(cell.split()) for cell in first]
+    if rest and len(rest[0]) == len(first) + 1:
+        at_end = all(not row[-1] for row in rest)  # each row ends by a delimiter
+        names = [*first, ""] if at_end else ["", *first]
+    else:
+        values = [[cell.replace(decimal, ".") for cell in row] for row in (first, *rest)]
+        names = first if _are_names(values[0], values[1:]) else None
+    if not rest and names is not None:
+        raise ValueError("it has names of columns, but no row of numbers")
+    return Layout(delimiter, names, len(names or first), decimal)
+
+
+def _delimiter(file: TextIO) -> str:
+    """The first mark that splits the first two rows alike, or the first row at all."""
+    line = next((line for line in file if line.strip()), None)
+    if line is None:
+        raise ValueError("it is empty")
+    marks = [mark for mark in DELIMITERS if mark in line.strip(" \n")]
+    if marks and line.count(marks[0]) >= MAX_COLUMNS:
+        raise ValueError(too_wide(line.count(marks[0]) + 1))
+    for mark in marks:
+        file.seek(0)
+        lengths = [len(row) for row in itertools.islice(_rows(file, mark), 2)]
+        if lengths[0] > 1 and lengths[-1] - lengths[0] in (0, 1):
+            return mark
+    return next((mark for mark in marks if mark != " "), ",")
+
+
+def too_wide(num_columns: int) -> str:
+    return f"it has {num_columns:,} columns, and at most {MAX_COLUMNS:,} can be compared"
+
+
+def _are_names(first: list[str], rest: list[list[str]]) -> bool:
+    """Whether the first row holds names: none is a number, or one is none above a number."""
+    if first[0] == "" and first[1:] == [str(i) for i in range(len(first) - 1)]:
+        return True  # as pandas writes a table without names
+    if not any(map(is_number, first)):
+        return not all(map(is_missing, first))
+    if rest and len(first) > 1 and _may_be_numbers_for_names(first, rest):
+        mend = "give each a letter if they are, or write 0.0 for 0 if they are values"
+        raise ValueError(f"its first line, {', '.join(first[:3])}, ..., may be names: {mend}")
+    pairs = zip(first, rest[0] if rest else [], strict=False)
+    return any(not is_number(a) and not is_missing(a) and is_number(b) for a, b in pairs)
+
+
+def _may_be_numbers_for_names(first: list[str], rest: list[list[str]]) -> bool:
+    """Whether the first row holds integers that grow, each above a column with fractions."""
+    if not all(cell.isdecimal() for cell in first):
+        return False
+    is_growing = all(int(a) < int(b) for a, b in itertools.pairwise(first))
+    fractions = {i for row in rest for i, cell in enumerate(row) if "." in cell}
+    return is_growing and fractions >= set(range(len(first)))
+
+
+def _decimal(delimiter: str, rows: list[list[str]]) -> str:
+    """The decimal mark: a comma only where another mark stands between the columns."""
+    cells = [cell.strip() for row in rows for cell in row]
+    with_comma = [cell for cell in cells if "," in cell and DECIMAL_COMMA.fullmatch(cell)]
+    if delimiter == "," or not with_comma:
+        return "."
+    other = [cell for cell in cells if "." in cell and is_number(cell)]
+    if other or (delimiter != ";" and all(map(THOUSANDS.fullmatch, with_comma))):
+        raise ValueError(thousands(repr(with_comma[0])))
+    return ","
+
+
+def thousands(cell: str) -> str:
+    return f"{cell} may have a mark between thousands: write numbers without it"
+
+
+def _plain_columns(file: TextIO, layout: Layout) -> list[np.ndarray] | None:
+    """The columns of a file that holds nothing but numbers, by NumPy's fast reader; or None."""
+    if layout.decimal != "." or (layout.names and not layout.names[0]):
+        return None
+    if layout.names is not None:
+        next(_rows(file, layout.delimiter))
+    mark = None if layout.delimiter == " " else layout.delimiter
+    try:
+        points = np.loadtxt(file, delimiter=mark, ndmin=2, quotechar='"', comments=None)
+    except UnicodeDecodeError:
+        raise
+    except ValueError:
+        return None
+    return list(points.T) if points.shape[1] == layout.num_columns else None
+
+
+def _columns(file: TextIO, layout: Layout) -> list[np.ndarray]:
+    rows = _rows(file, layout.delimiter)
+    if layout.names is not None:
+        next(rows)
+    parts = [
+        [column_of(cells, layout.decimal) for cells in zip(*some, strict=True)]
+        for some in _batches(rows, layout.num_columns)
+    ]
+    return [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
+
+
+def _batches(rows: Iterator[list[str]], length: int) -> Generator[list[list[str]], None, None]:
+    """Batches of the rows, or an error that names the first row of another length."""
+    start = 1
+    while some := list(itertools.islice(rows, NUM_ROWS)):
+        for i, row in enumerate(some):
+            if len(row) != length:
+                raise ValueError(
+                    f"row {start + i} has {counted(len(row), 'cell')}, and not {length}"
+                )
+        yield some
+        start += len(some)
+
+
+def column_of(cells: Sequence[str], decimal: str = ".") -> np.ndarray:
+    """Numbers, with NaN for what is missing; or the cells where any is neither."""
+    with contextlib.suppress(ValueError):
+        return _numbers(cells, decimal)
+    with contextlib.suppress(ValueError):
+        return _numbers(["nan" if is_missing(cell) else cell for cell in cells], decimal)
+    words = np.empty(len(cells), object)
+    words[:] = [cell.strip() for cell in cells]
+    return words
+
+
+def _numbers(cells: Sequence[str], decimal: str) -> np.ndarray:
+    text = "".join(cells)
+    if "_" in text or (decimal == "," and "." in text):  # float() takes 1_000 for 1000
+        raise ValueError("a mark that numbers have not")
+    return np.array([cell.replace(",", ".") for cell in cells] if decimal == "," else cells, float)
