@@ -1,18 +1,20 @@
 """Mixture reduction: greedy merging of components, then a fit if one is asked for."""
 
-import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
 
 from jaxgmm._fit.fit import NumSteps, fit
+from jaxgmm._fit.merging import merge_cheapest
+from jaxgmm._mixture.combine import in_units, translate
 from jaxgmm._mixture.gmm import GMM
-from jaxgmm._mixture.read_out import moments_of
+from jaxgmm._mixture.read_out import cholesky_factors_of, moments_of
 from jaxgmm._mixture.validation import Mixture
 from jaxgmm._validation.arguments import Key, PositiveInt, function_that_must
 from jaxgmm._validation.checks import check_concrete
@@ -43,13 +45,15 @@ def reduce(
               - w_i \log \det \Sigma_i - w_j \log \det \Sigma_j\right)
 
     A "diag" mixture stays "diag", so only its variances are kept exactly. A "spherical" one keeps
-    their sum only. A "tied" mixture becomes "full".
+    their sum only. A "tied" mixture becomes "full". A refinement does not depend on the units of x,
+    as it is a fit in units in which gmm has mean 0 and variance 1.
 
     Args:
       gmm: the mixture.
       num_components: the number of components to leave, at most.
       refine: a function from gmm to a loss by which the merged mixture is then fitted, such as
-        `cross_entropy_loss`, the cheapest for the forward KL. None only merges.
+        `cross_entropy_loss`, the cheapest for the forward KL. None only merges. The merged mixture
+        is kept if the loss after the fit is not lower.
       key: a random key for refine.
       num_steps: the number of steps of refine.
       optimizer: the optimiser of refine; None is ``optax.adam`` at a rate that falls from 0.03.
@@ -80,7 +84,43 @@ def reduce(
     if key is None:
         raise ValueError("key is None, but refine draws at random: pass key=jax.random.key(0), say")
     optimizer = _adam(num_steps) if optimizer is None else optimizer
-    return fit(key, refine(gmm), merged, optimizer, num_steps).params
+    return _refined(key, refine, gmm, merged, optimizer, num_steps)
+
+
+def _refined(
+    key: Array,
+    refine: Refine,
+    gmm: GMM,
+    merged: GMM,
+    optimizer: optax.GradientTransformation,
+    num_steps: int,
+) -> GMM:
+    """The mixture after a fit in units in which gmm has mean 0 and variance 1, or merged itself."""
+    mean, units = _mean_and_units(merged)
+    loss = refine(in_units(translate(gmm, -mean), units))
+    start = in_units(translate(merged, -mean), units)
+    fitted = fit(key, loss, start, optimizer, num_steps).params
+    loss = jax.tree_util.Partial(loss) if jax.tree_util.all_leaves([loss]) else loss
+    of_start, of_fitted = (
+        _loss_at(loss, jax.random.fold_in(key, num_steps), q) for q in (start, fitted)
+    )
+    return translate(in_units(fitted, 1 / units), mean) if of_fitted < of_start else merged
+
+
+@jax.jit
+def _loss_at(loss: Callable[[Array, GMM], Array], key: Array, gmm: GMM) -> Array:
+    """The value of a loss, also at parameters that the checks of an eager call would refuse."""
+    return loss(key, gmm)
+
+
+def _mean_and_units(gmm: GMM) -> tuple[Array, Array]:
+    """The mean (D,) and the standard deviations (D,), or (1,) if gmm is spherical."""
+    weights, means, _, family = moments_of(gmm)
+    mean = weights @ means
+    within = np.square(cholesky_factors_of(gmm)).sum(2)
+    variances = weights @ (within + np.square(means - mean))
+    variances = variances.mean(keepdims=True) if family == "spherical" else variances
+    return jnp.asarray(mean, gmm.loc.dtype), jnp.asarray(np.sqrt(variances), gmm.loc.dtype)
 
 
 @functools.cache
@@ -100,63 +140,10 @@ def _merged(gmm: GMM, num_components: int) -> GMM:
     if family == "tied":
         family = "full"
         covariances = np.broadcast_to(covariances, (len(weights), *covariances.shape))
-    parts = _Components(weights[alive], means[alive], covariances[alive], family)
-    left = np.arange(len(alive))
-    costs = np.full((len(alive), len(alive)), np.inf)
-    for i in range(1, len(alive)):
-        costs[i, :i] = parts.cost_of_merging(i, left[:i])
-    while len(left) > num_components:
-        i, j = np.unravel_index(costs.argmin(), costs.shape)
-        parts.merge(i, j)
-        left = left[left != j]
-        costs[j] = np.inf
-        costs[:, j] = np.inf
-        others = left[left != i]
-        costs[np.maximum(i, others), np.minimum(i, others)] = parts.cost_of_merging(i, others)
-    kept = parts.weights[left] / parts.weights[left].sum()
-    means, covariances = parts.means[left], parts.covariances[left]
-    return GMM.from_moments(kept, means, covariances, family, dtype=gmm.loc.dtype)
-
-
-@dataclasses.dataclass
-class _Components:
-    """Weights (K,), means (K, D) and covariances in the shape of their type, updated in place."""
-
-    weights: np.ndarray
-    means: np.ndarray
-    covariances: np.ndarray
-    covariance_type: str
-
-    def merged(self, i: Any, j: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The moments of component i merged with each of the components j."""
-        weight = self.weights[i] + self.weights[j]
-        share = self.weights[i] / weight
-        step = self.means[i] - self.means[j]
-        mean = self.means[j] + share[..., None] * step
-        of_i, of_j = self.covariances[i], self.covariances[j]
-        share = share.reshape(share.shape + (1,) * (of_j.ndim - share.ndim))
-        covariance = share * of_i + (1 - share) * of_j + share * (1 - share) * self.outer(step)
-        return weight, mean, covariance
-
-    def outer(self, step: np.ndarray) -> np.ndarray:
-        """The outer product of a step (..., D) with itself, in the shape of the covariance type."""
-        if self.covariance_type == "full":
-            return step[..., :, None] * step[..., None, :]
-        return step**2 if self.covariance_type == "diag" else (step**2).mean(-1)
-
-    def log_det(self, covariances: np.ndarray) -> np.ndarray:
-        """The logarithms of the determinants of covariances of the type."""
-        if self.covariance_type == "full":
-            return np.linalg.slogdet(covariances)[1]
-        logs = np.log(covariances)
-        return logs.sum(-1) if self.covariance_type == "diag" else self.means.shape[1] * logs
-
-    def cost_of_merging(self, i: Any, j: np.ndarray) -> np.ndarray:
-        """Runnalls' bound B_ij."""
-        weight, _, covariance = self.merged(i, j)
-        of_i, of_j = (self.weights[k] * self.log_det(self.covariances[k]) for k in (i, j))
-        return 0.5 * (weight * self.log_det(covariance) - of_i - of_j)
-
-    def merge(self, i: Any, j: Any) -> None:
-        """Put the merged moments of components i and j in the place of component i."""
-        self.weights[i], self.means[i], self.covariances[i] = self.merged(i, j)
+    shaped = covariances[:, None] if family == "spherical" else covariances
+    parts = merge_cheapest(weights[alive], means[alive], shaped[alive], num_components)
+    weights, means, covariances = parts
+    if family == "spherical":
+        covariances = covariances[:, 0]
+    weights = weights / weights.sum()
+    return GMM.from_moments(weights, means, covariances, family, dtype=gmm.loc.dtype)

@@ -4,6 +4,7 @@ against the usual way.
 
 import jax
 import numpy as np
+import optax
 import pytest
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
@@ -170,3 +171,45 @@ def test_refined_reduction_beats_merging_and_sampling_on_the_digits(covariance_t
         assert other.value - refined_kl.value > 3 * np.hypot(
             other.standard_error, refined_kl.standard_error
         )
+
+
+def pair_of_clusters(unit: float) -> jaxgmm.GMM:
+    return jaxgmm.GMM.from_moments(
+        [0.2, 0.3, 0.25, 0.25],
+        unit * np.array([[0, 0], [1, 0.5], [4, 3], [5, 3.5]]),
+        unit**2 * np.array([[1, 0.5], [0.6, 1.2], [0.4, 0.8], [1, 0.3]]),
+        "diag",
+    )
+
+
+def kl_of_reduced(key, p: jaxgmm.GMM, **options) -> float:
+    q = jaxgmm.reduce(p, 2, key=key, **options)
+    return float(jaxgmm.kl_divergence(key, p, q, jaxgmm.GaussHermite(40)))
+
+
+def test_refined_results_do_not_depend_on_units(key):
+    """A step of 0.03 was a step of 30 standard deviations in units of a thousandth."""
+    refine = {"refine": jaxgmm.cross_entropy_loss}
+    kl = kl_of_reduced(None, pair_of_clusters(1.0))
+    with jax.numpy_dtype_promotion("standard"):
+        refined = [kl_of_reduced(key, pair_of_clusters(u), **refine) for u in (1, 1e-3, 1e-6, 1e6)]
+    assert refined[0] < 0.98 * kl
+    np.testing.assert_allclose(refined[1:], refined[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "spherical"])
+def test_refinement_keeps_the_type_and_is_never_worse(key, covariance_type):
+    """Steps that are so large that the loss rises leave the merged mixture."""
+    p = mixture_of_nine(covariance_type)
+    leap = {"refine": jaxgmm.cross_entropy_loss, "optimizer": optax.adam(1.5), "num_steps": 3}
+    merged = jaxgmm.reduce(p, 4)
+    with jax.numpy_dtype_promotion("standard"):
+        refined = jaxgmm.reduce(p, 4, key=key, **leap)
+    assert jax.tree.map(lambda a, b: bool((a == b).all()), merged, refined) == jax.tree.map(
+        lambda _: True, merged
+    )
+    with jax.numpy_dtype_promotion("standard"):
+        better = jaxgmm.reduce(p, 4, key=key, refine=jaxgmm.cross_entropy_loss)
+    assert better.covariance_type == merged.covariance_type
+    kl = [jaxgmm.kl_divergence(key, p, q) for q in (better, merged)]
+    assert kl[0] < 0.99 * kl[1]
