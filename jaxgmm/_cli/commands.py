@@ -64,7 +64,7 @@ def run_drift(arguments: argparse.Namespace) -> None:
     of_values.drop = arguments.drop if arguments.by is None else [*arguments.drop, arguments.by]
     samples = samples_of(tables, of_values)
     if arguments.by is not None:
-        samples = by_period(samples, *tables.values(), arguments.by)
+        samples = by_period(samples, tables[arguments.tables[0]], arguments.by)
     samples = varying(samples)
     names = list(samples.points)
     unknown = [name for name in arguments.baseline or [] if name not in names]

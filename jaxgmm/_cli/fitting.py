@@ -43,8 +43,8 @@ def fits_of(
     settings = chosen_components(key_number, samples, arguments), arguments.covariance_type
     with announced("fitting"), warnings_as(samples.note):
         if len(samples.points) == 1:
-            fit = jaxgmm.fit_em(key, *samples.points.values(), *settings)
-            return dict.fromkeys(samples.points, fit.params), None
+            ((name, x),) = samples.points.items()
+            return {name: jaxgmm.fit_em(key, x, *settings).params}, None
         test = _test(key, samples, settings[0], arguments)
     if not test.converged:
         samples.note("the fits have not converged")
@@ -54,11 +54,13 @@ def fits_of(
 def _test(
     key: jax.Array, samples: Samples, num_components: int, arguments: argparse.Namespace
 ) -> jaxgmm.TwoSampleResult:
+    x, y = samples.points.values()
     name = tested_name(arguments.divergence)
     num_permutations = arguments.permutations if name else 0
     return jaxgmm.two_sample_test(
         key,
-        *samples.points.values(),
+        x,
+        y,
         num_components,
         MEASURES[name or "js"].function,
         covariance_type=arguments.covariance_type,
