@@ -219,17 +219,22 @@ def _batches(rows: Iterator[list[str]], length: int) -> Generator[list[list[str]
 
 def column_of(cells: Sequence[str], decimal: str = ".") -> np.ndarray:
     """Numbers, with NaN for what is missing; or the cells where any is neither."""
+    if decimal == ",":
+        with_point = [cell for cell in cells if "." in cell and is_number(cell)]
+        if with_point:
+            raise ValueError(thousands(repr(with_point[0])))
+        is_fraction = DECIMAL_COMMA.fullmatch
+        cells = [c.replace(",", ".") if is_fraction(c.strip()) else c for c in cells]
     with contextlib.suppress(ValueError):
-        return _numbers(cells, decimal)
+        return _numbers(cells)
     with contextlib.suppress(ValueError):
-        return _numbers(["nan" if is_missing(cell) else cell for cell in cells], decimal)
+        return _numbers(["nan" if is_missing(cell) else cell for cell in cells])
     words = np.empty(len(cells), object)
     words[:] = [cell.strip() for cell in cells]
     return words
 
 
-def _numbers(cells: Sequence[str], decimal: str) -> np.ndarray:
-    text = "".join(cells)
-    if "_" in text or (decimal == "," and "." in text):  # float() takes 1_000 for 1000
+def _numbers(cells: Sequence[str]) -> np.ndarray:
+    if any("_" in cell for cell in cells):  # float() takes 1_000 for 1000
         raise ValueError("a mark that numbers have not")
-    return np.array([cell.replace(",", ".") for cell in cells] if decimal == "," else cells, float)
+    return np.array(cells, float)

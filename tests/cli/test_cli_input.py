@@ -92,6 +92,10 @@ BAD_TABLES = {
         "x;y\n1.234,5;0,5\n",
         "'x': '1.234,5' in row 1 may have a mark between",
     ),
+    "a point in a late row": (
+        "x;y\n" + "1,5;0,5\n2,5;1,5\n" * 600 + "1.234;0,5\n",
+        "t is no table of numbers: '1.234' may have a mark between",
+    ),
     "a million columns": (f"{MILLION}\n{MILLION}\n", "it has 1,000,000 columns, and at most 1,000"),
     "damaged text": (b"\xff\xfea", "t is no table of numbers: its text is damaged"),
     "binary": (

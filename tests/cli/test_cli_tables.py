@@ -48,6 +48,7 @@ RIGHT = {
     "write.csv": ('"","h","w"\n' + lines(begin='"{}",'), HW, ROW_NAMES),
     "to_csv": (",0,1\n" + lines(begin="{},"), ["0", "1"], ROW_NAMES),
     "words": ("who,h,w\n" + lines(begin="bob{},"), HW, NO_NUMBERS + "who"),
+    "words without names": (lines(begin="bob{},"), ["2", "3"], NO_NUMBERS + "1"),
     "dates": ("day,h,w\n" + lines(begin="2024-01-01,"), HW, NO_NUMBERS + "day"),
     "booleans": ("h,w,ok\n" + lines(end=",TRUE"), HW, NO_NUMBERS + "ok"),
     "an empty column": ("h,w,x\n" + lines(end=",NA"), HW, NO_NUMBERS + "x"),

@@ -40,8 +40,8 @@ EDGES = [
     ),
     Mutation(
         "a point for a decimal comma",
-        "text._numbers",
-        '(decimal == "," and "." in text)',
+        "column_of",
+        '"." in cell and is_number(cell)',
         "False",
         "test_cli_input.py",
     ),
