@@ -15,11 +15,11 @@ from jaxgmm._mixture.gmm import GMM
 from jaxgmm._quadrature.sobol import Sobol
 from jaxgmm._samples.labellings import (
     FLOOR,
+    MOST_STEPS,
     Pooled,
     converged_fits,
     generator,
     in_batches,
-    stepped,
 )
 from jaxgmm._samples.measure import Measure
 from jaxgmm._validation.validated_jit import declared_by
@@ -93,9 +93,12 @@ def _values(
     """The measure (b, 2, ...) after the first and after the last of the EM steps."""
 
     def of_labelling(labelling: tuple[Array, Array]) -> Array:
-        first = stepped(start, z, *labelling)
-        last, _ = converged_fits(start, z, *labelling)
-        stages = jax.tree.map(lambda *leaves: jnp.stack(leaves), first, last)
+        def go_on(fits: GMM, most_steps: Array) -> tuple[GMM, GMM]:
+            fits, _ = converged_fits(fits, z, *labelling, most_steps)
+            return fits, fits
+
+        # One program for one step and for all that follow.
+        stages = jax.lax.scan(go_on, start, jnp.array([1, MOST_STEPS], np.int32))[1]
         stages = jax.vmap(jax.vmap(in_units, (0, None)), (0, None))(stages, units)
         return jax.vmap(lambda fits: measure(key, *pair_of(fits)))(stages)
 

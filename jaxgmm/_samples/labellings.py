@@ -113,7 +113,9 @@ def stepped(start: GMM, z: Array, rows: Array, weights: Array) -> GMM:
 
 
 @jax.jit
-def converged_fits(start: GMM, z: Array, rows: Array, weights: Array) -> tuple[GMM, Array]:
+def converged_fits(
+    start: GMM, z: Array, rows: Array, weights: Array, most_steps: Array | int = MOST_STEPS
+) -> tuple[GMM, Array]:
     """The stacked mixtures after EM steps until they converge, and whether they did.
 
     Samples as they are, permuted ones and resampled ones all stop by this rule. With more steps,
@@ -124,7 +126,7 @@ def converged_fits(start: GMM, z: Array, rows: Array, weights: Array) -> tuple[G
     def converged(params: GMM, i: Array, w: Array) -> tuple[GMM, Array]:
         def is_unfinished(state: tuple[GMM, Array, Array, Array]) -> Array:
             _, _, gain, step = state
-            return (gain > TOL) & (step < MOST_STEPS)
+            return (gain > TOL) & (step < most_steps)
 
         def go_on(state: tuple[GMM, Array, Array, Array]) -> tuple[GMM, Array, Array, Array]:
             params, before, _, step = state

@@ -18,8 +18,9 @@ class TwoSampleResult:
       value: the divergence of fits to the samples.
       standard_error: the standard error of the integration, which says nothing of the samples.
       chance: (num_permutations,), the divergences of fits to permuted rows.
-      p_value: how often permuted rows differ as much.
-      excess: value less the mean of chance, which estimates the divergence of the populations.
+      p_value: how often permuted rows differ as much, None without permutations.
+      excess: value less the mean of chance, which estimates the divergence of the populations. None
+        without permutations.
       excess_interval: the ends of its 95 % interval by the bootstrap, None without one.
       p, q: the fits, in the units of the data.
       converged: whether the last EM step of both fits gained less than 0.001 nats per row.
@@ -32,8 +33,8 @@ class TwoSampleResult:
     value: float
     standard_error: float
     chance: np.ndarray
-    p_value: float
-    excess: float
+    p_value: float | None
+    excess: float | None
     excess_interval: tuple[float, float] | None
     p: GMM
     q: GMM
@@ -58,7 +59,7 @@ class TwoSampleResult:
 
     def __str__(self) -> str:
         text = f"{self.divergence} {in_digits(self.value)}"
-        if len(self.chance):
+        if self.p_value is not None and self.excess is not None:
             low, high = map(in_digits, self.chance_range)
             verdict = "more" if self.p_value <= 0.05 else "no more"
             text += f"; by chance {in_digits(self.chance_mean)} on average (95 %: {low} to {high})"

@@ -99,6 +99,8 @@ def with_columns(name: str, table: Table, columns: tuple[str | int, ...] | None)
 def two_tables(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     """The arguments, with x and y as tables of the same columns, matched by their names."""
     x, y, columns = arguments["x"], arguments["y"], arguments.get("columns")
+    if arguments.get("by_column") and arguments.get("num_permutations") == 0:
+        raise ValueError("by_column tests each column, so num_permutations must not be 0")
     if columns is None and x.names and y.names and set(x.names) != set(y.names):
         only = [
             f"{a} alone has {', '.join(sorted(set(of) - set(other)))}"[:200]

@@ -110,15 +110,15 @@ def two_sample_test(
     _warn_of_fits(settings, table, sample, found.at_floor)
     value, error = _integrated(divergence, of_value, *pair_of(found.fits))
     chance, resampled = found.chance[:, 0], found.resampled[:, 0]
-    excess = value - float(chance.mean()) if len(chance) else value
+    excess = value - float(chance.mean()) if len(chance) else None
     interval = None
-    if len(resampled):
+    if excess is not None and len(resampled):
         low, high = excess + resampled.mean() - np.quantile(resampled, [0.975, 0.025])
         interval = max(float(low), 0.0), max(float(high), 0.0)
     p, q = (translate(fit, jnp.asarray(found.centre, fit.loc.dtype)) for fit in pair_of(found.fits))
     details = of_columns, table, sample, groups, settings, found
     by_name = columns_compared(*details) if by_column else None
-    sizes, p_value = (len(x.rows), len(y.rows)), float(found.p_values[0])
+    sizes, p_value = (len(x.rows), len(y.rows)), float(found.p_values[0]) if len(chance) else None
     head = value, error, chance, p_value, excess, interval, p, q
     return TwoSampleResult(*head, found.converged, sizes, _name(divergence), by_name, left_out)
 

@@ -96,6 +96,15 @@ def test_units_do_not_matter(same, units):
     assert scaled.value == pytest.approx(same.value, rel=1e-3)
 
 
+def test_without_permutations_nothing_is_said_of_chance():
+    result = compared(X, OTHER, num_permutations=0, num_bootstrap=0)
+    assert (result.p_value, result.excess, result.excess_interval) == (None, None, None)
+    assert "chance" not in str(result)
+    assert json.loads(json.dumps(result.to_dict(), allow_nan=False))["p_value"] is None
+    with pytest.raises(ValueError, match="num_permutations must not be 0"):
+        compared(X, OTHER, num_permutations=0, by_column=True)
+
+
 def test_a_result_in_json(other):
     numbers = json.loads(json.dumps(other.to_dict()))
     assert numbers["p_value"] == other.p_value
@@ -197,6 +206,7 @@ def test_few_rows_and_few_values_are_named():
 
 
 @pytest.mark.long
+@pytest.mark.filterwarnings("ignore:the divergence is that of the fits")  # to one outlier alone
 @pytest.mark.parametrize("kind", ["tied", "diag", "spherical"])
 @pytest.mark.parametrize("divergence", [jaxgmm.kl_divergence, jaxgmm.l2_distance])
 def test_other_fits_and_divergences(kind, divergence):
