@@ -20,6 +20,7 @@ from jaxgmm._divergence.component_information import (
     classification_entropy as classification_entropy,
 )
 from jaxgmm._divergence.component_information import component_information as component_information
+from jaxgmm._divergence.elbo import elbo as elbo
 from jaxgmm._divergence.entropies import cross_entropy as cross_entropy
 from jaxgmm._divergence.entropies import entropy as entropy
 from jaxgmm._divergence.entropies import jeffreys_divergence as jeffreys_divergence

@@ -33,6 +33,7 @@ PAGES = {
     ),
     "Estimates of divergences": (
         "_divergence.entropies",
+        "_divergence.elbo",
         "_divergence.midpoint",
         "_divergence.all_divergences",
         "_divergence.renyi",

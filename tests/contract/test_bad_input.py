@@ -134,6 +134,7 @@ NAMES = {
 DOCUMENTED = (TypeError, ValueError, FloatingPointError, FileNotFoundError)
 EAGER = (
     "expectation",
+    "elbo",
     "log_density",
     "GMM.from_data",
     "GMM.random",

@@ -119,6 +119,7 @@ USUAL = {
 # What a function has of its own, made when it is needed.
 OWN = {
     "select_components": lambda: {"counts": [2]},
+    "elbo": lambda: {"target": jaxgmm.log_density(P)},
     "estimate": lambda: {"divergence": jaxgmm.entropy},
     # From P to Q it is infinite.
     "chi_squared_divergence": lambda: {"p": Q, "q": jaxgmm.mixture_of([P, Q])},
