@@ -150,8 +150,7 @@ def of_gmmx() -> Any:
 RESULTS = ("Divergences", "Estimate", "FitResult", "Column", "DriftResult", "TwoSampleResult")
 RESULTS += ("EMResult", "ComponentTable")
 NOT_BUILT_BY_HAND = ("GMM", "Rule", *RESULTS)
-# What is handed on to the function that is called in the end; and what is there for a tolerance
-# only, which has a row of its own.
+# What is handed on to another function, and what is for a tolerance only, which has its own row.
 LEFT_OUT = {
     "estimate": ("atol", "rtol", "max_points", "options"),
     "plot.ellipses": ("patch",),
