@@ -15,8 +15,8 @@ from jax import Array
 from jax.core import Tracer
 
 from jaxgmm._fit.loop import FitResult, State, run_steps, with_loss_buffer
-from jaxgmm._validation.arguments import Flag, PositiveInt, RequiredKey, function_that_must
-from jaxgmm._validation.checks import checked_int, checked_number, is_floating
+from jaxgmm._validation.arguments import Flag, Key, PositiveInt, function_that_must
+from jaxgmm._validation.checks import checked_int, checked_number, is_floating, quoted
 from jaxgmm._validation.validated_jit import Check, validated
 from jaxgmm.interop._imports import imported
 
@@ -28,17 +28,21 @@ CHUNK = 100
 def _params(name: str, params: Any) -> Any:
     leaves = jax.tree.leaves(params)
     if not leaves:
-        raise ValueError(f"{name} has no array leaves, so there is nothing to fit: {params!r}")
+        raise ValueError(
+            f"{name} has no array leaves, so there is nothing to fit: {quoted(params)}"
+        )
     for leaf in () if isinstance(params, FitResult) else leaves:
         if not is_floating(getattr(leaf, "dtype", type(leaf))):
-            problem = f"{name} must be made of floating arrays, but has a leaf {leaf!r}"
+            problem = f"{name} must be made of floating arrays, but has a leaf {quoted(leaf)}"
             raise TypeError(f"{problem}; put fixed values into the loss")
     return params
 
 
 def _optimizer(name: str, value: Any) -> Any:
     if not isinstance(value, optax.GradientTransformation):
-        raise TypeError(f"{name} must be an optax optimiser such as optax.adam(0.1), got {value!r}")
+        raise TypeError(
+            f"{name} must be an optax optimiser such as optax.adam(0.1), got {quoted(value)}"
+        )
     return value
 
 
@@ -46,13 +50,15 @@ def _tol(name: str, value: Any) -> float:
     number = checked_number(name, value)
     if not 0 <= number < math.inf:
         mend = "leave it out to take all steps"
-        raise ValueError(f"{name} must be finite and not negative, got {value!r}; {mend}")
+        raise ValueError(f"{name} must be finite and not negative, got {quoted(value)}; {mend}")
     return number
 
 
 def _progress(name: str, value: Any) -> Any:
     if not (callable(value) or isinstance(value, bool | np.bool_)):
-        raise TypeError(f"{name} must be True, False or a function of the result, got {value!r}")
+        raise TypeError(
+            f"{name} must be True, False or a function of the result, got {quoted(value)}"
+        )
     return value
 
 
@@ -67,7 +73,7 @@ Progress = Annotated[bool | Callable[[FitResult[T]], Any], Check(_progress, stat
 
 @validated()
 def fit(
-    key: RequiredKey,
+    key: Key,
     loss: Loss[T],
     params: Params[T],
     optimizer: Optimizer,
@@ -76,6 +82,7 @@ def fit(
     fixed_key: Flag = False,
     tol: Annotated[float, Check(_tol)] | None = None,
     window: PositiveInt = 50,
+    keep_best: Flag = False,
     progress: Progress[T] = False,
 ) -> FitResult[T]:
     r"""The result of minimising the mean of a loss over random keys, by any optax optimiser.
@@ -88,8 +95,12 @@ def fit(
     ``optax.multi_transform({"fit": optax.adam(1e-2), "hold": optax.set_to_zero()}, labels)`` with
     ``labels = GMM(logits="fit", loc="hold", log_diag="hold", off_diag="hold")``.
 
+    A learning rate is in the units of the parameters, those of x for loc and off_diag. Where x is
+    far from unit scale, fit in other units and come back, as in the second example.
+
     Args:
-      key: a random key, from which each step derives its own key k_t.
+      key: a random key, from which each step derives its own key k_t. It may be None for a loss
+        that draws nothing, such as one by a deterministic rule.
       loss: a function from (key, params) to a scalar, such as that of `forward_kl_loss`, or
         ``lambda key, q: kl_divergence(key, p, q)``.
       params: the start, any pytree of floating arrays; or a `FitResult` to go on from. With the
@@ -100,18 +111,20 @@ def fit(
       tol: the fit stops if the mean loss falls by less than this, in nats, from one window of steps
         to the next. None takes all steps.
       window: the number of steps in a window.
+      keep_best: whether to keep the parameters of the least mean loss of a window, as ``best``.
       progress: True for a tqdm bar, or a function that gets the `FitResult` after each chunk.
 
     Returns:
       A `FitResult`. A keyboard interrupt, or a loss that is no longer finite, ends the fit with a
-      warning and the result so far. Under `jax.vmap` and `jax.jit` there are num_steps losses: the
-      losses after an early stop repeat the last one, or are infinite if the fit diverged. The best
-      of several starts is then
-      ``jax.tree.map(lambda leaf: leaf[results.losses[:, -1].argmin()], results.params)``.
+      warning and the result so far. Another warning tells of losses that end above that of the
+      start. Under `jax.vmap` and `jax.jit` there are num_steps losses: the losses after an early
+      stop repeat the last one, or are infinite if the fit diverged. The best of several starts is
+      then ``jax.tree.map(lambda leaf: leaf[results.losses[:, -1].argmin()], results.params)``.
 
     Raises:
       TypeError: an argument has the wrong type, or loss does not return a floating scalar.
-      ValueError: key is None, params has no leaves, or a number is out of its range.
+      ValueError: key is None and loss draws at random, params has no leaves, or a number is out
+        of its range.
       FloatingPointError: the loss or its gradient is not finite at the start.
       ImportError: progress is True and tqdm is not installed.
 
@@ -123,12 +136,19 @@ def fit(
       >>> q = fit(jax.random.key(0), jaxgmm.forward_kl_loss(p), start, optimizer, 300).params
       >>> print(f"{abs(q.means[0, 0]):.1f} {q.covariances[0, 0]:.1f}")  # the moments of p
       0.0 2.0
+      >>> p = jaxgmm.affine(p, [[1e-6]], [3e-6])  # p moved by 3, and with x in other units
+      >>> loss = jaxgmm.forward_kl_loss(jaxgmm.affine(p, [[1e6]]))
+      >>> q = fit(jax.random.key(0), loss, start, optimizer, 300).params
+      >>> print(f"{jaxgmm.affine(q, [[1e-6]]).means[0, 0]:.1e}")
+      3.0e-06
 
     References:
       Kingma and Ba, Adam, ICLR (2015), for stochastic steps. Kim, Pasupathy and Henderson, A guide
       to sample average approximation, in Handbook of Simulation Optimization (2015), for fixed_key.
     """
     start = _start(key, loss, params, optimizer)
+    best = start.params if start.best is None else start.best
+    start = dataclasses.replace(start, best=best if keep_best else None)
     loss = jax.tree_util.Partial(loss) if jax.tree_util.all_leaves([loss]) else loss
     least = -math.inf if tol is None else tol
     steps = functools.partial(run_steps, loss, key, least, window, optimizer, fixed_key)
@@ -152,10 +172,13 @@ def fit(
         taken = result.state.num_steps
         message = f"fit was interrupted after {taken} steps; this is their result"
         warnings.warn(message, RuntimeWarning, stacklevel=3)
+    _warn_of_rise(np.asarray(result.losses, np.float64), window)
     return _warned_of_divergence(result)
 
 
-def _start(key: Array, loss: Loss[T], params: Params[T], optimizer: Optimizer) -> FitResult[T]:
+def _start(
+    key: Array | None, loss: Loss[T], params: Params[T], optimizer: Optimizer
+) -> FitResult[T]:
     """The result before the first step, or the result to go on from."""
     no = jax.device_put(np.zeros((), bool))
     if isinstance(params, FitResult):
@@ -169,7 +192,7 @@ def _start(key: Array, loss: Loss[T], params: Params[T], optimizer: Optimizer) -
     optimizer_state = jax.jit(optimizer.init)(params)
     dtype = value.dtype
     # NumPy makes these arrays, as jnp.zeros would compile a program for each.
-    memory = np.zeros((), np.int32), np.zeros((), dtype), np.full((), np.inf, dtype)
+    memory = np.zeros((), np.int32), np.zeros((), dtype), *np.full((2,), np.inf, dtype)
     losses, *memory = jax.device_put((np.zeros(0, dtype), *memory))
     state = State(optimizer_state, (params, optimizer_state), *memory)
     start = FitResult(params, losses, no, no, state)
@@ -200,6 +223,16 @@ def _warned_of_divergence(result: FitResult[T]) -> FitResult[T]:
         message = f"fit diverged: after {taken} steps {fault}; params are the last good ones"
         warnings.warn(message, RuntimeWarning, stacklevel=4)
     return result
+
+
+def _warn_of_rise(losses: np.ndarray, window: int) -> None:
+    """Warn if the last losses are above the first one, by more than their noise."""
+    last = losses[len(losses) // 2 :][-window:]
+    # Differences of neighbours tell noise from a rise, which may be exponential.
+    if len(last) >= 5 and last.mean() - losses[0] > 4 * np.median(np.abs(np.diff(last))):
+        ends = f"fit ended at a loss of {last.mean():.4g}, above {losses[0]:.4g} at its start"
+        mend = "a learning rate is in the units of the parameters; try a smaller one"
+        warnings.warn(f"{ends}: {mend}", RuntimeWarning, stacklevel=4)
 
 
 def _reporter(progress: Progress[T], num_steps: int) -> Callable[[FitResult[T]], Any]:

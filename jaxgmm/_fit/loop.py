@@ -23,6 +23,7 @@ class State(NamedTuple):
     num_steps: Array  # the number of steps taken so far, from which each step derives its key
     window_sum: Array  # the sum of the losses in the current window
     last_mean: Array  # the mean loss of the previous window
+    best_mean: Array  # the least mean loss of a window, or the first loss
 
 
 @jax.tree_util.register_dataclass
@@ -37,6 +38,8 @@ class FitResult(Generic[T]):
       diverged: whether a loss or gradient that is not finite stopped the fit; params are then the
         last parameters at which both were finite.
       state: the state of the optimiser and of the stopping rule.
+      best: with ``keep_best``, the parameters at the end of the window of least mean loss, or the
+        start if its loss was less; else None.
     """
 
     params: T
@@ -44,6 +47,7 @@ class FitResult(Generic[T]):
     converged: Array
     diverged: Array
     state: State
+    best: T | None = None
 
 
 def with_loss_buffer(result: FitResult[T], size: int) -> FitResult[T]:
@@ -53,8 +57,8 @@ def with_loss_buffer(result: FitResult[T], size: int) -> FitResult[T]:
 
 @functools.partial(jax.jit, static_argnames=("optimizer", "fixed_key"))
 def run_steps(
-    loss: Callable[[Array, T], Array],
-    key: Array,
+    loss: Callable[[Array | None, T], Array],
+    key: Array | None,
     tol: ArrayLike,
     window: ArrayLike,
     optimizer: optax.GradientTransformation,
@@ -70,15 +74,21 @@ def run_steps(
 
     def step(now: FitResult[T]) -> FitResult[T]:
         index = now.state.num_steps
-        step_key = jax.random.clone(key) if fixed_key else jax.random.fold_in(key, index)
+        step_key = None if key is None else _key_of_step(key, index, fixed_key)
         objective = functools.partial(loss, step_key)
         value, params, optimizer_state, last_good, finite = _step(objective, now, optimizer)
-        converged, *memory = _plateau(now.state, value, tol, window)
+        converged, total, mean = _plateau(now.state, value, tol, window)
         losses = now.losses.at[index - start.state.num_steps].set(value)
-        state = State(optimizer_state, last_good, index + finite.astype(np.int32), *memory)
-        return FitResult(params, losses, converged & finite, ~finite, state)
+        best, best_mean = _best(now, value, finite, mean, window)
+        count = index + finite.astype(np.int32)
+        state = State(optimizer_state, last_good, count, total, mean, best_mean)
+        return FitResult(params, losses, converged & finite, ~finite, state, best)
 
     return jax.lax.while_loop(running, step, start)
+
+
+def _key_of_step(key: Array, index: Array, fixed_key: bool) -> Array:
+    return jax.random.clone(key) if fixed_key else jax.random.fold_in(key, index)
 
 
 def _step(
@@ -100,6 +110,19 @@ def _step(
     choose = functools.partial(jnp.where, finite)
     (params, state), last_good = jax.tree.map(choose, (there, here), (back, back))
     return value, params, state, last_good, finite
+
+
+def _best(
+    now: FitResult[Any], value: Array, finite: Array, mean: Array, window: ArrayLike
+) -> tuple[Any, Array]:
+    """The parameters of the least windowed loss, if they are kept, and that loss."""
+    index, least = now.state.num_steps, now.state.best_mean
+    ends = (index + 1) % window == 0
+    candidate = jnp.where(ends, mean, jnp.where(index == 0, value, jnp.inf).astype(mean.dtype))
+    is_best = finite & (candidate < least)
+    keep = functools.partial(jnp.where, is_best)
+    best = None if now.best is None else jax.tree.map(keep, now.params, now.best)
+    return best, jnp.where(is_best, candidate, least)
 
 
 def _plateau(

@@ -17,6 +17,7 @@ from jaxgmm._mixture.validation import Mixture
 from jaxgmm._quadrature.rule import Rule, RuleArg
 from jaxgmm._quadrature.sobol import Sobol
 from jaxgmm._validation.arguments import Flag, PositiveInt
+from jaxgmm._validation.checks import check_key
 from jaxgmm._validation.validated_jit import validated
 
 FITTING_RULE = Sobol(2**12)
@@ -188,5 +189,6 @@ def _reverse_kl(key: Array, p: GMM, q: GMM, rule: Rule, path_gradient: bool) -> 
 
 def _likelihood(key: Array, x: Array, q: GMM, batch_size: int | None) -> Array:
     if batch_size is not None:
+        check_key("key", key, required=True)
         x = x[jax.random.randint(key, (batch_size,), 0, np.int32(len(x)))]
     return negative_log_likelihood(q, x)

@@ -90,6 +90,7 @@ class Components:
 
     def __init__(self, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> None:
         self.weights, self.means, self.covariances = weights, means.copy(), covariances.copy()
+        self.multiplicity = means.shape[1] // covariances.shape[1]  # coordinates to a variance
         self.origin = means.mean(0)
         self.inverse_roots = self.inverse_root(covariances)
         # The inverse root of the mean covariance makes the lower bounds tight.
@@ -168,11 +169,6 @@ class Components:
         merged = self.covariances[light] + t * self.square(step)
         return self.multiplicity * np.log1p(s * (merged / self.covariances[heavy] - 1)).sum(-1)
 
-    @property
-    def multiplicity(self) -> int:
-        """The number of coordinates that share a variance."""
-        return self.means.shape[1] // self.covariances.shape[1]
-
     def square(self, step: np.ndarray) -> np.ndarray:
         """The product of steps (..., D) with themselves, in the shape of the covariances."""
         return (step**2).reshape(*step.shape[:-1], -1, self.multiplicity).mean(-1)
@@ -193,8 +189,6 @@ class Components:
 
 class FullComponents(Components):
     """Components with full covariances (K, D, D), updated in place."""
-
-    multiplicity = 1
 
     def log_det_of_merged(
         self, heavy: np.ndarray, light: np.ndarray, s: np.ndarray, t: np.ndarray, step: np.ndarray

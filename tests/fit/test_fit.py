@@ -229,7 +229,6 @@ def nothing(key, q):
             "optimizer must be an optax optimiser such as .*, got 0.01",
         ),
         ({"optimizer": optax.adam}, TypeError, "optimizer must be an optax optimiser such as"),
-        ({"key": None}, ValueError, "key is None"),
         ({"key": 0}, TypeError, "key must be a JAX random key, got 0"),
         ({"tol": -1.0}, ValueError, "tol must be finite and not negative, got -1.0"),
         ({"tol": "small"}, TypeError, "tol must be a number, got 'small'"),

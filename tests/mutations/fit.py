@@ -54,7 +54,7 @@ FIT = [
     ),
     Mutation(
         "one key for all steps",
-        "run_steps",
+        "_key_of_step",
         "jax.random.clone(key) if fixed_key else jax.random.fold_in(key, index)",
         "key",
         "test_fit.py test_fit_targets.py test_fit_priors.py",
@@ -72,6 +72,20 @@ FIT = [
         "ends & (state.last_mean - mean <= jnp.asarray(tol, value.dtype))",
         "~ends & ends & (state.last_mean - mean <= jnp.asarray(tol, value.dtype))",
         "test_fit.py test_fit_targets.py",
+    ),
+    Mutation(
+        "the last parameters for the best",
+        "_best",
+        "finite & (candidate < least)",
+        "finite",
+        "test_fit_best.py",
+    ),
+    Mutation(
+        "a rise of the loss that nobody hears of",
+        "_warn_of_rise",
+        "len(last) >= 5",
+        "False",
+        "test_fit_best.py",
     ),
     Mutation(
         "reverse for forward",
