@@ -21,14 +21,14 @@ from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.validation import checked_mixture
 from jaxgmm._quadrature.rule import Rule, RuleArg
 from jaxgmm._quadrature.sobol import DEFAULT_RULE
-from jaxgmm._validation.checks import check_key, checked_int, checked_positive
+from jaxgmm._validation.checks import check_key, checked_int, checked_positive, quoted
 from jaxgmm._validation.validated_jit import Check, declared_by, validated
 
 
 def _divergence(name: str, divergence: Any) -> Any:
     takes = f"{name} must be a function of (key, *mixtures, rule), got"
     if not callable(divergence):
-        raise TypeError(f"{takes} {divergence!r}; jaxgmm.kl_divergence, say")
+        raise TypeError(f"{takes} {quoted(divergence)}; jaxgmm.kl_divergence, say")
     parameters = inspect.signature(divergence).parameters
     takes_options = any(p.kind == p.VAR_KEYWORD for p in parameters.values())
     if "rule" not in parameters and not takes_options:
@@ -100,11 +100,11 @@ def estimate(
     until the standard error is at most ``max(atol, rtol * |value|)``. Without a tolerance this
     function may be jitted, mapped and differentiated.
 
-    The standard error covers the error of sampling. It cannot see events rarer than 5 / num_points.
-    Where such events carry the error, as in gradients of narrow components, a 95 % interval covers
-    the truth 60 to 90 % of the time. Near the upper bound of a divergence, such as log 2 for
-    `js_divergence`, the standard error is at least 5 / num_points of the bound, so that the
-    interval reaches the bound.
+    The standard error is that of the integration: it knows nothing of data or of fits. It cannot
+    see events rarer than 5 / num_points. Where such events carry the error, as in gradients of
+    narrow components, a 95 % interval covers the truth 60 to 90 % of the time. Near the upper bound
+    of a divergence, such as log 2 for `js_divergence`, the standard error is at least 5 /
+    num_points of the bound, so that the interval reaches the bound.
 
     The rounding is the change of the first replicate when both mixtures are rescaled by 1.37 and
     0.71, which changes no divergence. It is known for the functions of this package, and for those

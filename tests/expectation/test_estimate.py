@@ -1,5 +1,7 @@
 import dataclasses
 import functools
+import json
+import math
 import re
 
 import jax
@@ -214,3 +216,32 @@ def test_a_tolerance_needs_concrete_arguments(key):
 def test_nan_is_not_an_answer(key):
     with pytest.raises(FloatingPointError, match="the estimate is not finite"):
         jaxgmm.estimate(lambda key, p, rule: jnp.log(-jnp.ones(())), key, P)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (0.26943, 1.2e-4, "0.2694 +- 0.0001 (integration)"),
+        (0.071112, 6e-5, "0.07111 +- 6e-05 (integration)"),
+        (1234.4, 37.0, "1234 +- 4e+01 (integration)"),
+        (math.inf, 0.0, "inf +- 0 (integration)"),
+        (0.25, 0.0, "0.250000 +- 0 (integration)"),
+    ],
+)
+def test_estimates_as_text_as_numbers_and_for_json(value, error, text):
+    e = jaxgmm.Estimate(jnp.asarray(value), jnp.asarray(error), 16, 64, None)
+    assert str(e) == text
+    assert float(e) == value
+    assert json.loads(json.dumps(e.to_dict())) == {
+        "value": value,
+        "standard_error": error,
+        "num_replicates": 16,
+        "num_points": 64,
+        "converged": None,
+        "rounding": None,
+    }
+    stopped = dataclasses.replace(e, converged=False, rounding=jnp.asarray(1e3))
+    assert str(stopped) == text + ", rounding 1e+03, not converged"
+    many = jaxgmm.Estimate({"a": jnp.zeros(2)}, {"a": jnp.ones(2)}, 16, 64, None)
+    assert str(many).startswith("Estimate(value={")
+    assert many.to_dict()["value"] == {"a": [0.0, 0.0]}

@@ -85,7 +85,7 @@ def test_nearly_collinear_in_float32(index, key):
     assert off > 6 * result.standard_error
     assert result.rounding > result.standard_error
     assert off < 5 * result.rounding < 2 * truths[index]
-    assert "rounding=" in str(result)
+    assert "rounding" in str(result)
 
 
 @pytest.mark.long
@@ -182,7 +182,7 @@ def test_gradient_of_is_the_gradient(key):
 def test_rounding_widens_the_interval():
     result = jaxgmm.Estimate(jnp.ones(2), jnp.zeros(2), 8, 64, None, jnp.array([0.25, 0]))
     np.testing.assert_allclose(result.interval(), [[0.75, 1], [1.25, 1]])
-    assert "rounding=" in str(result)
+    assert "rounding" in str(result)
     assert "rounding=" not in str(dataclasses.replace(result, rounding=jnp.zeros(2)))
 
 
