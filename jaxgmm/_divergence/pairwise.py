@@ -16,6 +16,7 @@ from jaxgmm._mixture.validation import Mixtures, one_space
 from jaxgmm._quadrature.rule import Rule, RuleArg
 from jaxgmm._quadrature.sobol import DEFAULT_RULE
 from jaxgmm._validation.arguments import Flag, Key, PositiveInt
+from jaxgmm._validation.checks import quoted
 from jaxgmm._validation.validated_jit import Check, declared_by, validated_jit
 
 
@@ -24,7 +25,7 @@ def _divergence(name: str, divergence: Any) -> Any:
     if not callable(divergence):
         raise TypeError(
             f"{name} must be a function of two mixtures, such as jaxgmm.js_divergence, "
-            f"got {divergence!r}"
+            f"got {quoted(divergence)}"
         )
     bound = getattr(divergence, "keywords", {})  # of a functools.partial
     if "rule" in bound or "key" in bound:

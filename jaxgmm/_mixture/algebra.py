@@ -16,6 +16,7 @@ from jaxgmm._mixture.density import component_log_densities
 from jaxgmm._mixture.gmm import GMM, is_diagonal, scale_of
 from jaxgmm._mixture.validation import Mixture, checked_array
 from jaxgmm._numerics.linalg import matmul, pack_tril, tril_of
+from jaxgmm._validation.checks import quoted
 from jaxgmm._validation.validated_jit import Check, validated_jit
 
 
@@ -25,7 +26,7 @@ def _coordinates(name: str, dims: Any) -> tuple[int, ...]:
         return tuple(operator.index(dim) for dim in dims)
     except TypeError:
         needed = "a sequence of integers, such as (0, 2)"
-        raise TypeError(f"{name} must be {needed}, got {dims!r}") from None
+        raise TypeError(f"{name} must be {needed}, got {quoted(dims)}") from None
 
 
 Coordinates = Annotated[Sequence[int], Check(_coordinates, static=True)]
@@ -36,10 +37,14 @@ def coordinates_of_mixture(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     dims = arguments["dims"]
     d = arguments["gmm"].num_dims
     if not dims or any(not -d <= dim < d for dim in dims):
-        raise ValueError(f"dims must be at least one coordinate from {-d} to {d - 1}, got {dims!r}")
+        raise ValueError(
+            f"dims must be at least one coordinate from {-d} to {d - 1}, got {quoted(dims)}"
+        )
     positive = tuple(dim % d for dim in dims)
     if len(set(positive)) < len(positive):
-        raise ValueError(f"dims must be distinct, got {dims!r}, which are coordinates {positive}")
+        raise ValueError(
+            f"dims must be distinct, got {quoted(dims)}, which are coordinates {positive}"
+        )
     return {**arguments, "dims": positive}
 
 

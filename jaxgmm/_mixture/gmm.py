@@ -14,7 +14,13 @@ from jax.typing import DTypeLike
 from numpy.typing import ArrayLike
 
 from jaxgmm._mixture import moments
-from jaxgmm._mixture.initialization import kmeans_plus_plus, pooled_scales, random_scales, residuals
+from jaxgmm._mixture.initialization import (
+    check_distinct,
+    kmeans_plus_plus,
+    pooled_scales,
+    random_scales,
+    residuals,
+)
 from jaxgmm._mixture.scale import DiagonalScale, Scale, view
 from jaxgmm._validation import checks
 from jaxgmm._validation.arguments import PositiveFloat, PositiveInt, RequiredKey
@@ -86,6 +92,7 @@ class GMM:
         """
         dtype = checks.floating_dtype(dtype, weights, means, covariances)
         weights = moments.checked_weights(checks.finite_array("weights", weights))
+        moments.check_dead("the mixture", weights == 0, means, covariances)
         means = moments.checked_means(checks.finite_array("means", means), len(weights))
         covariances = checks.finite_array("covariances", covariances)
         moments.check_covariance_shape(covariances, means.shape, covariance_type)
@@ -125,7 +132,7 @@ class GMM:
         Raises:
           TypeError: an argument has the wrong type.
           ValueError: x is not a finite array of shape (n, D), or covariance_type is unknown.
-          ValueError: num_components or reg_covar is not positive.
+          ValueError: num_components or reg_covar is not positive, or x has fewer distinct points.
 
         Example:
           >>> start = GMM.from_data(jax.random.key(0), [[0.0], [0.2], [9.0], [9.2]], 2)
@@ -137,6 +144,7 @@ class GMM:
         """
         x = jnp.asarray(x)
         centres = kmeans_plus_plus(key, x, num_components)
+        check_distinct(centres)
         r = residuals(x, centres)
         scales = pooled_scales(r, reg_covar, num_components, covariance_type)
         return cls(jnp.zeros(num_components, x.dtype), centres, *scales)

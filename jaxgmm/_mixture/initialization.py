@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 from jax.typing import DTypeLike
 
 from jaxgmm._numerics.linalg import matmul, pack_tril, tril_of
@@ -42,6 +43,16 @@ def kmeans(x: Array, weights: Array, centres: Array, is_used: Array) -> Array:
         return jnp.where(mass > 0, means, centres)
 
     return jax.lax.fori_loop(0, 30, step, centres)
+
+
+def check_distinct(centres: Array) -> None:
+    """Raise an error if centres of `kmeans_plus_plus` repeat, unless they are traced."""
+    # It repeats a point only when it has drawn all distinct ones.
+    if not isinstance(centres, Tracer):
+        count = len(np.unique(np.asarray(centres), axis=0))
+        if count < len(centres):
+            problem = f"x has only {count} distinct points for {len(centres)} components"
+            raise ValueError(f"{problem}, and equal components stay equal; ask for at most {count}")
 
 
 def squared_distances(x: Array, centre: Array) -> Array:

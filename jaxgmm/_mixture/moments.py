@@ -8,7 +8,7 @@ from jax import Array
 from jax.core import Tracer
 from numpy.typing import ArrayLike
 
-from jaxgmm._validation.checks import finite_array, floating_dtype
+from jaxgmm._validation.checks import as_array, finite_array, floating_dtype, quoted
 from jaxgmm._validation.validated_jit import Check
 
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
@@ -25,6 +25,16 @@ def checked_weights(weights: np.ndarray) -> np.ndarray:
         got = f"the sum is {weights.sum():.9g}; pass weights / weights.sum()"
         raise ValueError(f"weights must sum to 1 to within 1e-6, but {got}")
     return weights
+
+
+def check_dead(name: str, is_dead: np.ndarray, *parameters: ArrayLike) -> None:
+    """Raise an error if a component without weight has a parameter that is not finite."""
+    for array in map(as_array, parameters):
+        if array.dtype.kind == "f" and array.shape[:1] == is_dead.shape:
+            at_fault = is_dead & ~np.isfinite(array.reshape(len(array), -1)).all(1)
+            if at_fault.any():
+                problem = "has no weight, and a parameter that is NaN or infinite"
+                raise ValueError(f"component {at_fault.argmax()} of {name} {problem}; leave it out")
 
 
 def checked_means(means: np.ndarray, k: int) -> np.ndarray:
@@ -53,7 +63,7 @@ def checked_covariance_type(name: str, covariance_type: Any) -> str:
     """The name of a covariance type, or an error if there is none of that name."""
     if not isinstance(covariance_type, str) or covariance_type not in COVARIANCE_TYPES:
         names = ", ".join(COVARIANCE_TYPES)
-        raise ValueError(f"{name} must be one of {names}, got {covariance_type!r}")
+        raise ValueError(f"{name} must be one of {names}, got {quoted(covariance_type)}")
     return covariance_type
 
 
@@ -86,7 +96,7 @@ def _checked_variances(variances: np.ndarray) -> np.ndarray:
     for k, variance in enumerate(variances):
         if not (variance > 0).all():
             mend = "every variance must be positive; add a small constant to it"
-            raise ValueError(f"covariances[{k}] is {variance}: {mend}")
+            raise ValueError(f"covariances[{k}] is {quoted(variance)}: {mend}")
     return variances
 
 
@@ -97,7 +107,7 @@ def _cholesky(covariances: np.ndarray) -> np.ndarray:
         # The covariance of float32 data is symmetric to a few of its own roundings, 6e-8 each.
         if (np.abs(covariance - covariance.T) > 1e-5 * np.outer(scale, scale)).any():
             mend = "pass (C + C.T) / 2 if it should be"
-            raise ValueError(f"covariances[{k}] is not symmetric; {mend}:\n{covariance}")
+            raise ValueError(f"covariances[{k}] is not symmetric; {mend}:\n{quoted(covariance)}")
         try:
             np.linalg.cholesky(0.5 * (covariance + covariance.T))
         except np.linalg.LinAlgError:

@@ -12,7 +12,8 @@ from jax import Array
 from jax.core import Tracer
 
 from jaxgmm._mixture.gmm import GMM, unstacked
-from jaxgmm._validation.checks import finite_array, kind
+from jaxgmm._mixture.moments import check_dead
+from jaxgmm._validation.checks import check_finite, finite_array, kind, quoted
 from jaxgmm._validation.validated_jit import Check
 
 
@@ -22,22 +23,23 @@ def checked_mixture(name: str, gmm: Any) -> GMM:
         mend = "build one with GMM.from_moments, or with jaxgmm.from_sklearn"
         raise TypeError(f"{name} must be a jaxgmm.GMM, got {kind(gmm)}; {mend}")
     _check_shapes(name, gmm)
-    for field in dataclasses.fields(gmm):
-        leaf = getattr(gmm, field.name)
+    leaves = {field.name: getattr(gmm, field.name) for field in dataclasses.fields(gmm)}
+    for field, leaf in leaves.items():
         if leaf is not None and not isinstance(leaf, Tracer):
-            _check_values(f"{name}.{field.name}", field.name, np.asarray(leaf))
+            if field != "logits" and not isinstance(gmm.logits, Tracer):
+                check_dead(name, np.asarray(gmm.logits) == -np.inf, np.asarray(leaf))
+            _check_values(f"{name}.{field}", field, np.asarray(leaf))
     return gmm
 
 
 def _check_values(name: str, field: str, values: np.ndarray) -> None:
     if field == "logits" and values.max() > -np.inf:
         values = np.where(values == -np.inf, 0, values)  # A logit of -inf is a weight of 0.
-    if not np.isfinite(values).all():
-        raise ValueError(f"{name} holds NaN or infinity, so no density is defined: {values}")
+    check_finite(name, values)
     largest = math.log(float(jnp.finfo(values.dtype).max))
     if field == "log_diag" and (np.abs(values) > largest).any():
         problem = f"exp({name}) is out of the range of {values.dtype}"
-        raise ValueError(f"{problem}, for {values}; use other units of x")
+        raise ValueError(f"{problem}, for {quoted(values)}; use other units of x")
 
 
 def _check_shapes(name: str, gmm: GMM) -> None:
@@ -124,8 +126,8 @@ def checked_points(x: Any, name: str, gmm: GMM) -> Array | np.ndarray:
         mend = "; write x[..., None] for one dimension" if d == 1 else ""
         needed = f"shape (..., {d}), as {name}.num_dims is {d}"
         raise ValueError(f"x must have {needed}; got {x.shape}{mend}")
-    if not isinstance(x, Tracer) and not np.isfinite(np.asarray(x)).all():
-        raise ValueError("x holds NaN or infinity: remove or impute those points first")
+    if not isinstance(x, Tracer):
+        check_finite("x", np.asarray(x))
     return x
 
 

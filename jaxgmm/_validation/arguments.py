@@ -13,7 +13,9 @@ from jaxgmm._validation.validated_jit import Check
 
 def _devices(name: str, mesh: Any) -> Any:
     if not isinstance(mesh, Mesh | None):
-        raise TypeError(f"{name} must be a jax.sharding.Mesh of devices, or None, got {mesh!r}")
+        raise TypeError(
+            f"{name} must be a jax.sharding.Mesh of devices, or None, got {checks.quoted(mesh)}"
+        )
     return mesh
 
 
@@ -29,7 +31,7 @@ def function_that_must(requirement: str) -> Check:
         if callable(value):
             return value
         checks.check_static(name, value)
-        raise TypeError(f"{name} must {requirement}, got {value!r}")
+        raise TypeError(f"{name} must {requirement}, got {checks.quoted(value)}")
 
     return Check(function)
 

@@ -24,7 +24,7 @@ def floating_dtype(dtype: DTypeLike | None, *values: ArrayLike) -> DTypeLike:
     check_static("dtype", dtype)
     if not is_floating(dtype):
         mend = "leave it out for the default"
-        raise TypeError(f"dtype must be a floating dtype, got {dtype!r}; {mend}")
+        raise TypeError(f"dtype must be a floating dtype, got {quoted(dtype)}; {mend}")
     return dtype
 
 
@@ -41,16 +41,35 @@ def finite_array(name: str, value: Any, dtype: DTypeLike = np.float64) -> np.nda
     if isinstance(value, Tracer):
         mend = "call it outside jax.jit, or build GMM(logits, loc, log_diag, off_diag) instead"
         raise TypeError(f"{name} is traced, and GMM.from_moments runs in NumPy: {mend}")
-    given = _as_array(value)
+    if isinstance(value, np.ma.MaskedArray):
+        mend = "drop the masked rows, or fill them in, and pass a plain array"
+        raise TypeError(f"{name} is a masked array, whose mask would be lost: {mend}")
+    given = as_array(value)
     if given.dtype.kind not in "biuf" and not jnp.issubdtype(given.dtype, jnp.floating):
-        raise TypeError(f"{name} must be an array of real numbers, got {value!r}")
+        is_table = given.dtype.kind == "O" and given.ndim > 0
+        mend = "; write table.to_numpy(float), say" if is_table else ""
+        raise TypeError(f"{name} must be an array of real numbers, got {quoted(value)}{mend}")
     array = given.astype(dtype)
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} holds NaN or infinity: {value!r}")
+    check_finite(name, array)
     return array
 
 
-def _as_array(value: Any) -> np.ndarray:
+def check_finite(name: str, array: np.ndarray) -> None:
+    """Raise an error that names the first number that is NaN or infinite, if there is one."""
+    finite = np.isfinite(array)
+    if not finite.all():
+        at = np.unravel_index(finite.argmin(), array.shape)
+        entry = f"{name}[{', '.join(map(str, at))}]" if at else name
+        raise ValueError(f"{name} holds NaN or infinity: {entry} is {array[at]}")
+
+
+def quoted(value: Any) -> str:
+    """The text of a value in at most 200 characters, for error messages."""
+    text = str(value) if isinstance(value, np.generic) else repr(value)
+    return text if len(text) <= 200 else f"{text[:180]}... ({len(text)} characters)"
+
+
+def as_array(value: Any) -> np.ndarray:
     """The value as an array, or an array of one object where that is impossible."""
     try:
         return np.asarray(value)
@@ -77,14 +96,14 @@ def check_key(name: str, key: Any, required: bool = False) -> Any:
 
 def check_positive(name: str, value: Any) -> Any:
     """The value; an error unless it is one positive, finite number, or a traced number."""
-    number = value if isinstance(value, Tracer) else _as_array(value)
+    number = value if isinstance(value, Tracer) else as_array(value)
     if not any(jnp.issubdtype(number.dtype, real) for real in (jnp.floating, jnp.integer)):
-        raise TypeError(f"{name} must be a number, got {value!r}; 1.0, say")
+        raise TypeError(f"{name} must be a number, got {quoted(value)}; 1.0, say")
     if number.ndim:
         problem = f"{name} must be one number, got an array of shape {number.shape}"
         raise ValueError(f"{problem}; use jax.vmap over it")
     if not isinstance(number, Tracer) and not 0 < number < np.inf:
-        raise ValueError(f"{name} must be positive and finite, got {value!r}")
+        raise ValueError(f"{name} must be positive and finite, got {quoted(value)}")
     return value
 
 
@@ -120,7 +139,7 @@ def check_text(name: str, value: Any) -> None:
 def check_flag(name: str, value: Any) -> Any:
     check_static(name, value)
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
+        raise TypeError(f"{name} must be True or False, got {quoted(value)}")
     return value
 
 
@@ -128,7 +147,7 @@ def checked_number(name: str, value: Any) -> float:
     """The value as a float; an error unless it is a real number."""
     check_static(name, value)
     if isinstance(value, bool) or not isinstance(value, float | int | np.floating | np.integer):
-        raise TypeError(f"{name} must be a number, got {value!r}; 0.5, say")
+        raise TypeError(f"{name} must be a number, got {quoted(value)}; 0.5, say")
     return float(value)
 
 
@@ -136,7 +155,7 @@ def checked_positive(name: str, value: Any, mend: str = "") -> float:
     """The value as a float; an error, ending with ``mend``, unless it is positive and finite."""
     number = checked_number(name, value)
     if not 0 < number < np.inf:
-        raise ValueError(f"{name} must be positive and finite, got {value!r}{mend}")
+        raise ValueError(f"{name} must be positive and finite, got {quoted(value)}{mend}")
     return number
 
 
@@ -146,10 +165,10 @@ def checked_int(name: str, value: object, at_least: int = 1, at_most: int = 2**3
     try:
         number = operator.index(value)  # pyright: ignore[reportArgumentType]
     except TypeError:
-        problem = f"{name} must be an integer, got {value!r}"
+        problem = f"{name} must be an integer, got {quoted(value)}"
         raise TypeError(f"{problem}; write {name}=10_000, say") from None
     if isinstance(value, bool) or number < at_least:
-        raise ValueError(f"{name} must be an integer of at least {at_least}, got {value!r}")
+        raise ValueError(f"{name} must be an integer of at least {at_least}, got {quoted(value)}")
     if number > at_most:
-        raise ValueError(f"{name} must be at most {at_most}, got {value!r}")
+        raise ValueError(f"{name} must be at most {at_most}, got {quoted(value)}")
     return number

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from jaxgmm._validation.checks import quoted
+
 STORABLE = (jax.dtypes.prng_key, np.number, np.bool_)
 
 
@@ -27,7 +29,7 @@ def structure_of(leaves: dict[str, Any]) -> list[str]:
             raise TypeError(f"{name} is traced: {mend}")
         if not any(jnp.issubdtype(_dtype(leaf), type_) for type_ in STORABLE):
             problem = "is not an array of numbers, which is all that a file holds"
-            raise TypeError(f"{name} {problem}: {leaf!r}")
+            raise TypeError(f"{name} {problem}: {quoted(leaf)}")
     return [f"{name}: {_dtype(leaf)}" for name, leaf in leaves.items()]
 
 

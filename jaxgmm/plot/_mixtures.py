@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxgmm._mixture.gmm import GMM
-from jaxgmm._validation.checks import check_text
+from jaxgmm._validation.checks import check_text, quoted
 from jaxgmm.plot import _drawing
 from jaxgmm.plot._drawing import COLORS, SHADES, log_densities, nodes, style
 
@@ -77,7 +77,7 @@ def integrand(p: GMM, q: GMM, divergence: str = "kl", ax: "Axes | None" = None) 
     _drawing.check_dims(1, {"p": p, "q": q})
     check_text("divergence", divergence)
     if divergence not in ("kl", "js"):
-        raise ValueError(f"divergence must be 'kl' or 'js', got {divergence!r}")
+        raise ValueError(f"divergence must be 'kl' or 'js', got {quoted(divergence)}")
     ax = _drawing.axes(ax)
     x = nodes([p, q])
     log_p, log_q = log_densities(p, x), log_densities(q, x)

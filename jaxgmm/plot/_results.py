@@ -14,7 +14,14 @@ from jaxgmm._mixture.gmm import GMM
 from jaxgmm._quadrature.monte_carlo import MonteCarlo
 from jaxgmm._quadrature.rule import Rule
 from jaxgmm._quadrature.sobol import Sobol
-from jaxgmm._validation.checks import check_static, check_text, checked_int, finite_array, kind
+from jaxgmm._validation.checks import (
+    check_static,
+    check_text,
+    checked_int,
+    finite_array,
+    kind,
+    quoted,
+)
 from jaxgmm.plot import _drawing
 from jaxgmm.plot._drawing import COLORS, MARKERS, style
 
@@ -143,7 +150,9 @@ def _checked_sizes(sizes: Any) -> list[int]:
     """The numbers of points, or an error if they are not positive integers."""
     check_static("sizes", sizes)
     if not (isinstance(sizes, Sequence | np.ndarray) and len(sizes)):
-        raise TypeError(f"sizes must be a sequence of integers, such as (256, 1024), got {sizes!r}")
+        raise TypeError(
+            f"sizes must be a sequence of integers, such as (256, 1024), got {quoted(sizes)}"
+        )
     return [checked_int("sizes", size) for size in sizes]
 
 
@@ -151,7 +160,7 @@ def _check_rules(rules: Any) -> None:
     check_static("rules", rules)
     if not (isinstance(rules, Mapping) and rules):
         mend = "such as {'Sobol': jaxgmm.Sobol}"
-        raise TypeError(f"rules must map names to functions of n, {mend}, got {rules!r}")
+        raise TypeError(f"rules must map names to functions of n, {mend}, got {quoted(rules)}")
 
 
 def pairwise(

@@ -64,14 +64,6 @@ def test_centres_are_drawn_by_squared_distance(key):
     )  # as none lies at a distance of 0
 
 
-def test_fewer_different_points_than_components(key):
-    start = GMM.from_data(key, np.ones((5, 2)), 3)
-    np.testing.assert_array_equal(start.means, np.ones((3, 2)))
-    np.testing.assert_allclose(
-        start.covariances, np.broadcast_to(1e-6 * np.eye(2), (3, 2, 2)), rtol=1e-10, atol=1e-20
-    )
-
-
 @pytest.mark.parametrize("covariance_type", TYPES)
 def test_random(covariance_type, key):
     keys = jax.random.split(key, 500)
@@ -156,3 +148,15 @@ def test_dtypes(key):
 def test_bad_arguments(call, error, message, key):
     with pytest.raises(error, match=message):
         call(key)
+
+
+@pytest.mark.parametrize(
+    ("x", "count"),
+    [([[0.0], [1.0]], 2), ([[0.0, 1.0], [2.0, 3.0], [0.0, 1.0]], 2), (np.ones((50, 2)), 1)],
+)
+def test_too_few_distinct_points_are_an_error(key, x, count):
+    """The components would be equal, and no step of a fit could separate them."""
+    problem = f"x has only {count} distinct points for 3 components"
+    with pytest.raises(ValueError, match=problem):
+        GMM.from_data(key, x, 3)
+    assert GMM.from_data(key, x, count).num_components == count

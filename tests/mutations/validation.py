@@ -4,6 +4,34 @@ from mutation import Mutation
 
 VALIDATION = [
     Mutation(
+        "the mask of a masked array dropped",
+        "finite_array",
+        "isinstance(value, np.ma.MaskedArray)",
+        "False",
+        "test_messages.py",
+    ),
+    Mutation(
+        "a value of a million characters quoted",
+        "quoted",
+        "len(text) <= 200",
+        "True",
+        "test_messages.py",
+    ),
+    Mutation(
+        "a component without weight taken for any other",
+        "check_dead",
+        "at_fault.any()",
+        "False",
+        "test_messages.py",
+    ),
+    Mutation(
+        "equal components to start from",
+        "check_distinct",
+        "count < len(centres)",
+        "False",
+        "test_start.py",
+    ),
+    Mutation(
         "a relation that is not run",
         "_decorated",
         "arguments if relation is None else relation(arguments)",
