@@ -69,8 +69,9 @@ def of_points(target: Callable[[Array], Array]) -> Callable[[Array], Array]:
 
     def checked(x: Array) -> Array:
         values = target(x)
-        if getattr(values, "shape", None) != x.shape[:1]:
-            got = f"shape {values.shape}" if isinstance(values, Array) else repr(values)
+        shape = getattr(values, "shape", None)
+        if shape != x.shape[:1]:
+            got = f"{values!r:.200}" if shape is None else f"shape {shape}"
             needed = f"points (n, D) to (n,), got {got} for points {x.shape}"
             raise TypeError(f"target must map {needed}: wrap a function of one point in jax.vmap")
         return values

@@ -2,23 +2,31 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import numpy as np
 from jax import Array
 
+from jaxgmm._divergence.elbo import elbo
 from jaxgmm._divergence.entropies import cross_entropy, jeffreys_divergence, kl_divergence
 from jaxgmm._divergence.midpoint import js_divergence
 from jaxgmm._mixture.density import negative_log_likelihood
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.moments import Data
-from jaxgmm._mixture.validation import Mixture
+from jaxgmm._mixture.validation import Mixture, checked_mixture
 from jaxgmm._quadrature.rule import Rule, RuleArg
 from jaxgmm._quadrature.sobol import Sobol
 from jaxgmm._validation.arguments import Flag, PositiveInt
 from jaxgmm._validation.checks import check_key
-from jaxgmm._validation.validated_jit import validated
+from jaxgmm._validation.validated_jit import Check, validated
+
+
+def _target(name: str, p: Any) -> Any:
+    return p if callable(p) else checked_mixture(name, p)
+
+
+Target = Annotated[GMM | Callable[[Array], Array], Check(_target)]
 
 FITTING_RULE = Sobol(2**12)
 """The default points of each step of a fit: scrambled Sobol' points, drawn anew at each step."""
@@ -86,12 +94,14 @@ def cross_entropy_loss(p: Mixture, rule: RuleArg = FITTING_RULE) -> Objective:
 
 @validated()
 def reverse_kl_loss(
-    p: Mixture, rule: RuleArg = FITTING_RULE, *, path_gradient: Flag = True
+    p: Target, rule: RuleArg = FITTING_RULE, *, path_gradient: Flag = True
 ) -> Objective:
     r"""The loss :math:`q \mapsto KL(q \| p)`, which makes q keep to modes of p.
 
     Args:
-      p: the target.
+      p: the target, a mixture or a function log f from points (n, D) to (n,). The density f need
+        not be normalised: with Z its integral, the loss is KL(q || f / Z) - log Z, minus the
+        `elbo`, and may be negative. Fits of the same function object compile once.
       rule: the points under q at each step.
       path_gradient: whether to take the gradient through the points alone, which leaves it unbiased
         and makes it 0 at q = p; see `kl_divergence`. It is not the gradient of the value, which
@@ -107,11 +117,16 @@ def reverse_kl_loss(
       >>> p, q = (GMM.from_moments([1.0], [[mean]], [1.0], "spherical") for mean in (0.0, 1.0))
       >>> print(f"{reverse_kl_loss(p)(jax.random.key(0), q):.3f}")
       0.500
+      >>> loss = reverse_kl_loss(lambda x: -0.5 * x[:, 0] ** 2)  # p times sqrt(2 pi)
+      >>> print(f"{loss(jax.random.key(0), q):.3f}")
+      -0.419
 
     References:
       Roeder, Wu and Duvenaud, Sticking the landing, NeurIPS (2017), for the path gradient.
     """
-    return Objective(_reverse_kl, p, (rule, path_gradient))
+    if isinstance(p, GMM):
+        return Objective(_reverse_kl, p, (rule, path_gradient))
+    return Objective(_negative_elbo, jax.tree_util.Partial(p), (rule, path_gradient))
 
 
 @validated()
@@ -185,6 +200,12 @@ def likelihood_loss(x: Data, batch_size: PositiveInt | None = None) -> Objective
 
 def _reverse_kl(key: Array, p: GMM, q: GMM, rule: Rule, path_gradient: bool) -> Array:
     return kl_divergence(key, q, p, rule, path_gradient=path_gradient)
+
+
+def _negative_elbo(
+    key: Array, target: Callable[[Array], Array], q: GMM, rule: Rule, path_gradient: bool
+) -> Array:
+    return -elbo(key, q, target, rule, path_gradient=path_gradient)
 
 
 def _likelihood(key: Array, x: Array, q: GMM, batch_size: int | None) -> Array:

@@ -5,6 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from scipy import integrate, stats
 
@@ -83,3 +84,24 @@ def test_what_is_wrong_with_a_target_is_named(key):
     for target in (lambda x: x, lambda x: x.sum(), lambda x: None):
         with pytest.raises(TypeError, match=r"target must map points \(n, D\) to \(n,\)"):
             jaxgmm.elbo(key, q, target, RULE)
+
+
+@pytest.mark.usefixtures("as_optax_needs_it")
+def test_fits_to_a_target_reach_its_evidence(key):
+    """The best Gaussian for a Gaussian times 7 is that Gaussian, with an ELBO of log 7."""
+    p = gmm(dense.mixture([1.0], [[1.0, -2.0]], [[[0.5, 0.2], [0.2, 0.4]]]))
+
+    def target(x):
+        return math.log(7) + jaxgmm.log_prob(p, x)
+
+    loss = jaxgmm.reverse_kl_loss(target, jaxgmm.Sobol(64))
+    start = gmm(dense.mixture([1.0], [[0.0, 0.0]], [np.eye(2)]))
+    result = jaxgmm.fit(key, loss, start, optax.adam(0.05), 400)
+    assert -result.losses[-1] == pytest.approx(math.log(7), abs=1e-3)
+    np.testing.assert_allclose(result.params.means, p.means, atol=1e-2)
+    np.testing.assert_allclose(result.params.covariances, p.covariances, atol=1e-2)
+
+
+def test_a_target_is_a_mixture_or_a_function():
+    with pytest.raises(TypeError, match="p must be a jaxgmm"):
+        jaxgmm.reverse_kl_loss(3)

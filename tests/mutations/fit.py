@@ -33,7 +33,7 @@ FIT = [
     ),
     Mutation(
         "the worst of the starts",
-        "_best",
+        "em_runs._best",
         "jnp.where(jnp.isnan(value), -jnp.inf, value).argmax()",
         "value.argmin()",
         "test_em.py",
@@ -75,7 +75,7 @@ FIT = [
     ),
     Mutation(
         "the last parameters for the best",
-        "_best",
+        "loop._best",
         "finite & (candidate < least)",
         "finite",
         "test_fit_best.py",
