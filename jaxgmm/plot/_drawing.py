@@ -1,9 +1,11 @@
 """Axes, styles, grids of points and regions of given mass for the pictures."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxgmm._mixture.algebra import marginal
 from jaxgmm._mixture.density import log_prob
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.read_out import cholesky_factors_of
@@ -30,15 +32,15 @@ def check_axes(ax: Any) -> None:
         raise TypeError(f"ax must be matplotlib Axes, got {kind(ax)}; omit it for a new figure")
 
 
-def axes(ax: Any) -> "Axes":
-    """The given axes, or the axes of a new figure."""
+def axes(ax: Any, size: tuple[float, float] | None = None) -> "Axes":
+    """The given axes, or the axes of a new figure of this size in inches."""
     check_axes(ax)
     if ax is not None:
         return ax
     # An import of pyplot changes the state of matplotlib, so given axes do without it.
     from matplotlib import pyplot
 
-    return pyplot.subplots(layout="constrained")[1]
+    return pyplot.subplots(figsize=size, layout="constrained")[1]
 
 
 def style(i: int) -> dict[str, Any]:
@@ -47,6 +49,25 @@ def style(i: int) -> dict[str, Any]:
 
 def given(p: GMM, q: GMM | None) -> dict[str, GMM]:
     return {"p": p} if q is None else {"p": p, "q": q}
+
+
+def named(
+    num_dims: int, mixtures: dict[str, GMM], labels: Any, columns: Any, dims: Any
+) -> tuple[list[GMM], list[str], list[str]]:
+    """The mixtures of the coordinates dims, their labels, and the names of the coordinates."""
+    if dims is not None:
+        one_space({name: checked_mixture(name, gmm) for name, gmm in mixtures.items()})
+        mixtures_of_dims = {name: marginal(gmm, tuple(dims)) for name, gmm in mixtures.items()}
+    else:
+        mixtures_of_dims = mixtures
+    check_dims(num_dims, mixtures_of_dims)
+    count = next(iter(mixtures.values())).num_dims
+    plain = ["$x$"] if count == 1 else [f"$x_{{{d + 1}}}$" for d in range(count)]
+    names = plain if columns is None else checked_labels("columns", columns, count)
+    texts = [f"${name}$" for name in mixtures] if labels is None else labels
+    texts = checked_labels("labels", texts, len(mixtures))
+    chosen = [names[d] for d in (range(num_dims) if dims is None else dims)]
+    return list(mixtures_of_dims.values()), texts, chosen
 
 
 def check_dims(num_dims: int, mixtures: dict[str, GMM]) -> None:
@@ -106,3 +127,14 @@ def density_and_levels(gmm: GMM, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarr
     density = np.exp(log_densities(gmm, x, y))
     shares = tuple(1 - mass for mass in MASSES)
     return density, np.unique(quantiles(density, density * cells(x, y), shares))
+
+
+def checked_labels(name: str, labels: Any, count: int) -> list[str]:
+    """The labels of so many rows or columns as strings, or an error if there are more or fewer."""
+    if not isinstance(labels, Sequence | np.ndarray | None):
+        raise TypeError(f"{name} must be a sequence of strings, got {kind(labels)}")
+    names = [str(label) for label in (range(count) if labels is None else labels)]
+    if len(names) != count:
+        got = f"got {len(names)}: {names}"
+        raise ValueError(f"{name} must be {count}, one for each row or column, {got}")
+    return names

@@ -1,6 +1,7 @@
 """Pictures of one or two mixtures on the line and in the plane."""
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,12 +17,23 @@ if TYPE_CHECKING:
 JS_INTEGRAND = r"$\frac{1}{2}\,[p \log(p/m) + q \log(q/m)]$"
 
 
-def densities(p: GMM, q: GMM | None = None, ax: "Axes | None" = None) -> "Axes":
+def densities(
+    p: GMM,
+    q: GMM | None = None,
+    ax: "Axes | None" = None,
+    *,
+    labels: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    dims: Sequence[int] | None = None,
+) -> "Axes":
     """Axes with the densities of one or two mixtures on the line.
 
     Args:
       p, q: mixtures in one dimension. The line of q is dashed; None leaves it out.
       ax: the axes to draw on; None makes a new figure.
+      labels: the names of p and of q.
+      columns: the names of all coordinates.
+      dims: the coordinates to draw; None draws all.
 
     Returns:
       The axes.
@@ -37,13 +49,12 @@ def densities(p: GMM, q: GMM | None = None, ax: "Axes | None" = None) -> "Axes":
       >>> print(ax.get_xlabel(), ax.get_ylabel())
       $x$ density
     """
-    mixtures = _drawing.given(p, q)
-    _drawing.check_dims(1, mixtures)
+    mixtures, names, (column,) = _drawing.named(1, _drawing.given(p, q), labels, columns, dims)
     ax = _drawing.axes(ax)
-    x = nodes(list(mixtures.values()))
-    for i, (name, gmm) in enumerate(mixtures.items()):
-        ax.plot(x, np.exp(log_densities(gmm, x)), label=f"${name}$", **style(i))
-    ax.set(xlabel="$x$", ylabel="density")
+    x = nodes(mixtures)
+    for i, (name, gmm) in enumerate(zip(names, mixtures, strict=True)):
+        ax.plot(x, np.exp(log_densities(gmm, x)), label=name, **style(i))
+    ax.set(xlabel=column, ylabel="density")
     ax.legend()
     return ax
 
@@ -97,12 +108,23 @@ def integrand(p: GMM, q: GMM, divergence: str = "kl", ax: "Axes | None" = None) 
     return ax
 
 
-def contours(p: GMM, q: GMM | None = None, ax: "Axes | None" = None) -> "Axes":
+def contours(
+    p: GMM,
+    q: GMM | None = None,
+    ax: "Axes | None" = None,
+    *,
+    labels: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    dims: Sequence[int] | None = None,
+) -> "Axes":
     """Axes with the smallest regions of the plane that hold 50, 80 and 95 % of each mixture.
 
     Args:
       p, q: mixtures in two dimensions. Regions of p are filled, and those of q are dashed lines.
       ax: the axes to draw on; None makes a new figure.
+      labels: the names of p and of q.
+      columns: the names of all coordinates.
+      dims: the coordinates to draw; None draws all.
 
     Returns:
       The axes.
@@ -115,35 +137,36 @@ def contours(p: GMM, q: GMM | None = None, ax: "Axes | None" = None) -> "Axes":
       >>> print(contours(p).get_legend().get_title().get_text())
       50, 80 and 95 % of
     """
-    mixtures = _drawing.given(p, q)
-    _drawing.check_dims(2, mixtures)
+    mixtures, names, axes = _drawing.named(2, _drawing.given(p, q), labels, columns, dims)
     ax = _drawing.axes(ax)
-    x, y = _drawing.grid(list(mixtures.values()))
-    handles = [_filled_regions(ax, x, y, p), *([] if q is None else [_dashed_regions(ax, x, y, q)])]
+    x, y = _drawing.grid(mixtures)
+    draw = (_filled_regions, _dashed_regions)
+    triples = zip(draw, mixtures, names, strict=False)
+    handles = [regions(ax, x, y, gmm, name) for regions, gmm, name in triples]
     ax.legend(handles=handles, title="50, 80 and 95 % of")
-    ax.set(xlabel="$x_1$", ylabel="$x_2$")
+    ax.set(xlabel=axes[0], ylabel=axes[1])
     return ax
 
 
-def _filled_regions(ax: "Axes", x: np.ndarray, y: np.ndarray, p: GMM) -> Any:
+def _filled_regions(ax: "Axes", x: np.ndarray, y: np.ndarray, p: GMM, name: str) -> Any:
     """Fill the regions of p, and return their entry in the legend."""
     from matplotlib.patches import Patch
 
     density, levels = _drawing.density_and_levels(p, x, y)
     ax.contourf(x, y, density, levels=[*levels, 2 * density.max()], colors=SHADES)
     ax.contour(x, y, density, levels=levels, colors=COLORS[0], linewidths=0.8)
-    return Patch(facecolor=SHADES[1], edgecolor=COLORS[0], label="$p$")
+    return Patch(facecolor=SHADES[1], edgecolor=COLORS[0], label=name)
 
 
-def _dashed_regions(ax: "Axes", x: np.ndarray, y: np.ndarray, q: GMM) -> Any:
-    """Draw the borders of the regions of q, and return their entry in the legend."""
+def _dashed_regions(ax: "Axes", x: np.ndarray, y: np.ndarray, p: GMM, name: str) -> Any:
+    """Draw the borders of the regions of p, and return their entry in the legend."""
     from matplotlib.lines import Line2D
 
-    density, levels = _drawing.density_and_levels(q, x, y)
+    density, levels = _drawing.density_and_levels(p, x, y)
     ax.contour(
         x, y, density, levels=levels, colors=COLORS[1], linestyles="--", linewidths=(1.0, 1.5, 2.0)
     )
-    return Line2D([], [], label="$q$", **style(1))
+    return Line2D([], [], label=name, **style(1))
 
 
 def ellipses(gmm: GMM, ax: "Axes | None" = None, **patch: Any) -> "Axes":
@@ -188,7 +211,15 @@ def ellipses(gmm: GMM, ax: "Axes | None" = None, **patch: Any) -> "Axes":
     return ax
 
 
-def log_ratio(p: GMM, q: GMM, ax: "Axes | None" = None) -> "Axes":
+def log_ratio(
+    p: GMM,
+    q: GMM,
+    ax: "Axes | None" = None,
+    *,
+    labels: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    dims: Sequence[int] | None = None,
+) -> "Axes":
     r"""Axes with a map of :math:`\log p - \log q` over the plane, whose mean under p is KL(p || q).
 
     The map is blue where p is denser. Its contour lines are labelled, and dashed below 0. The range
@@ -197,6 +228,9 @@ def log_ratio(p: GMM, q: GMM, ax: "Axes | None" = None) -> "Axes":
     Args:
       p, q: mixtures in two dimensions.
       ax: the axes to draw on; None makes a new figure.
+      labels: the names of p and of q.
+      columns: the names of all coordinates.
+      dims: the coordinates to draw; None draws all.
 
     Returns:
       The axes. A colour bar in nats stands beside them.
@@ -210,7 +244,7 @@ def log_ratio(p: GMM, q: GMM, ax: "Axes | None" = None) -> "Axes":
       >>> print(log_ratio(p, q).get_ylabel())
       $x_2$
     """
-    _drawing.check_dims(2, {"p": p, "q": q})
+    (p, q), names, axes = _drawing.named(2, {"p": p, "q": q}, labels, columns, dims)
     ax = _drawing.axes(ax)
     from matplotlib import colormaps
     from matplotlib.ticker import MaxNLocator
@@ -227,6 +261,6 @@ def log_ratio(p: GMM, q: GMM, ax: "Axes | None" = None) -> "Axes":
     widths = np.where(levels == 0, 2.0, 0.6)
     lines = ax.contour(x, y, ratio, levels=levels, colors="black", linewidths=widths)
     ax.clabel(lines, fontsize="small")
-    ax.figure.colorbar(field, ax=ax, label=r"$\log p - \log q$ (nats)")
-    ax.set(xlabel="$x_1$", ylabel="$x_2$")
+    ax.figure.colorbar(field, ax=ax, label=f"log {names[0]} - log {names[1]} (nats)")
+    ax.set(xlabel=axes[0], ylabel=axes[1])
     return ax

@@ -163,6 +163,9 @@ def _check_rules(rules: Any) -> None:
         raise TypeError(f"rules must map names to functions of n, {mend}, got {quoted(rules)}")
 
 
+MOST_WRITTEN = 16  # rows or columns of a matrix whose values are written
+
+
 def pairwise(
     matrix: ArrayLike,
     labels: Sequence[str] | None = None,
@@ -171,7 +174,9 @@ def pairwise(
     column_labels: Sequence[str] | None = None,
     unit: str = "nats",
 ) -> "Axes":
-    """Axes with a colour map of a matrix of divergences, and the values written on it.
+    """Axes with a colour map of a matrix of divergences, and the values of up to 16 rows on it.
+
+    A new figure is as large as its labels need. On given axes only labels that fit are written.
 
     Args:
       matrix: (N, M), such as the result of `jaxgmm.pairwise`.
@@ -197,29 +202,34 @@ def pairwise(
     values = finite_array("matrix", matrix)
     if values.ndim != 2 or not values.size:
         raise ValueError(f"matrix must have shape (N, M), got {values.shape}")
-    rows = _checked_labels("labels", labels, len(values))
+    rows = _drawing.checked_labels("labels", labels, len(values))
     same = column_labels is None and values.shape[0] == values.shape[1]
-    columns = rows if same else _checked_labels("column_labels", column_labels, values.shape[1])
+    columns = (
+        rows if same else _drawing.checked_labels("column_labels", column_labels, values.shape[1])
+    )
     check_text("unit", unit)
-    ax = _drawing.axes(ax)
+    count = max(values.shape)
+    side = count * (0.17 if count > MOST_WRITTEN else 0.45)
+    ax = _drawing.axes(ax, (2.4 + side, 1.4 + side) if count > 8 else None)
     image = ax.imshow(values, cmap="cividis")
-    size = min(10.0, 110 / max(values.shape))
+    size = min(10.0, 110 / count)
     middle = 0.45 * values.min() + 0.55 * values.max()
-    for (i, j), value in np.ndenumerate(values):
+    for (i, j), value in np.ndenumerate(values) if count <= MOST_WRITTEN else ():
         color = "white" if value <= middle else "black"
         ax.text(j, i, f"{value:.2g}", ha="center", va="center", fontsize=size, color=color)
-    ax.set_xticks(range(len(columns)), columns)
-    ax.set_yticks(range(len(rows)), rows)
+    _write_labels(ax, rows, columns)
     ax.figure.colorbar(image, ax=ax, label=unit)
     return ax
 
 
-def _checked_labels(name: str, labels: Any, count: int) -> list[str]:
-    """The labels of so many rows or columns as strings, or an error if there are more or fewer."""
-    if not isinstance(labels, Sequence | np.ndarray | None):
-        raise TypeError(f"{name} must be a sequence of strings, got {kind(labels)}")
-    names = [str(label) for label in (range(count) if labels is None else labels)]
-    if len(names) != count:
-        got = f"got {len(names)}: {names}"
-        raise ValueError(f"{name} must be {count}, one for each row or column, {got}")
-    return names
+def _write_labels(ax: "Axes", rows: list[str], columns: list[str]) -> None:
+    """Write the labels of rows and columns, or those of every few where not all fit."""
+    count = max(len(rows), len(columns))
+    size = 10 if count <= 8 else 7
+    # A letter of 7 points needs a tenth of an inch.
+    width, height = ax.get_window_extent().transformed(ax.figure.dpi_scale_trans.inverted()).size
+    step = max(1, math.ceil(count * 0.1 / max(min(width, height), 0.1)))
+    upright = max(map(len, columns)) * len(columns) > 10 * width
+    at = range(0, len(columns), step)
+    ax.set_xticks(at, columns[::step], rotation=90 if upright else 0, fontsize=size)
+    ax.set_yticks(range(0, len(rows), step), rows[::step], fontsize=size)

@@ -218,3 +218,25 @@ def test_log_ratio(ax):
 def test_log_ratio_of_equal_mixtures(ax):
     p = gmm(PLANE[0])
     np.testing.assert_allclose(plot.log_ratio(p, p, ax=ax).collections[0].levels[[0, -1]], [-1, 1])
+
+
+@pytest.mark.parametrize("name", ["contours", "log_ratio", "densities"])
+def test_names_and_a_choice_of_coordinates(name, ax):
+    p, q = (jaxgmm.GMM.random(jax.random.key(i), 2, 3) for i in range(2))
+    columns, dims = ["height", "width", "mass"], (2, 0)[: 1 + (name != "densities")]
+    options = {"labels": ["May", "June"], "columns": columns, "dims": dims}
+    getattr(plot, name)(p, q, ax, **options)
+    assert ax.get_xlabel() == "mass"
+    assert ax.get_ylabel() == ("density" if name == "densities" else "height")
+    if name == "log_ratio":
+        assert ax.figure.axes[1].get_ylabel() == "log May - log June (nats)"
+    else:
+        assert [text.get_text() for text in ax.get_legend().get_texts()] == ["May", "June"]
+    if name == "densities":
+        x, y = ax.lines[1].get_data()
+        np.testing.assert_allclose(
+            y, np.exp(jaxgmm.log_prob(jaxgmm.marginal(q, (2,)), x[:, None])), rtol=1e-6
+        )
+    for wrong in ({"labels": ["May"]}, {"columns": ["height"]}, {"dims": (3,)}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            getattr(plot, name)(p, q, ax, **options | wrong)

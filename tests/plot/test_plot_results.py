@@ -1,10 +1,12 @@
 """Pictures of fits, of estimates and of matrices of divergences."""
 
+import itertools
 import math
 
 import jax
 import numpy as np
 import pytest
+from matplotlib import pyplot
 
 import jaxgmm
 from jaxgmm import plot
@@ -118,3 +120,21 @@ def test_matrices_are_checked():
         plot.pairwise(np.eye(2), ["a"])
     with pytest.raises(ValueError, match="matrix holds NaN"):
         plot.pairwise([[np.nan]])
+
+
+@pytest.mark.parametrize("count", [3, 12, 60])
+def test_labels_and_values_of_a_matrix_do_not_overlap(count):
+    names = [f"month {i:02d}" for i in range(count)]
+    matrix = np.random.default_rng(0).gamma(1, size=(count, count))
+    picture = plot.pairwise(matrix, names)
+    picture.figure.draw_without_rendering()
+    assert [text.get_text() for text in picture.get_yticklabels()] == names
+    assert len(picture.texts) == (count**2 if count <= 16 else 0)
+    for texts, axis in (
+        (picture.get_xticklabels(), 0),
+        (picture.get_yticklabels(), 1),
+        (picture.texts[:count], 0),
+    ):
+        boxes = sorted(tuple(text.get_window_extent().get_points()[:, axis]) for text in texts)
+        assert all(a[1] <= b[0] for a, b in itertools.pairwise(boxes))
+    pyplot.close(picture.figure)
