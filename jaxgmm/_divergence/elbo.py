@@ -51,7 +51,8 @@ def elbo(
       ValueError: a parameter of q is not finite, or key is None and the rule draws at random.
 
     Example:
-      >>> q = GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
+      >>> import jax, jaxgmm
+      >>> q = jaxgmm.GMM.from_moments([1.0], [[0.0]], [1.0], "spherical")
       >>> value = elbo(jax.random.key(0), q, lambda x: -0.5 * (x[:, 0] - 1) ** 2)
       >>> print(f"{value:.3f}")  # log sqrt(2 pi) - 1/2
       0.419
