@@ -242,7 +242,7 @@ def log_ratio(
       >>> p = GMM.from_moments([1.0], [[0.0, 0.0]], [1.0], "spherical")
       >>> q = GMM.from_moments([1.0], [[1.0, 0.0]], [1.0], "spherical")
       >>> print(log_ratio(p, q).get_ylabel())
-      $x_2$
+      $x_{2}$
     """
     (p, q), names, axes = _drawing.named(2, {"p": p, "q": q}, labels, columns, dims)
     ax = _drawing.axes(ax)
