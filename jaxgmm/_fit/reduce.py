@@ -141,7 +141,11 @@ def _merged(gmm: GMM, num_components: int) -> GMM:
         family = "full"
         covariances = np.broadcast_to(covariances, (len(weights), *covariances.shape))
     shaped = covariances[:, None] if family == "spherical" else covariances
-    parts = merge_cheapest(weights[alive], means[alive], shaped[alive], num_components)
+    try:
+        parts = merge_cheapest(weights[alive], means[alive], shaped[alive], num_components)
+    except np.linalg.LinAlgError as error:
+        problem = "gmm has components so far apart, for their width,"
+        raise ValueError(f"{problem} that a covariance of both is singular in floats") from error
     weights, means, covariances = parts
     if family == "spherical":
         covariances = covariances[:, 0]

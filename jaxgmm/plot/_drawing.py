@@ -57,7 +57,7 @@ def named(
     """The mixtures of the coordinates dims, their labels, and the names of the coordinates."""
     if dims is not None:
         one_space({name: checked_mixture(name, gmm) for name, gmm in mixtures.items()})
-        mixtures_of_dims = {name: marginal(gmm, tuple(dims)) for name, gmm in mixtures.items()}
+        mixtures_of_dims = {name: marginal(gmm, dims) for name, gmm in mixtures.items()}
     else:
         mixtures_of_dims = mixtures
     check_dims(num_dims, mixtures_of_dims)
