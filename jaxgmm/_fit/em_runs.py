@@ -45,7 +45,7 @@ class EMResult:
     converged: Array
 
     def to_dict(self) -> dict[str, Any]:
-        """The result in plain numbers and lists, as `json` writes them."""
+        """The result in plain numbers and lists, as JSON holds them."""
         moments = {
             name: value if isinstance(value, str) else value.tolist()
             for name, value in moments_of(self.params)._asdict().items()

@@ -104,7 +104,7 @@ class DriftResult:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The result in plain numbers and lists, as `json` writes them."""
+        """The result in plain numbers and lists, as JSON holds them."""
         plain = {"matrix": self.matrix.tolist(), "periods": list(map(str, self.periods))}
         p_values = {str(name): value for name, value in self.p_values.items()}
         first = None if self.first is None else str(self.first)

@@ -22,7 +22,8 @@ class TwoSampleResult:
       excess: value less the mean of chance, which estimates the divergence of the populations. None
         without permutations.
       excess_interval: the ends of its 95 % interval by the bootstrap, None without one.
-      p, q: the fits, in the units of the data.
+      p: the fit to x, in the units of the data.
+      q: the fit to y.
       converged: whether the last EM step of both fits gained less than 0.001 nats per row.
       num_rows: the numbers of rows of x and y.
       divergence: the name of the divergence.
@@ -71,7 +72,7 @@ class TwoSampleResult:
         return "\n".join([text, *lines, *_lines_of_columns(self.by_column or {})])
 
     def to_dict(self) -> dict[str, Any]:
-        """The result in plain numbers and lists, as `json` writes them."""
+        """The result in plain numbers and lists, as JSON holds them."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         columns = self.by_column and {n: c._asdict() for n, c in self.by_column.items()}
         plain = {"chance": self.chance.tolist(), "columns": columns}
