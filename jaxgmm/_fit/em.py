@@ -20,14 +20,12 @@ from jaxgmm._validation.arguments import (
     RequiredKey,
     StaticPositiveNumber,
 )
-from jaxgmm._validation.checks import check_concrete, checked_int, finite_array
+from jaxgmm._validation.checks import check_concrete, check_unmasked, checked_int, finite_array
 from jaxgmm._validation.validated_jit import Check, validated
 
 
 def _rows(name: str, x: Any) -> Array:
-    if isinstance(x, np.ma.MaskedArray):
-        mend = "drop or impute these rows, and pass a plain array"
-        raise TypeError(f"{name} is a masked array with {np.ma.count_masked(x)} masks: {mend}")
+    check_unmasked(name, x)
     if isinstance(x, np.ndarray | Array) and not isinstance(x, Tracer) and x.ndim == 2:
         is_floating = jnp.issubdtype(x.dtype, jnp.floating)
         bad = np.flatnonzero(~np.isfinite(np.asarray(x)).all(1)) if is_floating else []

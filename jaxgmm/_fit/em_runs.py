@@ -14,6 +14,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from jaxgmm._fit.em_steps import column_scales, em_step
+from jaxgmm._mixture.combine import in_units, translate
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.initialization import kmeans, kmeans_plus_plus, pooled_scales, residuals
 from jaxgmm._mixture.read_out import moments_of
@@ -83,16 +84,12 @@ def problem_of(x: Array, weights: Array, reg_covar: ArrayLike, covariance_type: 
 
 def standardised(gmm: GMM, problem: Problem) -> GMM:
     """The mixture of z, from one of x."""
-    loc = (gmm.loc - problem.centre[None]) / problem.factor[None]
-    return dataclasses.replace(_stretched(gmm, 1 / problem.factor), loc=loc)
+    return in_units(translate(gmm, -problem.centre), _units(gmm, problem))
 
 
-def _stretched(gmm: GMM, factor: Array) -> GMM:
-    """The mixture of factor * z."""
-    log_diag = gmm.log_diag + jnp.log(factor)[None, : gmm.log_diag.shape[1]]
-    rows = np.tril_indices(gmm.num_dims, -1)[0]
-    off_diag = None if gmm.off_diag is None else gmm.off_diag * factor[rows][None]
-    return GMM(gmm.logits, gmm.loc * factor[None], log_diag, off_diag)
+def _units(gmm: GMM, problem: Problem) -> Array:
+    """The factors of the columns, (D,), or the one that they share if gmm is spherical, (1,)."""
+    return problem.factor[: gmm.log_diag.shape[1]]
 
 
 @functools.partial(jax.jit, static_argnames=("num_components", "num_starts", "covariance_type"))
@@ -185,8 +182,8 @@ def best_in_units(problem: Problem, runs: Run, num_used: ArrayLike) -> tuple[Run
     best = _best(runs)
     run = jax.tree.map(lambda leaf: leaf[best], runs)
     k, d = run.params.loc.shape
-    params = _stretched(run.params, problem.factor)
-    params = dataclasses.replace(params, loc=params.loc + problem.centre[None])
+    units = _units(run.params, problem)
+    params = translate(in_units(run.params, 1 / units), problem.centre)
     per_row = sum(leaf.shape[1] for leaf in (params.log_diag, params.off_diag) if leaf is not None)
     num_rows = num_used if len(params.log_diag) == k else 1
     num_params = num_used * (d + 1) - 1 + num_rows * per_row

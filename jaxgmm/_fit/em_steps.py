@@ -34,11 +34,6 @@ class _Sums(NamedTuple):
     log_likelihood: Array  # (), of log p(x)
 
 
-def em_steps(params: GMM, x: Array, weights: Array, floor: Array, num_steps: int) -> GMM:
-    """The mixture after ``num_steps`` times `em_step`."""
-    return jax.lax.fori_loop(0, num_steps, lambda _, p: em_step(p, x, weights, floor)[0], params)
-
-
 def em_step(params: GMM, x: Array, weights: Array, floor: Array) -> tuple[GMM, Array]:
     """The mixture after one EM step, and the weighted mean log-likelihood before it, in nats.
 

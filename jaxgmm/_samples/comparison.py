@@ -98,7 +98,7 @@ def _values(
             return fits, fits
 
         # One program for one step and for all that follow.
-        stages = jax.lax.scan(go_on, start, jnp.array([1, MOST_STEPS], np.int32))[1]
+        stages = jax.lax.scan(go_on, start, jnp.array([1, MOST_STEPS - 1], np.int32))[1]
         stages = jax.vmap(jax.vmap(in_units, (0, None)), (0, None))(stages, units)
         return jax.vmap(lambda fits: measure(key, *pair_of(fits)))(stages)
 

@@ -22,22 +22,18 @@ from jaxgmm._samples.labellings import (
     converged_fits,
     generator,
     in_batches,
-    stepped,
 )
 from jaxgmm._samples.result import in_digits
 from jaxgmm._samples.table import Columns, Table, TableLike, check_that_columns_vary, with_columns
 from jaxgmm._validation.arguments import PositiveInt, RequiredKey
-from jaxgmm._validation.checks import check_concrete
+from jaxgmm._validation.checks import as_array, check_concrete
 from jaxgmm._validation.validated_jit import Check, validated
 
 
 def _labels(name: str, labels: Any) -> np.ndarray:
     """The labels as an array (n,), which can be sorted."""
     check_concrete(name, labels, "a comparison of samples")
-    try:
-        array = np.asarray(labels)
-    except (TypeError, ValueError):  # They are ragged, say.
-        array = np.zeros(())
+    array = as_array(labels)
     if array.ndim != 1 or not array.size or array.dtype.kind not in "biufUSM":
         needed = "a sequence of numbers, dates or strings"
         raise TypeError(f"{name} must be {needed}, got {labels!r:.200}")
@@ -225,9 +221,9 @@ def _values(
 
     def of_labelling(labelling: tuple[Array, ...]) -> Array:
         rows, weights, rows_before, weights_before = labelling
-        first = stepped(start, z, rows, weights)
+        first, _ = converged_fits(start, z, rows, weights, 1)
         of_tested = jax.tree.map(lambda a: a[tested], start)
-        baselines = stepped(of_tested, z, rows_before, weights_before)
+        baselines, _ = converged_fits(of_tested, z, rows_before, weights_before, 1)
         pairs = baselines, jax.tree.map(lambda a: a[tested], first)
         ranked = jax.lax.map(lambda pair: js_divergence(key, pair[0], pair[1], RULE), pairs)
         last, _ = converged_fits(start, z, rows, weights)

@@ -106,12 +106,6 @@ def generator(key: Array) -> np.random.Generator:
     return np.random.default_rng(np.asarray(jax.random.bits(key, (4,), "uint32")))
 
 
-def stepped(start: GMM, z: Array, rows: Array, weights: Array) -> GMM:
-    """The stacked mixtures after one EM step, each with rows and weights of its own."""
-    floor = jnp.full(z.shape[1], FLOOR, z.dtype)
-    return jax.vmap(lambda params, i, w: em_step(params, z[i], w, floor)[0])(start, rows, weights)
-
-
 @jax.jit
 def converged_fits(
     start: GMM, z: Array, rows: Array, weights: Array, most_steps: Array | int = MOST_STEPS

@@ -6,7 +6,7 @@ from typing import Annotated, Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgmm._validation.checks import check_concrete, kind
+from jaxgmm._validation.checks import as_array, check_concrete, check_unmasked, kind
 from jaxgmm._validation.validated_jit import Check
 
 
@@ -24,8 +24,7 @@ def _table(name: str, value: Any) -> Table:
     names = tuple(map(str, value.columns)) if is_frame else None
     if names is not None and len(set(names)) < len(names):
         raise ValueError(f"{name} has two columns of one name: {', '.join(names)[:200]}")
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array: drop or impute these rows first")
+    check_unmasked(name, value)
     rows = _numbers(name, value.to_numpy() if is_frame else value)
     bad = np.argwhere(~np.isfinite(rows))
     if len(bad):
@@ -37,10 +36,7 @@ def _table(name: str, value: Any) -> Table:
 
 
 def _numbers(name: str, value: Any) -> np.ndarray:
-    try:
-        given = np.asarray(value)
-    except (TypeError, ValueError):  # The rows are ragged, say.
-        given = np.asarray(None)
+    given = as_array(value)
     if given.dtype.kind not in "biuf" and not jnp.issubdtype(given.dtype, jnp.floating):
         problem = f"{name} must hold real numbers, got {kind(value)} of dtype {given.dtype}"
         raise TypeError(f"{problem}; a frame of numbers becomes one by to_numpy(float)")
@@ -65,10 +61,7 @@ def _groups(name: str, groups: Any) -> tuple[np.ndarray, np.ndarray]:
     """The groups of the rows of x and of y, as arrays."""
     check_concrete(name, groups, "a comparison of samples")
     is_pair = isinstance(groups, list | tuple) and len(groups) == 2
-    try:
-        of_x, of_y = (np.asarray(part) for part in groups) if is_pair else (np.zeros(()),) * 2
-    except (TypeError, ValueError):  # One of them is ragged, say.
-        of_x = of_y = np.zeros(())
+    of_x, of_y = map(as_array, groups if is_pair else (None, None))
     if of_x.ndim != 1 or of_y.ndim != 1 or of_x.dtype.kind != of_y.dtype.kind:
         needed = "a pair of sequences with the group of each row of x and of each row of y"
         raise TypeError(f"{name} must be {needed}, got {groups!r:.200}")

@@ -41,9 +41,7 @@ def finite_array(name: str, value: Any, dtype: DTypeLike = np.float64) -> np.nda
     if isinstance(value, Tracer):
         mend = "call it outside jax.jit, or build GMM(logits, loc, log_diag, off_diag) instead"
         raise TypeError(f"{name} is traced, and GMM.from_moments runs in NumPy: {mend}")
-    if isinstance(value, np.ma.MaskedArray):
-        mend = "drop the masked rows, or fill them in, and pass a plain array"
-        raise TypeError(f"{name} is a masked array, whose mask would be lost: {mend}")
+    check_unmasked(name, value)
     given = as_array(value)
     if given.dtype.kind not in "biuf" and not jnp.issubdtype(given.dtype, jnp.floating):
         is_table = given.dtype.kind == "O" and given.ndim > 0
@@ -52,6 +50,12 @@ def finite_array(name: str, value: Any, dtype: DTypeLike = np.float64) -> np.nda
     array = given.astype(dtype)
     check_finite(name, array)
     return array
+
+
+def check_unmasked(name: str, value: Any) -> None:
+    if isinstance(value, np.ma.MaskedArray):
+        mend = "drop the masked rows, or fill them in, and pass a plain array"
+        raise TypeError(f"{name} is a masked array, whose mask would be lost: {mend}")
 
 
 def check_finite(name: str, array: np.ndarray) -> None:

@@ -5,7 +5,7 @@ from mutation import Mutation
 VALIDATION = [
     Mutation(
         "the mask of a masked array dropped",
-        "finite_array",
+        "check_unmasked",
         "isinstance(value, np.ma.MaskedArray)",
         "False",
         "test_messages.py",
