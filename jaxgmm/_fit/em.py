@@ -11,8 +11,9 @@ from jax import Array
 from jax.core import Tracer
 from numpy.typing import ArrayLike
 
-from jaxgmm._fit.em_runs import EMResult, fitted, problem_of, standardised, starts_of
-from jaxgmm._mixture.moments import CovarianceType, checked_data
+from jaxgmm._fit.em_runs import EMResult, fitted, problem_of, starts_of
+from jaxgmm._mixture.initialization import pooled_scales
+from jaxgmm._mixture.moments import CovarianceType, Data
 from jaxgmm._mixture.validation import Mixture
 from jaxgmm._validation.arguments import (
     PositiveFloat,
@@ -20,19 +21,8 @@ from jaxgmm._validation.arguments import (
     RequiredKey,
     StaticPositiveNumber,
 )
-from jaxgmm._validation.checks import check_concrete, check_unmasked, checked_int, finite_array
+from jaxgmm._validation.checks import check_concrete, checked_int, finite_array
 from jaxgmm._validation.validated_jit import Check, validated
-
-
-def _rows(name: str, x: Any) -> Array:
-    check_unmasked(name, x)
-    if isinstance(x, np.ndarray | Array) and not isinstance(x, Tracer) and x.ndim == 2:
-        is_floating = jnp.issubdtype(x.dtype, jnp.floating)
-        bad = np.flatnonzero(~np.isfinite(np.asarray(x)).all(1)) if is_floating else []
-        if len(bad):
-            rows = f"in {len(bad)} of {len(x)} rows, first in row {bad[0]}"
-            raise ValueError(f"{name} holds NaN or infinity {rows}: drop or impute these rows")
-    return checked_data(name, x)
 
 
 def _sample_weight(name: str, weights: Any) -> Any:
@@ -52,7 +42,6 @@ def _counts(name: str, counts: Any) -> tuple[int, ...]:
     return tuple(checked_int(f"{name}[{i}]", count) for i, count in enumerate(counts))
 
 
-Rows = Annotated[ArrayLike, Check(_rows)]
 SampleWeight = Annotated[ArrayLike, Check(_sample_weight)]
 Counts = Annotated[Sequence[int], Check(_counts, static=True)]
 
@@ -67,20 +56,23 @@ def _weighted_rows(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(x, Tracer) and not isinstance(weights, Tracer):
         has_weight = np.asarray(weights) > 0
         rows = np.asarray(x) if has_weight.all() else np.asarray(x)[has_weight]
-        _check_variety(rows, max(arguments.get("counts") or (arguments["num_components"],)))
+        check_that_columns_vary("x", rows)
+        _check_distinct(rows, max(arguments.get("counts") or (arguments["num_components"],)))
     return {**arguments, "sample_weight": jnp.asarray(weights).astype(x.dtype)}
 
 
-def _check_variety(x: np.ndarray, num_components: int) -> None:
-    """Raise if a column is constant, or fewer rows are distinct than there are components."""
-    constant = np.flatnonzero(x.min(0) == x.max(0))
-    if len(constant):
-        column = constant[0]
-        problem = f"column {column} of x is constant ({x[0, column]:g}), so it has no density"
+def check_that_columns_vary(
+    name: str, rows: np.ndarray, names: Sequence[str] | None = None
+) -> None:
+    for d in np.flatnonzero(rows.min(0) == rows.max(0)).tolist():
+        problem = f"column {names[d] if names else d} of {name} is constant, {rows[0, d]:g}"
         raise ValueError(f"{problem}: leave it out")
+
+
+def _check_distinct(rows: np.ndarray, num_components: int) -> None:
     # The first rows nearly always suffice, and all of them take long to sort.
-    for rows in (x[: 10 * num_components], x):
-        distinct = len(np.unique(rows, axis=0))
+    for some in (rows[: 10 * num_components], rows):
+        distinct = len(np.unique(some, axis=0))
         if distinct >= num_components:
             return
     problem = f"x has {distinct} distinct rows, too few for {num_components} components"
@@ -90,26 +82,24 @@ def _check_variety(x: np.ndarray, num_components: int) -> None:
 def _alike_start(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     """The arguments of `fit_em`, with the start in the dtype of x, or an error if it is unlike."""
     arguments = _weighted_rows(arguments)
-    start, k, d = arguments.get("start"), arguments["num_components"], arguments["x"].shape[1]
+    start, x, k = arguments.get("start"), arguments["x"], arguments["num_components"]
     if start is None:
         return arguments
     kind = arguments.get("covariance_type", "full")
-    if start.loc.shape != (k, d):
+    if start.loc.shape != (k, x.shape[1]):
         got = f"has K = {start.num_components} and D = {start.num_dims}"
-        raise ValueError(f"start {got}, but num_components is {k} and x has {d} columns")
-    rows, columns = 1 if kind == "tied" else k, 1 if kind == "spherical" else d
-    off_diag = (rows, d * (d - 1) // 2) if kind in ("full", "tied") else None
-    has = None if start.off_diag is None else start.off_diag.shape
-    if (start.log_diag.shape, has) != ((rows, columns), off_diag):
+        raise ValueError(f"start {got}, but num_components is {k} and x has {x.shape[1]} columns")
+    scales = jax.eval_shape(lambda x: pooled_scales(x, 1.0, k, kind), x)
+    if jax.tree.map(jnp.shape, (start.log_diag, start.off_diag)) != jax.tree.map(jnp.shape, scales):
         problem = f"start has covariance_type {start.covariance_type!r} (log_diag of shape"
         raise ValueError(f"{problem} {start.log_diag.shape}), but covariance_type is {kind!r}")
-    return {**arguments, "start": jax.tree.map(lambda a: a.astype(arguments["x"].dtype), start)}
+    return {**arguments, "start": jax.tree.map(lambda a: a.astype(x.dtype), start)}
 
 
 @validated(_alike_start)
 def fit_em(
     key: RequiredKey,
-    x: Rows,
+    x: Data,
     num_components: PositiveInt,
     covariance_type: CovarianceType = "full",
     *,
@@ -167,11 +157,10 @@ def fit_em(
     """
     problem = problem_of(x, sample_weight, reg_covar, covariance_type)
     if start is None:
-        starts = starts_of(
-            key, problem, num_components, num_starts, covariance_type, num_components
-        )
+        sizes = num_components, num_starts, covariance_type, num_components
+        starts = starts_of(key, problem, *sizes)
     else:
-        starts = jax.tree.map(lambda leaf: leaf[None], standardised(start, problem))
+        starts = jax.tree.map(lambda leaf: leaf[None], problem.units.inside(start))
     return fitted(problem, starts, tol, max_steps, num_components)
 
 
@@ -202,7 +191,7 @@ def _concrete(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
 @validated(_concrete)
 def select_components(
     key: RequiredKey,
-    x: Rows,
+    x: Data,
     counts: Counts,
     covariance_type: CovarianceType = "full",
     *,

@@ -13,8 +13,7 @@ from jax import Array
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from jaxgmm._fit.em_steps import column_scales, em_step
-from jaxgmm._mixture.combine import in_units, translate
+from jaxgmm._fit.em_steps import Units, column_scales, em_step
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.initialization import kmeans, kmeans_plus_plus, pooled_scales, residuals
 from jaxgmm._mixture.read_out import moments_of
@@ -61,8 +60,7 @@ class Problem(NamedTuple):
     z: Array
     weights: Array  # (n,)
     floor: Array  # (D,)
-    centre: Array  # (D,)
-    factor: Array  # (D,), with x = centre + factor * z
+    units: Units
 
 
 class Run(NamedTuple):
@@ -77,19 +75,9 @@ class Run(NamedTuple):
 
 @functools.partial(jax.jit, static_argnames="covariance_type")
 def problem_of(x: Array, weights: Array, reg_covar: ArrayLike, covariance_type: str) -> Problem:
-    centre, factor = column_scales(x, weights, covariance_type)
-    floor = jnp.full_like(centre, reg_covar)
-    return Problem((x - centre[None]) / factor[None], weights, floor, centre, factor)
-
-
-def standardised(gmm: GMM, problem: Problem) -> GMM:
-    """The mixture of z, from one of x."""
-    return in_units(translate(gmm, -problem.centre), _units(gmm, problem))
-
-
-def _units(gmm: GMM, problem: Problem) -> Array:
-    """The factors of the columns, (D,), or the one that they share if gmm is spherical, (1,)."""
-    return problem.factor[: gmm.log_diag.shape[1]]
+    units = column_scales(x, weights, covariance_type)
+    floor = jnp.full_like(units.centre, reg_covar)
+    return Problem((x - units.centre[None]) / units.factor[None], weights, floor, units)
 
 
 @functools.partial(jax.jit, static_argnames=("num_components", "num_starts", "covariance_type"))
@@ -182,12 +170,11 @@ def best_in_units(problem: Problem, runs: Run, num_used: ArrayLike) -> tuple[Run
     best = _best(runs)
     run = jax.tree.map(lambda leaf: leaf[best], runs)
     k, d = run.params.loc.shape
-    units = _units(run.params, problem)
-    params = translate(in_units(run.params, 1 / units), problem.centre)
+    params = problem.units.outside(run.params)
     per_row = sum(leaf.shape[1] for leaf in (params.log_diag, params.off_diag) if leaf is not None)
     num_rows = num_used if len(params.log_diag) == k else 1
     num_params = num_used * (d + 1) - 1 + num_rows * per_row
-    value = run.log_likelihood - jnp.log(problem.factor).sum()
+    value = run.log_likelihood - jnp.log(problem.units.factor).sum()
     total = problem.weights.sum()
     bic = num_params * jnp.log(total) - 2 * total * value
     return run._replace(params=params, log_likelihood=value), bic

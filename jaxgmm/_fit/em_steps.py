@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array
 
 from jaxgmm._expectation.batched_sum import sum_over_batches
+from jaxgmm._mixture.combine import in_units, translate
 from jaxgmm._mixture.gmm import GMM, log_det, scale_of
 from jaxgmm._numerics.linalg import (
     cholesky_if_definite,
@@ -48,7 +49,22 @@ def em_step(params: GMM, x: Array, weights: Array, floor: Array) -> tuple[GMM, A
     return update(moved, sums, floor), sums.log_likelihood / sums.mass.sum()
 
 
-def column_scales(x: Array, weights: Array, covariance_type: str) -> tuple[Array, Array]:
+class Units(NamedTuple):
+    """Units of x = centre + factor * z, in which no column of z is wide or far from the origin."""
+
+    centre: Array  # (D,)
+    factor: Array  # (D,), one number D times for spherical mixtures
+
+    def inside(self, gmm: GMM) -> GMM:
+        """The mixture of z, from one of x."""
+        return in_units(translate(gmm, -self.centre), self.factor[: gmm.log_diag.shape[1]])
+
+    def outside(self, gmm: GMM) -> GMM:
+        """The mixture of x, from one of z."""
+        return translate(in_units(gmm, 1 / self.factor[: gmm.log_diag.shape[1]]), self.centre)
+
+
+def column_scales(x: Array, weights: Array, covariance_type: str) -> Units:
     """The weighted mean (D,) and standard deviation (D,) of each column of points (n, D).
 
     All columns share their root mean square deviation if ``covariance_type`` is "spherical", which
@@ -69,7 +85,7 @@ def column_scales(x: Array, weights: Array, covariance_type: str) -> tuple[Array
     factor = unit * jnp.sqrt(mean(lambda z: jnp.square(z - shift[None])))
     if covariance_type == "spherical":
         factor = jnp.broadcast_to(norm(factor, 0) / len(factor) ** 0.5, factor.shape)
-    return origin + unit * shift, jnp.where(factor > 0, factor, jnp.ones_like(factor))
+    return Units(origin + unit * shift, jnp.where(factor > 0, factor, jnp.ones_like(factor)))
 
 
 def _sum_over_points(

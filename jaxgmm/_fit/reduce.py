@@ -10,11 +10,12 @@ import numpy as np
 import optax
 from jax import Array
 
+from jaxgmm._fit.em_steps import Units
 from jaxgmm._fit.fit import NumSteps, fit
 from jaxgmm._fit.merging import merge_cheapest
-from jaxgmm._mixture.combine import in_units, translate
 from jaxgmm._mixture.gmm import GMM
-from jaxgmm._mixture.read_out import cholesky_factors_of, moments_of
+from jaxgmm._mixture.overall_moments import mixture_covariance, mixture_mean
+from jaxgmm._mixture.read_out import moments_of
 from jaxgmm._mixture.validation import Mixture
 from jaxgmm._validation.arguments import Key, PositiveInt, function_that_must
 from jaxgmm._validation.checks import check_concrete
@@ -96,31 +97,23 @@ def _refined(
     num_steps: int,
 ) -> GMM:
     """The mixture after a fit in units in which gmm has mean 0 and variance 1, or merged itself."""
-    mean, units = _mean_and_units(merged)
-    loss = refine(in_units(translate(gmm, -mean), units))
-    start = in_units(translate(merged, -mean), units)
+    variances = jnp.diagonal(mixture_covariance(merged))
+    if merged.covariance_type == "spherical":
+        variances = jnp.full_like(variances, variances.mean())
+    units = Units(mixture_mean(merged), jnp.sqrt(variances))
+    loss, start = refine(units.inside(gmm)), units.inside(merged)
     fitted = fit(key, loss, start, optimizer, num_steps).params
     loss = jax.tree_util.Partial(loss) if jax.tree_util.all_leaves([loss]) else loss
     of_start, of_fitted = (
         _loss_at(loss, jax.random.fold_in(key, num_steps), q) for q in (start, fitted)
     )
-    return translate(in_units(fitted, 1 / units), mean) if of_fitted < of_start else merged
+    return units.outside(fitted) if of_fitted < of_start else merged
 
 
 @jax.jit
 def _loss_at(loss: Callable[[Array, GMM], Array], key: Array, gmm: GMM) -> Array:
     """The value of a loss, also at parameters that the checks of an eager call would refuse."""
     return loss(key, gmm)
-
-
-def _mean_and_units(gmm: GMM) -> tuple[Array, Array]:
-    """The mean (D,) and the standard deviations (D,), or (1,) if gmm is spherical."""
-    weights, means, _, family = moments_of(gmm)
-    mean = weights @ means
-    within = np.square(cholesky_factors_of(gmm)).sum(2)
-    variances = weights @ (within + np.square(means - mean))
-    variances = variances.mean(keepdims=True) if family == "spherical" else variances
-    return jnp.asarray(mean, gmm.loc.dtype), jnp.asarray(np.sqrt(variances), gmm.loc.dtype)
 
 
 @functools.cache

@@ -12,6 +12,7 @@ from jax import Array
 
 from jaxgmm._divergence.midpoint import js_divergence
 from jaxgmm._divergence.pairwise import pairwise
+from jaxgmm._fit.em import check_that_columns_vary
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.moments import CovarianceType
 from jaxgmm._samples.columns import columns_alone
@@ -24,7 +25,7 @@ from jaxgmm._samples.labellings import (
     in_batches,
 )
 from jaxgmm._samples.result import in_digits
-from jaxgmm._samples.table import Columns, Table, TableLike, check_that_columns_vary, with_columns
+from jaxgmm._samples.table import Columns, Table, TableLike, with_columns
 from jaxgmm._validation.arguments import PositiveInt, RequiredKey
 from jaxgmm._validation.checks import as_array, check_concrete
 from jaxgmm._validation.validated_jit import Check, validated

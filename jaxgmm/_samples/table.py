@@ -6,6 +6,7 @@ from typing import Annotated, Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from jaxgmm._fit.em import check_that_columns_vary
 from jaxgmm._validation.checks import as_array, check_concrete, check_unmasked, kind
 from jaxgmm._validation.validated_jit import Check
 
@@ -122,10 +123,3 @@ def _group_of_rows(groups: tuple[np.ndarray, np.ndarray], sizes: tuple[int, int]
         problem = f"groups: {common[0]} has rows in x and in y"
         raise ValueError(f"{problem}, so it cannot be permuted as a whole")
     return np.unique(np.concatenate(groups), return_inverse=True)[1]
-
-
-def check_that_columns_vary(name: str, rows: np.ndarray, names: Sequence[str] | None) -> None:
-    for column, values in zip(names or (), rows.T, strict=True):
-        if values.min() == values.max():
-            problem = f"column {column} of {name} is constant, {values[0]:g}"
-            raise ValueError(f"{problem}: leave it out, by columns=, say")

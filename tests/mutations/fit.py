@@ -41,7 +41,7 @@ FIT = [
     Mutation(
         "a likelihood in other units than x",
         "best_in_units",
-        "run.log_likelihood - jnp.log(problem.factor).sum()",
+        "run.log_likelihood - jnp.log(problem.units.factor).sum()",
         "run.log_likelihood",
         "test_em.py",
     ),
@@ -146,8 +146,8 @@ FIT = [
     Mutation(
         "a refinement in the units of the mixture",
         "_refined",
-        "_mean_and_units(merged)",
-        "(0 * merged.loc[0], 1 + 0 * merged.loc[0])",
+        "Units(mixture_mean(merged), jnp.sqrt(variances))",
+        "Units(0 * variances, 1 + 0 * variances)",
         "test_reduce.py -k units",
     ),
     Mutation(
