@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 from jaxgmm._fit.em_steps import Units, column_scales, em_step
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.initialization import kmeans, kmeans_plus_plus, pooled_scales, residuals
-from jaxgmm._mixture.read_out import moments_of
+from jaxgmm._mixture.plain import Result
 
 ROUGH_TOL = 1e-3  # for all starts, of which the best goes on
 OPERATIONS = 10**9  # between two answers to the keyboard
@@ -24,11 +24,8 @@ OPERATIONS = 10**9  # between two answers to the keyboard
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class EMResult:
-    """The result of `fit_em`, a pytree of arrays, which `jaxgmm.save` writes.
-
-    To `jaxgmm.load` it, pass like=, any result of the same type and dtype, such as that of
-    ``fit_em(key, x, num_components, max_steps=1)``.
+class EMResult(Result):
+    """The result of `fit_em`, a pytree of arrays.
 
     Attributes:
       params: the mixture.
@@ -43,15 +40,6 @@ class EMResult:
     bic: Array
     num_steps: Array
     converged: Array
-
-    def to_dict(self) -> dict[str, Any]:
-        """The result in plain numbers and lists, as JSON holds them."""
-        moments = {
-            name: value if isinstance(value, str) else value.tolist()
-            for name, value in moments_of(self.params)._asdict().items()
-        }
-        fields = [field.name for field in dataclasses.fields(self)][1:]
-        return {**moments, **{name: np.asarray(getattr(self, name)).item() for name in fields}}
 
 
 class Problem(NamedTuple):

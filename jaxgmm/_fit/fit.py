@@ -28,9 +28,8 @@ CHUNK = 100
 def _params(name: str, params: Any) -> Any:
     leaves = jax.tree.leaves(params)
     if not leaves:
-        raise ValueError(
-            f"{name} has no array leaves, so there is nothing to fit: {quoted(params)}"
-        )
+        problem = "has no array leaves, so there is nothing to fit"
+        raise ValueError(f"{name} {problem}: {quoted(params)}")
     for leaf in () if isinstance(params, FitResult) else leaves:
         if not is_floating(getattr(leaf, "dtype", type(leaf))):
             problem = f"{name} must be made of floating arrays, but has a leaf {quoted(leaf)}"
@@ -40,9 +39,8 @@ def _params(name: str, params: Any) -> Any:
 
 def _optimizer(name: str, value: Any) -> Any:
     if not isinstance(value, optax.GradientTransformation):
-        raise TypeError(
-            f"{name} must be an optax optimiser such as optax.adam(0.1), got {quoted(value)}"
-        )
+        such = "an optax optimiser such as optax.adam(0.1)"
+        raise TypeError(f"{name} must be {such}, got {quoted(value)}")
     return value
 
 
@@ -54,11 +52,9 @@ def _tol(name: str, value: Any) -> float:
     return number
 
 
-def _progress(name: str, value: Any) -> Any:
+def checked_progress(name: str, value: Any) -> Any:
     if not (callable(value) or isinstance(value, bool | np.bool_)):
-        raise TypeError(
-            f"{name} must be True, False or a function of the result, got {quoted(value)}"
-        )
+        raise TypeError(f"{name} must be True, False or a function, got {quoted(value)}")
     return value
 
 
@@ -68,7 +64,7 @@ Loss = Annotated[Callable[[Array, T], Array], function_that_must(_LOSS)]
 Params = Annotated[T | FitResult[T], Check(_params)]
 Optimizer = Annotated[optax.GradientTransformation, Check(_optimizer, static=True)]
 NumSteps = Annotated[int, Check(functools.partial(checked_int, at_least=0), static=True)]
-Progress = Annotated[bool | Callable[[FitResult[T]], Any], Check(_progress, static=True)]
+Progress = Annotated[bool | Callable[[FitResult[T]], Any], Check(checked_progress, static=True)]
 
 
 @validated()
@@ -154,8 +150,7 @@ def fit(
     steps = functools.partial(run_steps, loss, key, least, window, optimizer, fixed_key)
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((key, loss, start))):
         return _in_one_loop(steps, start, num_steps)
-    result = start
-    report = _reporter(progress, num_steps)
+    result, report = start, reporter(progress, num_steps, "step")
     try:
         for done in range(0, num_steps, CHUNK):
             chunk = steps(with_loss_buffer(result, CHUNK), min(CHUNK, num_steps - done))
@@ -165,7 +160,7 @@ def fit(
             losses = np.concatenate([np.asarray(result.losses), np.asarray(chunk.losses)[:taken]])
             # jnp.concatenate would compile a program for each length.
             result = dataclasses.replace(chunk, losses=jax.device_put(losses))
-            report(result)
+            report((result,), len(losses), loss=" ".join(f"{x:.6g}" for x in losses[-1:]))
             if result.converged or result.diverged:
                 break
     except KeyboardInterrupt:
@@ -235,19 +230,18 @@ def _warn_of_rise(losses: np.ndarray, window: int) -> None:
         warnings.warn(f"{ends}: {mend}", RuntimeWarning, stacklevel=4)
 
 
-def _reporter(progress: Progress[T], num_steps: int) -> Callable[[FitResult[T]], Any]:
-    """The function that is called with the result after each chunk."""
-    if not progress:
-        return lambda result: None
+def reporter(progress: Any, total: int, unit: str) -> Callable[..., Any]:
+    """A function of the arguments for progress, how much is done, and numbers for a tqdm bar."""
     if callable(progress):
-        return progress
-    tqdm = imported("tqdm.auto", "progress=True", "tqdm", "progress").tqdm
-    bar = tqdm(total=num_steps, unit="step")
+        return lambda told, done, **numbers: progress(*told)
+    if not progress:
+        return lambda told, done, **numbers: None
+    bar = imported("tqdm.auto", "progress=True", "tqdm", "progress").tqdm(total=total, unit=unit)
 
-    def report(result: FitResult[T]) -> None:
-        bar.update(len(result.losses) - bar.n)
-        bar.set_postfix(loss=f"{result.losses[-1]:.6g}")
-        if bar.n == num_steps:
+    def draw(told: Any, done: int, **numbers: str) -> None:
+        bar.update(done - bar.n)
+        bar.set_postfix(numbers)
+        if done == total:
             bar.close()
 
-    return report
+    return draw

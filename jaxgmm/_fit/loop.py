@@ -12,6 +12,8 @@ import optax
 from jax import Array
 from jax.typing import ArrayLike
 
+from jaxgmm._mixture.plain import Result
+
 T = TypeVar("T")
 
 
@@ -28,7 +30,7 @@ class State(NamedTuple):
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class FitResult(Generic[T]):
+class FitResult(Result, Generic[T]):
     """The result of `fit`, from which `fit` can go on; a pytree of arrays.
 
     Attributes:

@@ -9,8 +9,7 @@ from jax import Array
 
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._quadrature.sobol import Sobol
-from jaxgmm._samples.comparison import Compared, Settings, compared, pair_of
-from jaxgmm._samples.measure import Measure
+from jaxgmm._samples.comparison import Compared, Measure, Settings, compared, pair_of
 from jaxgmm._samples.table import Table
 
 RULE = Sobol(2**14, variance_reduction=False)

@@ -15,6 +15,7 @@ from jaxgmm._divergence.pairwise import pairwise
 from jaxgmm._fit.em import check_that_columns_vary
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.moments import CovarianceType
+from jaxgmm._mixture.plain import Result
 from jaxgmm._samples.columns import columns_alone
 from jaxgmm._samples.comparison import RULE, Settings, pooled_start
 from jaxgmm._samples.labellings import (
@@ -61,7 +62,7 @@ def _rows_of_periods(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 @dataclasses.dataclass(frozen=True)
-class DriftResult:
+class DriftResult(Result):
     """The result of `drift`; its `str` says it in words.
 
     Attributes:
@@ -99,13 +100,6 @@ class DriftResult:
         return (
             f"{text}. Between periods JS {mean} on average; by chance {by_chance}, at most {level}"
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """The result in plain numbers and lists, as JSON holds them."""
-        plain = {"matrix": self.matrix.tolist(), "periods": list(map(str, self.periods))}
-        p_values = {str(name): value for name, value in self.p_values.items()}
-        first = None if self.first is None else str(self.first)
-        return dataclasses.asdict(self) | plain | {"p_values": p_values, "first": first}
 
 
 @validated(_rows_of_periods)

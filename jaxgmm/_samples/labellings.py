@@ -11,10 +11,10 @@ import numpy as np
 from jax import Array
 
 from jaxgmm._fit.em_steps import em_step
+from jaxgmm._fit.fit import checked_progress, reporter
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._validation.checks import check_concrete
 from jaxgmm._validation.validated_jit import Check
-from jaxgmm.interop._imports import imported
 
 FLOOR = 1e-6  # added to variances, as a share of that of the pooled column
 MOST_STEPS = 200  # from the pooled start
@@ -22,14 +22,7 @@ TOL = 1e-3  # nats per row that the last step gains at most
 BATCH = 8  # labellings between two reports
 
 
-def _progress(name: str, value: Any) -> Any:
-    if not (callable(value) or isinstance(value, bool | np.bool_)):
-        problem = f"{name} must be True, False or a function of the numbers done and in all"
-        raise TypeError(f"{problem}, got {value!r}")
-    return value
-
-
-Progress = Annotated[bool | Callable[[int, int], Any], Check(_progress, static=True)]
+Progress = Annotated[bool | Callable[[int, int], Any], Check(checked_progress, static=True)]
 Labelling = tuple[np.ndarray, np.ndarray]  # rows and their weights, both (samples, width)
 
 
@@ -143,24 +136,15 @@ def in_batches(
 ) -> np.ndarray:
     """The values of a compiled program for each labelling, or for those before an interrupt."""
     values: list[np.ndarray] = []
-    remaining, report = iter(labellings), _reporter(progress, total)
+    remaining, report = iter(labellings), reporter(progress, total, "fit")
     try:
         while batch := list(itertools.islice(remaining, BATCH)):
             filled = [batch[i % len(batch)] for i in range(BATCH)]
             arrays = [np.stack(part) for part in zip(*filled, strict=True)]
             values.append(np.asarray(program(*arrays), float)[: len(batch)])
-            report(sum(map(len, values)), total)
+            done = sum(map(len, values))
+            report((done, total), done)
     except KeyboardInterrupt:
         message = f"interrupted after {sum(map(len, values))} of {total} labellings"
         warnings.warn(f"{message}; this is their result", RuntimeWarning, stacklevel=2)
     return np.concatenate(values) if values else np.zeros((0, 2, 1))
-
-
-def _reporter(progress: Any, total: int) -> Callable[[int, int], Any]:
-    """The function that is called with the numbers done and in all after each batch."""
-    if not progress:
-        return lambda done, total: None
-    if callable(progress):
-        return progress
-    bar = imported("tqdm.auto", "progress=True", "tqdm", "progress").tqdm(total=total, unit="fit")
-    return lambda done, total: (bar.update(done - bar.n), bar.close() if done == total else None)

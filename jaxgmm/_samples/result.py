@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.plain import Result
 from jaxgmm._samples.columns import Column
 
 
 @dataclasses.dataclass(frozen=True)
-class TwoSampleResult:
+class TwoSampleResult(Result):
     """The result of `two_sample_test`; its `str` says it in words.
 
     Attributes:
@@ -72,17 +73,16 @@ class TwoSampleResult:
         return "\n".join([text, *lines, *_lines_of_columns(self.by_column or {})])
 
     def to_dict(self) -> dict[str, Any]:
-        """The result in plain numbers and lists, as JSON holds them."""
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        columns = self.by_column and {n: c._asdict() for n, c in self.by_column.items()}
-        plain = {"chance": self.chance.tolist(), "columns": columns}
-        kept = {n: value for n, value in fields.items() if n not in ("p", "q", "by_column")}
-        if len(self.chance):  # JSON has no NaN
-            plain |= {"chance_mean": self.chance_mean, "chance_range": self.chance_range}
-        return kept | plain
+        """The fields in plain numbers, strings and lists, those of each column as "columns"."""
+        fields = super().to_dict()
+        fields["columns"] = fields.pop("by_column")
+        of_chance = {"chance_mean": self.chance_mean, "chance_range": list(self.chance_range)}
+        return fields | (of_chance if len(self.chance) else {})
 
 
 def in_digits(value: float, digits: int = 2) -> str:
+    if 0 < abs(value) < 1e-5:
+        return f"{value:.{digits}g}"
     return np.format_float_positional(value, digits, unique=False, fractional=False, trim="-")
 
 

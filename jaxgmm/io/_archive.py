@@ -1,6 +1,7 @@
 """Read an archive of arrays whose headers are not trusted."""
 
 import io
+import json
 import math
 import os
 import warnings
@@ -14,10 +15,12 @@ import numpy as np
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.validation import checked_mixture, checked_mixtures
 from jaxgmm.io._leaves import listed, named_leaves, restored, typed
+from jaxgmm.io._results import decoded
 
 FORMAT = "jaxgmm"
 VERSION = 1
 MAGIC = b"PK\x03\x04"  # the first bytes of a zip file
+ADDED = ".state.best_mean: "  # what files of a FitResult lacked at first, and like has
 FIELDS = [f"leaves.{field}" for field in ("logits", "loc", "log_diag", "off_diag")]
 
 
@@ -52,9 +55,12 @@ class Archive:
             raise ValueError(f"{name} has {len(data)} bytes, which are no array of {shape} {dtype}")
         return np.ndarray(shape, dtype, data, order="F" if fortran_order else "C")
 
-    def mixture(self) -> GMM:
-        """The mixture, or stack of mixtures, in the file."""
+    def value(self) -> Any:
+        """The result, mixture or stack of mixtures in the file."""
         dtypes = dict(line.rsplit(": ", 1) for line in self["structure"].tolist())
+        if "result.npy" in self.archive.namelist():
+            result = json.loads(str(self["result"]))
+            return decoded(result, lambda name: typed(name, self[name], jnp.dtype(dtypes[name])))
         if list(dtypes) not in (FIELDS, FIELDS[:3]):
             such = "of the same structure, such as jaxgmm.fit(..., num_steps=0) for a FitResult"
             problem = f"it holds no mixture, but another pytree: pass like=, a pytree {such}"
@@ -73,9 +79,15 @@ class Archive:
     def tree(self, like: Any, expected: list[str]) -> Any:
         """The pytree in the file, or an error if ``like`` has another structure."""
         structure = self["structure"].tolist()
-        if structure != expected:
-            ours = [line for line in expected if line not in structure]
+        added = [line for line in expected if ADDED in line and line not in structure]
+        kept = [line for line in expected if line not in added]
+        if structure != kept:
+            ours = [line for line in expected if line not in structure + added]
             theirs = [line for line in structure if line not in expected]
             raise ValueError(f"like has {listed(ours)}, where the file has {listed(theirs)}")
-        leaves = [restored(name, self[name], leaf) for name, leaf in named_leaves(like).items()]
+        lacking = {line.rpartition(": ")[0] for line in added}
+        leaves = [
+            leaf if name in lacking else restored(name, self[name], leaf)
+            for name, leaf in named_leaves(like).items()
+        ]
         return jax.tree.unflatten(jax.tree.structure(like), leaves)

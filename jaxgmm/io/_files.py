@@ -1,6 +1,7 @@
 """Save a pytree of arrays to a file, and load it."""
 
 import contextlib
+import json
 import os
 import secrets
 import shutil
@@ -14,18 +15,20 @@ from jaxgmm._mixture.validation import checked_mixture
 from jaxgmm._validation.checks import kind
 from jaxgmm.io._archive import FORMAT, VERSION, Archive
 from jaxgmm.io._leaves import named_leaves, stored, structure_of
+from jaxgmm.io._results import class_of, encoded
 
 T = TypeVar("T")
 Path = str | os.PathLike[str]
 
 
 def save(path: Path, tree: Any) -> None:
-    """Write a mixture, a `FitResult` or another pytree to a file; `load` restores it bit for bit.
+    """Write a mixture, a result or another pytree to a file; `load` restores it bit for bit.
 
     The file is an .npz archive, whatever its name, and the same values make the same bytes. It
     holds "format", "version", "structure" (a name and a dtype for each leaf) and each leaf by its
     name, such as "leaves.loc". The file of a mixture also holds its "covariance_type", "weights",
-    "means" and "covariances" in scikit-learn's shapes, for readers that have NumPy alone.
+    "means" and "covariances" in scikit-learn's shapes, for readers that have NumPy alone. That of
+    a result, such as a `TwoSampleResult`, holds all else in JSON, as "result".
 
     A new file is complete on the disk before it replaces the old one, so a crash or a full disk
     leaves the old file as it was. With ``progress=lambda r: jaxgmm.save("run.npz", r)``, a long
@@ -33,7 +36,7 @@ def save(path: Path, tree: Any) -> None:
 
     Args:
       path: the file, which may exist.
-      tree: any pytree of arrays of numbers, plain numbers and random keys.
+      tree: any result, or pytree of arrays of numbers, plain numbers and random keys.
 
     Returns:
       None.
@@ -53,14 +56,19 @@ def save(path: Path, tree: Any) -> None:
       [0.5 0.5]
     """
     path = _decoded(path)
-    leaves = named_leaves(tree)
-    about = {"format": FORMAT, "version": VERSION, "structure": structure_of(leaves)}
+    about: dict[str, Any] = {"format": FORMAT, "version": VERSION}
+    leaves, arrays = named_leaves(tree), {}
+    if class_of(type(tree).__name__) is type(tree) and not isinstance(tree, GMM):
+        with contextlib.suppress(TypeError):  # the state of an optimiser needs like=
+            about["result"] = json.dumps(encoded("leaves", tree, arrays))
+            leaves = {name: leaf for name, leaf in leaves.items() if leaf is not tree} | arrays
+    about["structure"] = structure_of(leaves)
     arrays = {name: stored(leaf) for name, leaf in leaves.items()}
     _write_whole(os.path.realpath(path), {**about, **_moments(tree), **arrays})
 
 
 @overload
-def load(path: Path) -> GMM: ...
+def load(path: Path) -> Any: ...
 
 
 @overload
@@ -68,26 +76,26 @@ def load(path: Path, like: T) -> T: ...
 
 
 def load(path: Path, like: Any = None) -> Any:
-    """The mixture or other pytree in a file that `save` has written, bit for bit.
+    """The mixture, result or other pytree in a file that `save` has written, bit for bit.
 
     A file from others need not be trusted: nothing in it is run, and no more memory is allocated
     than the file is long.
 
     Args:
       path: the file.
-      like: a pytree with the structure, shapes and dtypes that the file must have, or None for a
-        mixture. An axis of length 0 in like may have any length in the file. The losses of
-        ``jaxgmm.fit(key, loss, start, optimizer, num_steps=0)`` have one; use it for saved fits.
+      like: a pytree with the structure, shapes and dtypes that the file must have. None is for a
+        mixture, and for each result but a `FitResult`. An axis of length 0 in like may have any
+        length in the file: so have the losses of ``jaxgmm.fit(..., num_steps=0)``, for saved fits.
 
     Returns:
-      The mixture, or a pytree of the structure of like. A mixture in float64 is rounded, with a
-      warning, where JAX's float64 is not enabled.
+      The mixture, the result, or a pytree of the structure of like. Numbers in float64 are rounded,
+      for a mixture with a warning, where JAX's float64 is not enabled.
 
     Raises:
       TypeError: path is neither a string nor a path, or like has a leaf that a file cannot hold.
       OSError: the file cannot be read.
       ValueError: the file is damaged, or was written by a newer jaxgmm or not by `save`.
-      ValueError: the file does not hold a mixture, or a pytree such as like.
+      ValueError: the file does not hold a mixture or a result, or a pytree such as like.
 
     Example:
       >>> import pathlib, tempfile
@@ -102,7 +110,7 @@ def load(path: Path, like: Any = None) -> Any:
     with open(path, "rb") as file:
         try:
             archive = Archive(file)
-            return archive.mixture() if expected is None else archive.tree(like, expected)
+            return archive.value() if expected is None else archive.tree(like, expected)
         except ValueError as error:
             raise ValueError(f"{path} cannot be loaded: {error}") from error
         except Exception as error:  # zipfile and NumPy raise many types on a damaged file

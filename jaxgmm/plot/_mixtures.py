@@ -121,10 +121,7 @@ def contours(
 
     Args:
       p, q: mixtures in two dimensions. Regions of p are filled, and those of q are dashed lines.
-      ax: the axes to draw on; None makes a new figure.
-      labels: the names of p and of q.
-      columns: the names of all coordinates.
-      dims: the coordinates to draw; None draws all.
+      ax, labels, columns, dims: as in `densities`.
 
     Returns:
       The axes.
@@ -163,9 +160,8 @@ def _dashed_regions(ax: "Axes", x: np.ndarray, y: np.ndarray, p: GMM, name: str)
     from matplotlib.lines import Line2D
 
     density, levels = _drawing.density_and_levels(p, x, y)
-    ax.contour(
-        x, y, density, levels=levels, colors=COLORS[1], linestyles="--", linewidths=(1.0, 1.5, 2.0)
-    )
+    line: dict[str, Any] = {"colors": COLORS[1], "linestyles": "--", "linewidths": (1.0, 1.5, 2.0)}
+    ax.contour(x, y, density, levels=levels, **line)
     return Line2D([], [], label=name, **style(1))
 
 
@@ -227,10 +223,7 @@ def log_ratio(
 
     Args:
       p, q: mixtures in two dimensions.
-      ax: the axes to draw on; None makes a new figure.
-      labels: the names of p and of q.
-      columns: the names of all coordinates.
-      dims: the coordinates to draw; None draws all.
+      ax, labels, columns, dims: as in `densities`.
 
     Returns:
       The axes. A colour bar in nats stands beside them.

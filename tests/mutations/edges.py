@@ -160,9 +160,30 @@ EDGES = [
     Mutation(
         "another structure read",
         "Archive.tree",
-        "structure != expected",
+        "structure != kept",
         "False",
         "test_io.py -k not_like",
+    ),
+    Mutation(
+        "whatever an old file lacks made up",
+        "Archive.tree",
+        "ADDED in line",
+        "True",
+        "test_io_results.py -k before",
+    ),
+    Mutation(
+        "arrays of a result in the place of others",
+        "encoded",
+        'encoded(f"{name}.{field}", one, arrays)',
+        "encoded(name, one, arrays)",
+        "test_io_results.py -k without_like",
+    ),
+    Mutation(
+        "numbers that JSON has not in JSON",
+        "plain",
+        "not math.isfinite(value)",
+        "False",
+        "test_io_results.py -k words",
     ),
     Mutation(
         "a file written in its place",
