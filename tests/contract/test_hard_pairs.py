@@ -79,7 +79,7 @@ def test_the_quadrature_itself():
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("integral", SAMPLED)
 def test_values(integral, dtype, key):
-    """Within the error bar, and in float32 within what the README promises."""
+    """Within the standard error, and in float32 within what the README promises."""
     for name, pair in BOTH_WAYS.items():
         p, q = cast(dtype, *pair)
         truths = resolved.integrals(p, q)
@@ -96,7 +96,7 @@ def test_values(integral, dtype, key):
 
 
 def test_a_divergence_of_1e_minus_8_is_resolved(key):
-    """By a few million points, which the tolerance calls for; the error bar is honest."""
+    """By a few million points, which the tolerance calls for; the standard error is honest."""
     p, q = PAIRS["nearly equal"]
     truths = resolved.integrals(p, q)
     kl = jaxgmm.estimate(jaxgmm.kl_divergence, key, p, q, rtol=0.02)

@@ -199,7 +199,7 @@ def test_values_in_float32(alpha, key):
         assert_right(row, renyi.truth(name, alpha), name, 2e-5)
 
 
-# There a few points of all decide, or none, so that no error bar of so few points can cover.
+# There a few points of all decide, or none, so that no standard error of so few points can cover.
 TOO_RARE = {("unequal", 1.1), ("unequal", 2.0), ("Marron-Wand 15 | 14", 2.0)}
 
 

@@ -1,4 +1,4 @@
-"""Estimates with many replicates, and what their error bars are to cover."""
+"""Estimates with many replicates, and what their standard errors are to cover."""
 
 import functools
 
