@@ -1,12 +1,11 @@
 """Read tables from files of many kinds, told apart by their first bytes."""
 
-import dataclasses
 import zipfile
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxgmm._cli.text import MAX_COLUMNS, column_of, read_text, too_wide
+from jaxgmm._cli.text import MAX_COLUMNS, Columns, column_of, read_text, too_wide
 from jaxgmm.interop._imports import imported
 
 ARCHIVE = b"PK\x03\x04"
@@ -33,26 +32,18 @@ FOREIGN = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """A table as its file holds it.
-
-    Attributes:
-      path: the file, or a name for the part of it that this is.
-      columns: by their names or, if there are none, their numbers from 1: an array of float64, with
-        NaN where a value is missing, or of words.
-      is_named: whether the file has names of columns.
-    """
+class Table(NamedTuple):
+    """A table as its file holds it."""
 
     path: str
-    columns: dict[str, np.ndarray]
+    columns: dict[str, np.ndarray]  # by their names or numbers from 1; see `Columns`
     is_named: bool
-    notes: tuple[str, ...] = ()
+    notes: list[str]
 
 
 def is_saved_mixture(path: str) -> bool:
     """Whether a file was written by `jaxgmm.save`, or is an archive too damaged to tell."""
-    if _beginning(path) != ARCHIVE:
+    if not _beginning(path).startswith(ARCHIVE):
         return False
     try:
         with zipfile.ZipFile(path) as archive:
@@ -67,27 +58,26 @@ def read_table(path: str) -> Table:
         names, columns, notes = _read(path)
         if not columns or not len(columns[0]):
             raise ValueError("it has no row of numbers")
-        if len(columns) > MAX_COLUMNS:
-            raise ValueError(too_wide(len(columns)))
-        twice = [name for i, name in enumerate(names or []) if name in (names or [])[:i]]
+        keys = names or [str(i + 1) for i in range(len(columns))]
+        if len(keys) > MAX_COLUMNS:
+            raise ValueError(too_wide(len(keys)))
+        twice = [name for i, name in enumerate(keys) if name in keys[:i]]
         if twice:
             raise ValueError(f"it has two columns of the name {twice[0]!r}: rename one")
     except ValueError as error:
         raise ValueError(f"{path} is no table of numbers: {error}") from error
     except MemoryError as error:
         raise ValueError(f"{path} does not fit into memory") from error
-    keys = [str(i + 1) for i in range(len(columns))] if names is None else names
-    return Table(path, dict(zip(keys, columns, strict=True)), names is not None, tuple(notes))
+    return Table(path, dict(zip(keys, columns, strict=True)), names is not None, notes)
 
 
-def _beginning(path: str, length: int = 4) -> bytes:
+def _beginning(path: str) -> bytes:
     with open(path, "rb") as file:
-        return file.read(length)
+        return file.read(4096)
 
 
-def _read(path: str) -> tuple[list[str] | None, list[np.ndarray], list[str]]:
-    """The names of the columns or None, the columns, and notes on what is left out."""
-    start = _beginning(path, 4096)
+def _read(path: str) -> Columns:
+    start = _beginning(path)
     if start.startswith(ARRAY):
         return _of_array(np.load(path, mmap_mode="r", allow_pickle=False))
     if start.startswith(ARCHIVE):
@@ -102,25 +92,21 @@ def _read(path: str) -> tuple[list[str] | None, list[np.ndarray], list[str]]:
     return read_text(path)
 
 
-def _of_array(array: np.ndarray) -> tuple[list[str] | None, list[np.ndarray], list[str]]:
+def _of_array(array: np.ndarray) -> Columns:
     if array.dtype.names and array.ndim == 1:
         names = list(array.dtype.names)
         return names, [_column(array[name]) for name in names], []
     if array.dtype.kind not in "iuf" or array.ndim not in (1, 2):
         got = f"{array.dtype} {array.shape}"
         raise ValueError(f"it must be an array (n, D) of real numbers, got {got}")
-    points = array.reshape(len(array), -1)
-    if points.shape[1] > MAX_COLUMNS:
-        raise ValueError(too_wide(points.shape[1]))
-    return None, list(np.asarray(points.T, np.float64)), []
+    return None, list(np.asarray(array.reshape(len(array), -1).T, np.float64)), []
 
 
-def _of_archive(path: str) -> tuple[list[str] | None, list[np.ndarray], list[str]]:
+def _of_archive(path: str) -> Columns:
     """The one array of an archive of NumPy, or its vectors by their names."""
-    with zipfile.ZipFile(path) as archive:
-        if any(name.startswith("xl/") for name in archive.namelist()):
-            raise ValueError("it is of Excel: save it there as CSV")
     with np.load(path, allow_pickle=False) as archive:
+        if any(name.startswith("xl/") for name in archive.files):
+            raise ValueError("it is of Excel: save it there as CSV")
         arrays = {name: archive[name] for name in archive.files}
     if not all(isinstance(array, np.ndarray) for array in arrays.values()):
         raise ValueError("it is a zip file: unpack it by unzip")
@@ -134,12 +120,10 @@ def _of_archive(path: str) -> tuple[list[str] | None, list[np.ndarray], list[str
     return list(arrays), [_column(array) for array in arrays.values()], []
 
 
-def _of_parquet(path: str) -> tuple[list[str] | None, list[np.ndarray], list[str]]:
+def _of_parquet(path: str) -> Columns:
     parquet = imported("pyarrow.parquet", f"{path}, a file of parquet,", "pyarrow", "tables")
     names = [name for name in parquet.read_schema(path).names if not name.startswith("__index")]
-    if len(names) > MAX_COLUMNS:
-        raise ValueError(too_wide(len(names)))
-    table = parquet.read_table(path, columns=names)
+    table = parquet.read_table(path, columns=names[: MAX_COLUMNS + 1])
     return names, [_column(column.to_numpy()) for column in table.columns], []
 
 

@@ -2,16 +2,19 @@
 
 import contextlib
 import csv
-import dataclasses
 import itertools
 import math
 import re
-from collections.abc import Generator, Iterator, Sequence
-from typing import TextIO
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TextIO
 
 import numpy as np
 
 from jaxgmm._cli.report import counted
+
+Columns = tuple[list[str] | None, list[np.ndarray], list[str]]
+"""The names of the columns or None, the columns, and notes on what is left out. A column is an
+array of float64, with NaN where a value is missing, or of the words in it."""
 
 MISSING = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none", ".", "?"})
 DELIMITERS = "\t;,| "
@@ -22,33 +25,21 @@ THOUSANDS = re.compile(r"[-+]?\d{1,3}([,.' ]\d{3})+([.,]\d*)?")
 DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+(e[-+]?\d+)?", re.IGNORECASE)
 
 
-@dataclasses.dataclass(frozen=True)
-class Layout:
-    """How a text file is laid out.
-
-    Attributes:
-      names: those in its first line, with "" for a column of row names; or None.
-      num_columns: with the row names.
-      decimal: the mark between the whole and the fraction of a number.
-    """
+class Layout(NamedTuple):
+    """How a text file is laid out."""
 
     delimiter: str
-    names: list[str] | None
-    num_columns: int
-    decimal: str
+    names: list[str] | None  # in its first line, with "" for a column of row names
+    num_columns: int  # with the row names
+    decimal: str  # the mark between the whole and the fraction of a number
 
 
-def read_text(path: str) -> tuple[list[str] | None, list[np.ndarray], list[str]]:
-    """The names of the columns, if the file has any, the columns, and notes on what is left out.
-
-    A column is an array of float64, with NaN where a value is missing, or of the words in it.
-    """
+def read_text(path: str) -> Columns:
     with open(path, "rb") as file:
-        start = file.read(2)
-    encodings = ["utf-16"] if start in (b"\xff\xfe", b"\xfe\xff") else ["utf-8-sig", "latin-1"]
-    for encoding in encodings:
-        with contextlib.suppress(UnicodeDecodeError):
-            return _read(path, encoding)
+        is_wide = file.read(2) in (b"\xff\xfe", b"\xfe\xff")
+    for encoding in ["utf-16"] if is_wide else ["utf-8-sig", "latin-1"]:
+        with contextlib.suppress(UnicodeDecodeError), open(path, encoding=encoding) as file:
+            return _read(file)
     raise ValueError("its text is damaged")
 
 
@@ -58,29 +49,17 @@ def is_missing(cell: str) -> bool:
 
 def is_number(cell: str) -> bool:
     """Whether a cell is a number other than NaN, which stands for a missing value."""
-    try:
+    with contextlib.suppress(ValueError):
         return "_" not in cell and not math.isnan(float(cell))
-    except ValueError:
-        return False
+    return False
 
 
-def _read(path: str, encoding: str) -> tuple[list[str] | None, list[np.ndarray], list[str]]:
-    with open(path, encoding=encoding) as file:
-        layout = _layout(file)
-    with open(path, encoding=encoding) as file:
-        columns = _plain_columns(file, layout)
-    if columns is None:
-        with open(path, encoding=encoding) as file:
-            columns = _columns(file, layout)
-    if layout.names is None:
+def _read(file: TextIO) -> Columns:
+    """All columns have a name or none has, but for row names, which are left out."""
+    layout = _layout(file)
+    names, columns = layout.names, _plain_columns(file, layout) or _columns(file, layout)
+    if names is None:
         return None, columns, []
-    return _with_names(layout.names, columns)
-
-
-def _with_names(
-    names: list[str], columns: list[np.ndarray]
-) -> tuple[list[str], list[np.ndarray], list[str]]:
-    """The columns with a name for each, less the row names, which have none and stand first."""
     notes: list[str] = []
     if not names[0] and len(names) > 1:
         notes.append("its first column has no name: it is left out, as row names")
@@ -89,14 +68,13 @@ def _with_names(
 
 
 def _rows(file: TextIO, delimiter: str) -> Iterator[list[str]]:
-    """The rows with a value in any cell."""
+    """All rows with a value in any cell."""
+    file.seek(0)
     lines = (line.strip(" \n").replace("\0", "") + "\n" for line in file)
     first = next(lines, "").lstrip("# ")  # numpy.savetxt puts the mark before names
-    lines = itertools.chain([first], lines)
+    reader = csv.reader(itertools.chain([first], lines), delimiter=delimiter, skipinitialspace=True)
     try:
-        for row in csv.reader(lines, delimiter=delimiter, skipinitialspace=True):
-            if any(row):
-                yield row
+        yield from filter(any, reader)
     except csv.Error as error:
         raise ValueError(f"it is no table of text: {error}") from error
 
@@ -104,8 +82,9 @@ def _rows(file: TextIO, delimiter: str) -> Iterator[list[str]]:
 def _layout(file: TextIO) -> Layout:
     """The layout of a file as the first rows show it."""
     delimiter = _delimiter(file)
-    file.seek(0)
     first, *rest = itertools.islice(_rows(file, delimiter), NUM_SAMPLED)
+    if len(first) > MAX_COLUMNS:
+        raise ValueError(too_wide(len(first)))
     decimal = _decimal(delimiter, rest or [first])
     first = [" ".join(cell.split()) for cell in first]
     if rest and len(rest[0]) == len(first) + 1:
@@ -125,10 +104,7 @@ def _delimiter(file: TextIO) -> str:
     if line is None:
         raise ValueError("it is empty")
     marks = [mark for mark in DELIMITERS if mark in line.strip(" \n")]
-    if marks and line.count(marks[0]) >= MAX_COLUMNS:
-        raise ValueError(too_wide(line.count(marks[0]) + 1))
     for mark in marks:
-        file.seek(0)
         lengths = [len(row) for row in itertools.islice(_rows(file, mark), 2)]
         if lengths[0] > 1 and lengths[-1] - lengths[0] in (0, 1):
             return mark
@@ -181,40 +157,27 @@ def _plain_columns(file: TextIO, layout: Layout) -> list[np.ndarray] | None:
     """The columns of a file that holds nothing but numbers, by NumPy's fast reader; or None."""
     if layout.decimal != "." or (layout.names and not layout.names[0]):
         return None
+    file.seek(0)
     if layout.names is not None:
         next(_rows(file, layout.delimiter))
     mark = None if layout.delimiter == " " else layout.delimiter
-    try:
+    with contextlib.suppress(ValueError):
         points = np.loadtxt(file, delimiter=mark, ndmin=2, quotechar='"', comments=None)
-    except UnicodeDecodeError:
-        raise
-    except ValueError:
-        return None
-    return list(points.T) if points.shape[1] == layout.num_columns else None
+        return list(points.T) if points.shape[1] == layout.num_columns else None
+    return None
 
 
 def _columns(file: TextIO, layout: Layout) -> list[np.ndarray]:
-    rows = _rows(file, layout.delimiter)
-    if layout.names is not None:
-        next(rows)
-    parts = [
-        [column_of(cells, layout.decimal) for cells in zip(*some, strict=True)]
-        for some in _batches(rows, layout.num_columns)
-    ]
-    return [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
-
-
-def _batches(rows: Iterator[list[str]], length: int) -> Generator[list[list[str]], None, None]:
-    """Batches of the rows, or an error that names the first row of another length."""
-    start = 1
+    rows = itertools.islice(_rows(file, layout.delimiter), int(layout.names is not None), None)
+    parts: list[list[np.ndarray]] = []
     while some := list(itertools.islice(rows, NUM_ROWS)):
         for i, row in enumerate(some):
-            if len(row) != length:
-                raise ValueError(
-                    f"row {start + i} has {counted(len(row), 'cell')}, and not {length}"
-                )
-        yield some
-        start += len(some)
+            if len(row) != layout.num_columns:
+                where = sum(len(part[0]) for part in parts) + i + 1
+                has = f"row {where} has {counted(len(row), 'cell')}"
+                raise ValueError(f"{has}, and not {layout.num_columns}")
+        parts.append([column_of(cells, layout.decimal) for cells in zip(*some, strict=True)])
+    return [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
 
 
 def column_of(cells: Sequence[str], decimal: str = ".") -> np.ndarray:
@@ -225,16 +188,11 @@ def column_of(cells: Sequence[str], decimal: str = ".") -> np.ndarray:
             raise ValueError(thousands(repr(with_point[0])))
         is_fraction = DECIMAL_COMMA.fullmatch
         cells = [c.replace(",", ".") if is_fraction(c.strip()) else c for c in cells]
-    with contextlib.suppress(ValueError):
-        return _numbers(cells)
-    with contextlib.suppress(ValueError):
-        return _numbers(["nan" if is_missing(cell) else cell for cell in cells])
+    if not any("_" in cell for cell in cells):  # float() takes 1_000 for 1000
+        with contextlib.suppress(ValueError):
+            return np.array(cells, float)
+        with contextlib.suppress(ValueError):
+            return np.array(["nan" if is_missing(cell) else cell for cell in cells], float)
     words = np.empty(len(cells), object)
     words[:] = [cell.strip() for cell in cells]
     return words
-
-
-def _numbers(cells: Sequence[str]) -> np.ndarray:
-    if any("_" in cell for cell in cells):  # float() takes 1_000 for 1000
-        raise ValueError("a mark that numbers have not")
-    return np.array(cells, float)

@@ -166,7 +166,7 @@ def test_constant_columns():
 
 
 def table(path, x):
-    return tables.Table(path, {f"c{i}": column for i, column in enumerate(x.T)}, True)
+    return tables.Table(path, {f"c{i}": column for i, column in enumerate(x.T)}, True, [])
 
 
 def test_columns_are_matched_by_name(capsys):
