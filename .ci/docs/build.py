@@ -86,7 +86,7 @@ def public_names() -> dict[str, Any]:
     """Every function and class that a user may import, by its shortest full name."""
     names: dict[str, Any] = {}
     for module_name, module in public_modules().items():
-        offered = {name: value for name, value in vars(module).items() if name[0] != "_"}
+        offered = {name: getattr(module, name) for name in dir(module) if name[0] != "_"}
         ours = {name: value for name, value in offered.items() if is_of(value, module_name)}
         names |= {f"{module_name}.{name}": v for name, v in ours.items() if v not in names.values()}
     return names

@@ -8,9 +8,9 @@ from support.paths import ROOT
 
 README = (ROOT / "README.md").read_text()
 PUBLIC = {
-    name: value
-    for name, value in vars(jaxgmm).items()
-    if name[0] != "_" and not isinstance(value, types.ModuleType)
+    name: getattr(jaxgmm, name)
+    for name in dir(jaxgmm)
+    if name[0] != "_" and not isinstance(getattr(jaxgmm, name), types.ModuleType)
 }
 PUBLIC |= {f"plot.{name}": value for name, value in vars(jaxgmm.plot).items() if name[0] != "_"}
 
