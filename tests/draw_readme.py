@@ -1,4 +1,4 @@
-"""Draw the README's picture, of the mixtures of its first example: `python
+"""Draw the README's picture, of the first mixtures of the guide's page on two samples: `python
 tests/draw_readme.py`.
 """
 
@@ -18,9 +18,9 @@ STYLE = {"font.size": 9, "axes.titlesize": 9}
 
 
 def first_example() -> dict[str, Any]:
-    """What its names stand for after the first block of the README."""
+    """What its names stand for after the first block of the page."""
     names: dict[str, Any] = {}
-    exec(blocks("python")[0], names)
+    exec(blocks("python", ROOT / "notebooks" / "guide" / "compare_two_samples.md")[0], names)
     return names
 
 

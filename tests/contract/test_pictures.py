@@ -19,7 +19,7 @@ def size(path) -> tuple[int, ...]:
 
 
 def test_pictures_of_the_readme_are_there():
-    pictures = re.findall(r"!\[([^]]+)\]\((.*?)\)", README)
+    pictures = re.findall(r"!\[([^]]+)\]\((.*?)\)", README.read_text())
     assert [ROOT / path for _, path in pictures] == [draw_readme.PICTURE]
     assert draw_readme.PICTURE.stat().st_size < 60_000
 

@@ -1,5 +1,5 @@
-"""Every block of the README and every example in a docstring runs, as a user runs it: default
-flags, warnings as errors.
+"""Every block of the README and of the guide, and every example in a docstring, runs as a user runs
+it: default flags, warnings as errors.
 """
 
 import inspect
@@ -13,7 +13,7 @@ import tomllib
 import pytest
 
 from support.paths import ROOT
-from support.readme import PUBLIC, README, blocks
+from support.readme import GUIDE, PUBLIC, README, blocks, commands, differences, write_wines
 
 RESULTS = ("Divergences", "Estimate", "FitResult", "Column", "DriftResult", "TwoSampleResult")
 RESULTS += ("EMResult", "ComponentTable")
@@ -34,32 +34,57 @@ def run(command: list[str], folder: pathlib.Path) -> str:
     return result.stdout
 
 
-@pytest.mark.timeout(900)  # a minute of work where nothing else runs
-def test_python_blocks_and_then_the_command_line(tmp_path):
-    """In one folder, as the commands read the files that the blocks have written."""
-    assert len(blocks("python")) >= 5
-    program = "\n".join([*blocks("python"), "print(smooth.losses[-1])"])
-    assert abs(float(run([*PYTHON, program], tmp_path).split()[-1])) < 0.01
-    commands = [block for block in blocks("sh") if block.startswith("jaxgmm ")]
-    assert commands
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "page",
+    [README, *(pytest.param(page, marks=pytest.mark.long) for page in GUIDE)],
+    ids=lambda page: page.stem,
+)
+def test_blocks_of_a_page(page, tmp_path):
+    """In one folder, as the commands may read files that the blocks have written."""
+    write_wines(tmp_path)
     # the script may be that of another checkout
     module = f'set -e\njaxgmm() {{ "{sys.executable}" -m jaxgmm "$@"; }}\n'
-    output = run(["sh", "-c", module + "\n".join(commands)], tmp_path)
-    assert re.search(r"^KL\(A \|\| B\) +\S+ \+- \S+ nats$", output, re.MULTILINE)
+    printed = run([*PYTHON, "\n".join(blocks("python", page))], tmp_path)
+    if commands(page):
+        printed += run(["sh", "-c", module + "\n".join(commands(page))], tmp_path)
+    assert [differences(printed, promised) for promised in blocks("text", page)] == [
+        [] for _ in blocks("text", page)
+    ]
+
+
+@pytest.mark.smoke
+def test_differences_are_seen():
+    printed = "JS 0.57; by chance 0.057\n(95 %: 0.028 to 0.1), 1,024 points, error 4e-06"
+    assert differences(printed, "JS 0.58; by chance 0.06") == []
+    assert differences(printed, "1,030 points, error 6e-06") == []
+    assert differences(printed, "JS 0.62") == ["0.62 is 0.57"]
+    assert differences(printed, "1,124 points") == ["1,124 is 1,024"]
+    assert differences(printed, "KL 0.57") == ["nothing like this is printed: KL 0.57"]
+
+
+@pytest.mark.smoke
+def test_readme_is_one_page():
+    """It has at most 800 words outside of code, and its first example needs no extra."""
+    text = re.sub(r"^```.*?^```$", "", README.read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert len(text.split()) <= 800
+    imports = re.findall(r"^import (\w+)", blocks("python")[0], re.MULTILINE)
+    assert imports == ["jax", "jaxgmm"]
+    assert len([line for line in blocks("python")[0].splitlines() if line]) <= 10
 
 
 @pytest.mark.smoke
 def test_commands_are_those_of_ci():
-    commands = [command.strip() for command in blocks("sh")]
-    assert commands[:2] == [
-        "pip install . && python -m jaxgmm",
-        "pip install '.[test]' && python -m pytest",
-    ]
+    shown = [command.strip() for command in blocks("sh")]
+    both = ["pip install . && python -m jaxgmm", "pip install '.[test]' && python -m pytest"]
+    assert [command for command in shown if command in both] == both
     lines = (ROOT / ".ci" / "run").read_text().splitlines()
-    assert [line for line in lines if line in commands] == commands[:2]
+    assert [line for line in lines if line in both] == both
 
 
-@pytest.mark.parametrize("block", blocks("sh"))
+@pytest.mark.parametrize(
+    "block", [block for page in (README, *GUIDE) for block in blocks("sh", page)]
+)
 def test_commands_are_of_this_project(block):
     """Shell can read them, and the files and extras that they name are there."""
     assert subprocess.run(["sh", "-n"], input=block, text=True, capture_output=True).stderr == ""
@@ -74,8 +99,25 @@ def test_commands_are_of_this_project(block):
 
 
 @pytest.mark.smoke
-def test_no_other_language():
-    assert set(re.findall(r"^```(\w+)$", README, re.MULTILINE)) == {"python", "sh"}
+@pytest.mark.parametrize("page", [README, *GUIDE], ids=lambda page: page.stem)
+def test_languages_and_width(page):
+    """Code is of languages that are executed, and at most 88 columns wide."""
+    text = page.read_text()
+    languages = set(re.findall(r"^```(.+)$", text, re.MULTILINE))
+    assert languages <= {"python", "sh", "text", "bibtex"}
+    code = [line for name in ("python", "sh") for b in blocks(name, page) for line in b.split("\n")]
+    assert [line for line in code if len(line) > 88] == []
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("page", [README, *GUIDE], ids=lambda page: page.stem)
+def test_links_inside_lead_somewhere(page):
+    """Every file that a page links or names is there, and so is every name in backquotes."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    targets = re.findall(r"\]\(([^)#:]+)\)", text)
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+    named = re.findall(r"\b(?:tests|\.ci)/[\w./]+", text)
+    assert [path for path in named if not (ROOT / path.rstrip(".")).exists()] == []
 
 
 @pytest.mark.parametrize("name", PUBLIC)
