@@ -33,6 +33,8 @@ from jaxgmm._divergence.gaussian import bhattacharyya_distance as bhattacharyya_
 from jaxgmm._divergence.gaussian import gaussian_kl as gaussian_kl
 from jaxgmm._divergence.gaussian import gaussian_wasserstein_squared as gaussian_wasserstein_squared
 from jaxgmm._divergence.hellinger import hellinger_distance as hellinger_distance
+from jaxgmm._divergence.importance_weights import ImportanceWeights as ImportanceWeights
+from jaxgmm._divergence.importance_weights import importance_weights as importance_weights
 from jaxgmm._divergence.midpoint import js_divergence as js_divergence
 from jaxgmm._divergence.midpoint import total_variation as total_variation
 from jaxgmm._divergence.pairwise import pairwise as pairwise

@@ -34,6 +34,7 @@ PAGES = {
     "Estimates of divergences": (
         "_divergence.entropies",
         "_divergence.elbo",
+        "_divergence.importance_weights",
         "_divergence.midpoint",
         "_divergence.all_divergences",
         "_divergence.renyi",

@@ -139,6 +139,7 @@ DOCUMENTED = (TypeError, ValueError, FloatingPointError, FileNotFoundError)
 EAGER = (
     "expectation",
     "elbo",
+    "importance_weights",
     "log_density",
     "GMM.from_data",
     "GMM.random",

@@ -51,6 +51,7 @@ EXTRAS = (
     "tensorflow_probability",
     "gmmx",
     "ott",
+    "arviz_stats",
 )
 
 

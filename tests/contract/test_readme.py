@@ -16,7 +16,7 @@ from support.paths import ROOT
 from support.readme import GUIDE, PUBLIC, README, blocks, commands, differences, write_wines
 
 RESULTS = ("Divergences", "Estimate", "FitResult", "Column", "DriftResult", "TwoSampleResult")
-RESULTS += ("EMResult", "ComponentTable")
+RESULTS += ("EMResult", "ComponentTable", "ImportanceWeights")
 
 # Of TensorFlow Probability and of OTT-JAX, when they are imported.
 IGNORED = [

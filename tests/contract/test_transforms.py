@@ -12,6 +12,7 @@ from support.covariance_types import TYPES
 from support.mixtures import stack
 from support.public_functions import FUNCTIONS, pair
 
+OF_FUNCTIONS = ("expectation", "elbo", "importance_weights")  # a new function is a new program
 WITHOUT_WEIGHTS = ("component_log_prob", "gaussian_kl", "gaussian_wasserstein_squared")
 
 
@@ -66,7 +67,7 @@ def test_float32_stays_float32_and_gradients_are_finite(name, covariance_type, k
 
 @pytest.mark.usefixtures("each_key_is_used_once")
 @pytest.mark.parametrize(
-    "name", [name for name in FUNCTIONS if name not in ("expectation", "elbo")]
+    "name", [name for name in FUNCTIONS if name not in OF_FUNCTIONS]
 )  # which take a function, are not jitted, and say so
 def test_one_compilation_for_a_shape(name):
     """New values, new keys and new Python objects of the same shapes compile nothing; the first

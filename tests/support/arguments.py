@@ -113,7 +113,7 @@ USUAL = {
 # What a function has of its own, made when it is needed.
 OWN = {
     "select_components": lambda: {"counts": [2]},
-    "elbo": lambda: {"target": jaxgmm.log_density(P)},
+    **dict.fromkeys(("elbo", "importance_weights"), lambda: {"target": jaxgmm.log_density(P)}),
     "estimate": lambda: {"divergence": jaxgmm.entropy},
     # From P to Q it is infinite.
     "chi_squared_divergence": lambda: {"p": Q, "q": jaxgmm.mixture_of([P, Q])},
@@ -144,7 +144,7 @@ def of_gmmx() -> Any:
 
 
 RESULTS = ("Divergences", "Estimate", "FitResult", "Column", "DriftResult", "TwoSampleResult")
-RESULTS += ("EMResult", "ComponentTable")
+RESULTS += ("EMResult", "ComponentTable", "ImportanceWeights")
 NOT_BUILT_BY_HAND = ("GMM", "Rule", *RESULTS)
 # What is handed on to another function, and what is for a tolerance only, which has its own row.
 LEFT_OUT = {

@@ -38,6 +38,10 @@ FUNCTIONS = {
         jaxgmm.kl_divergence, key, p, q, rule=RULE, num_replicates=4
     ),
     "elbo": lambda key, p, q: jaxgmm.elbo(key, p, jaxgmm.log_density(q), RULE, path_gradient=False),
+    "importance_weights": lambda key, p, q: (
+        # Pareto k is None under jit.
+        jaxgmm.importance_weights(key, p, jaxgmm.log_density(q), 64)[:5]
+    ),
     "gaussian_kl": lambda key, p, q: jaxgmm.gaussian_kl(p, q),
     "gaussian_wasserstein_squared": lambda key, p, q: jaxgmm.gaussian_wasserstein_squared(p, q),
     "mmd": lambda key, p, q: jaxgmm.mmd(p, q, 1.5),
