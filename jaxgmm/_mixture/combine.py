@@ -12,9 +12,9 @@ from jax import Array
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from jaxgmm._mixture.gmm import GMM, centre_of, is_diagonal, unstacked
+from jaxgmm._mixture.gmm import GMM, centre_of, is_diagonal
 from jaxgmm._mixture.moments import checked_weights
-from jaxgmm._mixture.validation import Mixture, Mixtures, one_space
+from jaxgmm._mixture.validation import Mixture, Mixtures, one_space, unstacked
 from jaxgmm._numerics.linalg import power_of_two
 from jaxgmm._numerics.special import log_or_minus_infinity
 from jaxgmm._validation.checks import finite_array

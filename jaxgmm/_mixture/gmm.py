@@ -1,29 +1,19 @@
 """The parameters of a Gaussian mixture as a pytree."""
 
 import dataclasses
-import operator
 from collections.abc import Callable
 from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
-from jax.core import Tracer
 from jax.typing import DTypeLike
 from numpy.typing import ArrayLike
 
-from jaxgmm._mixture import moments
-from jaxgmm._mixture.initialization import (
-    check_distinct,
-    kmeans_plus_plus,
-    pooled_scales,
-    random_scales,
-    residuals,
-)
+from jaxgmm._mixture import initialization, moments
 from jaxgmm._mixture.scale import DiagonalScale, Scale, view
 from jaxgmm._validation import checks
-from jaxgmm._validation.arguments import PositiveFloat, PositiveInt, RequiredKey
+from jaxgmm._validation.arguments import Flag, PositiveFloat, PositiveInt, RequiredKey
 from jaxgmm._validation.validated_jit import validated
 
 T = TypeVar("T")
@@ -34,9 +24,9 @@ T = TypeVar("T")
 class GMM:
     r"""A Gaussian mixture :math:`p(x) = \sum_k \pi_k N(x; \mu_k, L_k L_k^T)` as a pytree of arrays.
 
-    Every finite pytree of these shapes is a valid mixture, so an optimiser needs no projection and
-    no bijector. `GMM.from_moments` builds a mixture from weights, means and covariances. Several
-    mixtures of equal shapes make one stacked pytree, for `jax.vmap`; see `stack`.
+    Every finite pytree of these shapes is a valid mixture, so an optimiser needs no projection.
+    `GMM.from_moments` builds one from weights, means and covariances. Several mixtures of equal
+    shapes make one stacked pytree, for `jax.vmap`; see `stack`.
 
     Attributes:
       logits: (K,), :math:`\pi = \mathrm{softmax}(\mathrm{logits})`. A logit of -inf is weight 0.
@@ -60,20 +50,25 @@ class GMM:
     @validated()
     def from_moments(
         cls,
-        weights: ArrayLike,
+        weights: ArrayLike | None,
         means: ArrayLike,
         covariances: ArrayLike,
         covariance_type: moments.CovarianceType = "full",
         dtype: DTypeLike | None = None,
+        *,
+        log_weights: ArrayLike | None = None,
+        normalize: Flag = False,
     ) -> "GMM":
         """The mixture with these weights, means and covariances, in the shapes of scikit-learn.
 
         Args:
-          weights: (K,), not negative, with sum 1 to within 1e-6.
+          weights: (K,), not negative, with sum 1 to within 1e-6; None if log_weights are given.
           means: (K, D).
           covariances: (K, D, D) if "full", (D, D) if "tied", (K, D) if "diag", (K,) if "spherical".
           covariance_type: "full", "tied", "diag" or "spherical".
           dtype: a floating dtype. None is the widest one of the arguments, or else JAX's default.
+          log_weights: (K,), the logarithms of the weights, -inf for a component without weight.
+          normalize: whether to divide the weights by their sum, whatever it is.
 
         Returns:
           The mixture. NumPy computes its Cholesky factors in float64, outside of `jax.jit`.
@@ -82,6 +77,7 @@ class GMM:
           TypeError: an argument is traced or holds no real numbers, or dtype is not floating.
           ValueError: the shapes do not fit, a number is not finite, or covariance_type is unknown.
           ValueError: a weight is negative, or the weights do not sum to 1.
+          ValueError: weights and log_weights are both given, or neither is.
           ValueError: a covariance is not symmetric and positive definite.
 
         Example:
@@ -90,17 +86,47 @@ class GMM:
           >>> p.num_components, p.num_dims, p.covariance_type
           (2, 2, 'full')
         """
-        dtype = checks.floating_dtype(dtype, weights, means, covariances)
-        weights = moments.checked_weights(checks.finite_array("weights", weights))
-        moments.check_dead("the mixture", weights == 0, means, covariances)
-        means = moments.checked_means(checks.finite_array("means", means), len(weights))
-        covariances = checks.finite_array("covariances", covariances)
-        moments.check_covariance_shape(covariances, means.shape, covariance_type)
-        with np.errstate(divide="ignore"):  # The logit of a weight of 0 is -inf, as documented.
-            logits = np.log(weights)
-        leaves = (logits, means, *moments.log_cholesky(covariances, means.shape, covariance_type))
-        # NumPy converts the dtype, because JAX would compile a program for each shape.
-        return cls(*jax.tree.map(lambda leaf: jnp.asarray(leaf.astype(dtype), dtype), leaves))
+        matrices, options = {"covariances": covariances}, (covariance_type, dtype, normalize)
+        return cls(*moments.checked_leaves(weights, log_weights, means, matrices, *options))
+
+    @classmethod
+    @validated()
+    def from_precisions(
+        cls,
+        weights: ArrayLike | None,
+        means: ArrayLike,
+        precisions: ArrayLike | None = None,
+        precisions_cholesky: ArrayLike | None = None,
+        covariance_type: moments.CovarianceType = "full",
+        dtype: DTypeLike | None = None,
+        *,
+        log_weights: ArrayLike | None = None,
+        normalize: Flag = False,
+    ) -> "GMM":
+        """The mixture whose covariances are the inverses of these precisions.
+
+        Args:
+          weights, means, covariance_type, dtype, log_weights, normalize: as in `from_moments`.
+          precisions: the precisions, in the shapes that `from_moments` has for covariances.
+          precisions_cholesky: in place of precisions, the upper triangles U of scikit-learn, with
+            the precision U U^T; the roots of the precisions if "diag" or "spherical".
+
+        Returns:
+          The mixture. No covariance is formed, and no precision from precisions_cholesky.
+
+        Raises:
+          TypeError, ValueError: as in `from_moments`.
+          ValueError: precisions and precisions_cholesky are both given, or neither is.
+
+        Example:
+          >>> p = GMM.from_precisions([1.0], [[0.0, 0.0]], [[[2.0, 1.0], [1.0, 1.0]]])
+          >>> print(p.covariances.round(4))
+          [[[ 1. -1.]
+            [-1.  2.]]]
+        """
+        matrices = {"precisions": precisions, "precisions_cholesky": precisions_cholesky}
+        options = covariance_type, dtype, normalize
+        return cls(*moments.checked_leaves(weights, log_weights, means, matrices, *options))
 
     @classmethod
     @validated()
@@ -122,16 +148,14 @@ class GMM:
         Args:
           key: a random key. `jax.vmap` over keys gives several starts.
           x: points (n, D).
-          num_components: K.
-          covariance_type: "full", "tied", "diag" or "spherical".
+          num_components, covariance_type: K, and as in `from_moments`.
           reg_covar: a number that is added to every variance, in the square of the units of x.
 
         Returns:
           The mixture, in the dtype of x.
 
         Raises:
-          TypeError: an argument has the wrong type.
-          ValueError: x is not a finite array of shape (n, D), or covariance_type is unknown.
+          TypeError, ValueError: as in `from_moments`, or x is not a finite array (n, D).
           ValueError: num_components or reg_covar is not positive, or x has fewer distinct points.
 
         Example:
@@ -143,10 +167,10 @@ class GMM:
           Arthur and Vassilvitskii, k-means++: the advantages of careful seeding, SODA (2007).
         """
         x = jnp.asarray(x)
-        centres = kmeans_plus_plus(key, x, num_components)
-        check_distinct(centres)
-        r = residuals(x, centres)
-        scales = pooled_scales(r, reg_covar, num_components, covariance_type)
+        centres = initialization.kmeans_plus_plus(key, x, num_components)
+        initialization.check_distinct(centres)
+        r = initialization.residuals(x, centres)
+        scales = initialization.pooled_scales(r, reg_covar, num_components, covariance_type)
         return cls(jnp.zeros(num_components, x.dtype), centres, *scales)
 
     @classmethod
@@ -168,11 +192,9 @@ class GMM:
 
         Args:
           key: a random key. `jax.vmap` over keys gives several mixtures.
-          num_components: K.
-          num_dims: D.
-          covariance_type: "full", "tied", "diag" or "spherical".
+          num_components, num_dims: K and D.
+          covariance_type, dtype: as in `from_moments`.
           spread: the standard deviation of the means.
-          dtype: a floating dtype, or None for JAX's default.
 
         Returns:
           The mixture.
@@ -189,7 +211,13 @@ class GMM:
         logits_key, loc_key, scale_key = jax.random.split(key, 3)
         logits = 0.5 * jax.random.normal(logits_key, (num_components,), dtype)
         loc = spread * jax.random.normal(loc_key, (num_components, num_dims), dtype)
-        return cls(logits, loc, *random_scales(scale_key, loc.shape, covariance_type, dtype))
+        return cls(
+            logits, loc, *initialization.random_scales(scale_key, loc.shape, covariance_type, dtype)
+        )
+
+    def replace(self, **leaves: Array | None) -> "GMM":
+        """The mixture with other leaves, such as ``gmm.replace(loc=gmm.loc + 1)``, not checked."""
+        return dataclasses.replace(self, **leaves)
 
     @property
     def num_components(self) -> int:
@@ -269,10 +297,3 @@ def centre_of(gmm: GMM) -> Array:
     # which far from the origin would move two mixtures by different vectors.
     centre = jax.lax.stop_gradient((gmm.weights[:, None] * gmm.loc).sum(0))
     return jax.lax.optimization_barrier(centre)
-
-
-def unstacked(gmms: GMM) -> list[GMM]:
-    traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(gmms))
-    # A slice of a NumPy array is a view, where a slice of a JAX array is a compiled program.
-    leaves = gmms if traced else jax.tree.map(np.asarray, gmms)
-    return [jax.tree.map(operator.itemgetter(i), leaves) for i in range(len(gmms.loc))]

@@ -1,12 +1,16 @@
 """Checks of weights, means and covariances, and Cholesky factors, in NumPy and float64."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.core import Tracer
+from jax.typing import DTypeLike
 from numpy.typing import ArrayLike
+from scipy.linalg import solve_triangular
 
 from jaxgmm._validation.checks import as_array, finite_array, floating_dtype, quoted
 from jaxgmm._validation.validated_jit import Check
@@ -14,16 +18,67 @@ from jaxgmm._validation.validated_jit import Check
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
 
 
-def checked_weights(weights: np.ndarray) -> np.ndarray:
-    """The weights (K,), or an error if they are not those of a mixture."""
+def checked_leaves(
+    weights: ArrayLike | None,
+    log_weights: ArrayLike | None,
+    means: ArrayLike,
+    matrices: Mapping[str, ArrayLike | None],
+    covariance_type: str,
+    dtype: DTypeLike | None,
+    normalize: bool,
+) -> tuple[Array, ...]:
+    """The leaves of a mixture, by weights or their logarithms, and by one of the matrices."""
+    name, given = _the_one(matrices)
+    weights = _the_one({"weights": weights, "log_weights": log_weights})
+    dtype = floating_dtype(dtype, weights[1], means, given)
+    logits = _checked_logits(*weights, normalize)
+    check_dead("the mixture", logits == -np.inf, means, given)
+    means = checked_means(finite_array("means", means), len(logits))
+    array = finite_array(name, given)
+    _check_shape(name, array, means.shape, covariance_type)
+    leaves = (logits, means, *_log_cholesky(name, array, means.shape, covariance_type))
+    # NumPy converts the dtype, because JAX would compile a program for each shape.
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf.astype(dtype), dtype), leaves)
+
+
+def _the_one(options: Mapping[str, ArrayLike | None]) -> tuple[str, ArrayLike]:
+    """The name and the value of the only option, or of the only one of several that is given."""
+    given = [pair for pair in options.items() if pair[1] is not None or len(options) == 1]
+    if len(given) != 1:
+        raise ValueError(f"pass {' or '.join(options)}, got {len(given)} of them")
+    return given[0]
+
+
+def _checked_logits(name: str, given: ArrayLike, normalize: bool) -> np.ndarray:
+    """The logarithms of the weights (K,), or an error if they are not those of a mixture."""
+    if name == "weights":
+        weights = finite_array(name, given)
+        total = abs(weights.sum()) if normalize else 1
+        with np.errstate(divide="ignore"):  # The logit of a weight of 0 is -inf, as documented.
+            return np.log(checked_weights(weights / (total or 1)))
+    array = as_array(given)
+    is_dead = np.equal(array, -np.inf) if array.dtype.kind == "f" else np.zeros((), bool)
+    logs = finite_array(name, np.where(is_dead, 0, array) if is_dead.any() else given)
+    logs = np.where(is_dead, -np.inf, logs)
+    total = np.logaddexp.reduce(logs.ravel()) if normalize and not is_dead.all() else 0
+    checked_weights(np.exp(np.minimum(logs - total, 700)), name)
+    return logs - total
+
+
+def checked_weights(weights: np.ndarray, name: str = "weights") -> np.ndarray:
+    """The weights (K,), or an error, by the name of the argument, if no mixture has them."""
     if weights.ndim != 1 or not weights.size:
-        raise ValueError(f"weights must have shape (K,) with K at least 1, got {weights.shape}")
+        raise ValueError(f"{name} must have shape (K,) with K at least 1, got {weights.shape}")
     k = int(weights.argmin())
     if weights[k] < 0:
         raise ValueError(f"weights must not be negative, but weights[{k}] is {weights[k]:g}")
     if abs(weights.sum() - 1) > 1e-6:
-        got = f"the sum is {weights.sum():.9g}; pass weights / weights.sum()"
-        raise ValueError(f"weights must sum to 1 to within 1e-6, but {got}")
+        what, mend = {
+            "weights": (name, "pass weights / weights.sum()"),
+            "log_weights": (f"exp({name})", "pass normalize=True"),
+        }[name]
+        problem = f"the sum is {weights.sum():.9g}; {mend}"
+        raise ValueError(f"{what} must sum to 1 to within 1e-6, but {problem}")
     return weights
 
 
@@ -44,7 +99,9 @@ def checked_means(means: np.ndarray, k: int) -> np.ndarray:
         mend = "; write means[:, None] for one dimension" if means.ndim == 1 else ""
         raise ValueError(f"means must have shape (K, D) with D at least 1, got {shape}{mend}")
     if len(means) != k:
-        raise ValueError(f"weights has {k} components, but means of shape {shape} has {shape[0]}")
+        mend = "; pass means.T" if shape[1] == k else ""
+        got = f"means of shape {shape} has {shape[0]}"
+        raise ValueError(f"weights has {k} components, but {got}{mend}")
     return means
 
 
@@ -71,48 +128,81 @@ Data = Annotated[ArrayLike, Check(checked_data)]
 CovarianceType = Annotated[str, Check(checked_covariance_type, static=True)]
 
 
-def check_covariance_shape(covariances: np.ndarray, shape: tuple[int, ...], kind: str) -> None:
-    """Raise unless the covariances, of the type ``kind``, fit means of this shape (K, D)."""
+def _check_shape(name: str, matrices: np.ndarray, shape: tuple[int, ...], kind: str) -> None:
+    """Raise unless the matrices, of the type ``kind``, fit means of this shape (K, D)."""
     k, d = shape
     expected = {"full": (k, d, d), "tied": (d, d), "diag": (k, d), "spherical": (k,)}[kind]
-    if covariances.shape != expected:
+    if matrices.shape != expected:
         needed = f"shape {expected} for covariance_type {kind!r} and means of shape {shape}"
-        raise ValueError(f"covariances must have {needed}, got {covariances.shape}")
+        mends = {(d, d, k): _LAST.format(name), (1, d, k): f"pass {name}[0].T"}
+        mend = mends.get(matrices.shape, "") if kind in ("full", "diag") else ""
+        raise ValueError(f"{name} must have {needed}, got {matrices.shape}{mend and f'; {mend}'}")
 
 
-def log_cholesky(
-    covariances: np.ndarray, shape: tuple[int, ...], kind: str
+_LAST = "with components on the last axis, as in MATLAB and mclust, pass {}.transpose(2, 0, 1)"
+
+
+def _log_cholesky(
+    name: str, matrices: np.ndarray, shape: tuple[int, ...], kind: str
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """The log_diag and off_diag of covariances of the type ``kind``, for means (K, D)."""
+    """The log_diag and off_diag of matrices of the type ``kind``, for means (K, D)."""
     k, d = shape
     if kind in ("diag", "spherical"):
-        return 0.5 * np.log(_checked_variances(covariances)).reshape(k, -1), None
-    factors = _cholesky(covariances.reshape(-1, d, d))
+        power = {"covariances": 0.5, "precisions": -0.5, "precisions_cholesky": -1}[name]
+        return power * np.log(_checked_positive(name, matrices)).reshape(k, -1), None
+    factors = _factors(name, matrices.reshape(-1, d, d))
     rows, columns = np.tril_indices(d, -1)
     return np.log(np.diagonal(factors, axis1=1, axis2=2)), factors[:, rows, columns]
 
 
-def _checked_variances(variances: np.ndarray) -> np.ndarray:
-    for k, variance in enumerate(variances):
-        if not (variance > 0).all():
-            mend = "every variance must be positive; add a small constant to it"
-            raise ValueError(f"covariances[{k}] is {quoted(variance)}: {mend}")
-    return variances
+def _factors(name: str, matrices: np.ndarray) -> np.ndarray:
+    """The Cholesky factors L (R, D, D) of the covariances."""
+    if name == "covariances":
+        return _cholesky(name, matrices)
+    if name == "precisions":
+        # With the coordinates reversed, the lower triangle of Cholesky is an upper one.
+        upper = _cholesky(name, matrices[:, ::-1, ::-1])[:, ::-1, ::-1]
+    else:
+        upper = matrices
+        _checked_positive(name, np.diagonal(upper, axis1=1, axis2=2))
+        if np.tril(upper, -1).any():
+            got = "a number below the diagonal; scikit-learn's are upper triangles"
+            raise ValueError(
+                f"{name} must be upper triangles U with U U^T the precision, got {got}"
+            )
+    identity = np.eye(matrices.shape[1])
+    return np.stack([solve_triangular(u, identity, trans="T") for u in upper])  # L = U^-T
 
 
-def _cholesky(covariances: np.ndarray) -> np.ndarray:
+def _checked_positive(name: str, numbers: np.ndarray) -> np.ndarray:
+    for k, number in enumerate(numbers):
+        if not (number > 0).all():
+            what = "variance" if name == "covariances" else "number"
+            mend = f"every {what} must be positive; add a small constant to it"
+            raise ValueError(f"{name}[{k}] is {quoted(number)}: {mend}")
+    return numbers
+
+
+def _cholesky(name: str, matrices: np.ndarray) -> np.ndarray:
     """The Cholesky factors (R, D, D), or an error that names the first component at fault."""
-    for k, covariance in enumerate(covariances):
-        scale = np.sqrt(np.abs(np.diagonal(covariance)))
-        # The covariance of float32 data is symmetric to a few of its own roundings, 6e-8 each.
-        if (np.abs(covariance - covariance.T) > 1e-5 * np.outer(scale, scale)).any():
-            mend = "pass (C + C.T) / 2 if it should be"
-            raise ValueError(f"covariances[{k}] is not symmetric; {mend}:\n{quoted(covariance)}")
+    for k, matrix in enumerate(matrices):
+        if not _is_symmetric(matrix):
+            is_moved = len(matrices) == len(matrix) and all(
+                map(_is_symmetric, matrices.transpose(2, 0, 1))
+            )
+            mend = _LAST.format(name) if is_moved else "pass (C + C.T) / 2 if it should be"
+            raise ValueError(f"{name}[{k}] is not symmetric; {mend}:\n{quoted(matrix)}")
         try:
-            np.linalg.cholesky(0.5 * (covariance + covariance.T))
+            np.linalg.cholesky(0.5 * (matrix + matrix.T))
         except np.linalg.LinAlgError:
-            least = f"its smallest eigenvalue is {np.linalg.eigvalsh(covariance)[0]:.3g}"
+            least = f"its smallest eigenvalue is {np.linalg.eigvalsh(matrix)[0]:.3g}"
             mend = "add a small multiple of the identity to it"
-            error = f"covariances[{k}] is not positive definite: {least}; {mend}"
+            error = f"{name}[{k}] is not positive definite: {least}; {mend}"
             raise ValueError(error) from None
-    return np.linalg.cholesky(0.5 * (covariances + covariances.swapaxes(-1, -2)))
+    return np.linalg.cholesky(0.5 * (matrices + matrices.swapaxes(-1, -2)))
+
+
+def _is_symmetric(matrix: np.ndarray) -> bool:
+    scale = np.sqrt(np.abs(np.diagonal(matrix)))
+    # The covariance of float32 data is symmetric to a few of its own roundings, 6e-8 each.
+    return not (np.abs(matrix - matrix.T) > 1e-5 * np.outer(scale, scale)).any()

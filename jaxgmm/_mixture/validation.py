@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from jax import Array
 from jax.core import Tracer
 
-from jaxgmm._mixture.gmm import GMM, unstacked
+from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.moments import check_dead
 from jaxgmm._validation.checks import check_finite, finite_array, kind, quoted
 from jaxgmm._validation.validated_jit import Check
@@ -82,6 +83,13 @@ def checked_mixtures(name: str, gmms: Any) -> Sequence[GMM] | GMM:
     for i, gmm in enumerate(one_by_one):
         checked_mixture(f"{name}[{i}]", gmm)
     return gmms
+
+
+def unstacked(gmms: GMM) -> list[GMM]:
+    traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(gmms))
+    # A slice of a NumPy array is a view, where a slice of a JAX array is a compiled program.
+    leaves = gmms if traced else jax.tree.map(np.asarray, gmms)
+    return [jax.tree.map(operator.itemgetter(i), leaves) for i in range(len(gmms.loc))]
 
 
 def _check_stack(name: str, gmms: GMM) -> None:

@@ -75,7 +75,8 @@ LEGAL = {
     "groups baseline dims": {"None"},
     "by_column": {"bool"},
     "path_gradient midpoint log_ratio antithetic variance_reduction fixed_key progress": {"bool"},
-    "keep_best": {"bool"},
+    "keep_best normalize": {"bool"},
+    "precisions_cholesky log_weights": {"None"},
     "return_plan": {"bool"},
     "symmetric": {"bool", "None"},
     "num_samples num_replicates num_components num_dims batch_size n order window max_points": {
@@ -150,6 +151,7 @@ IN_NUMPY = (
     "reduce",
     "select_components",
     "GMM.from_moments",
+    "GMM.from_precisions",
     "to_sklearn",
     "from_sklearn",
     "from_gmmx",

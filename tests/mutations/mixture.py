@@ -153,9 +153,16 @@ MIXTURE = [
     Mutation(
         "diagonal and root diagonal",
         "_cholesky",
-        "np.linalg.cholesky(0.5 * (covariances + covariances.swapaxes(-1, -2)))",
-        "np.sqrt(0.5 * (covariances + covariances.swapaxes(-1, -2)))",
+        "np.linalg.cholesky(0.5 * (matrices + matrices.swapaxes(-1, -2)))",
+        "np.sqrt(0.5 * (matrices + matrices.swapaxes(-1, -2)))",
         "test_gmm.py",
+    ),
+    Mutation(
+        "the root of a precision taken for that of a covariance",
+        "moments._factors",
+        'solve_triangular(u, identity, trans="T")',
+        "u.T",
+        "test_constructors.py",
     ),
     Mutation(
         "drop the gradient of L",

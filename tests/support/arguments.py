@@ -69,6 +69,8 @@ USUAL = {
     "means": np.array([[0.5, 1.0], [2.0, 3.0]]),
     "covariances": np.array([2 * np.eye(2), 3 * np.eye(2)]),
     "covariance_type": "full",
+    "precisions": np.array([2 * np.eye(2), 3 * np.eye(2)]),
+    **{"precisions_cholesky": None, "log_weights": None, "normalize": False},
     "dtype": None,
     "num_components": 2,
     "num_dims": 2,
@@ -154,6 +156,7 @@ LEFT_OUT = {
 }
 FURTHER = {
     "GMM.from_moments": GMM.from_moments,
+    "GMM.from_precisions": GMM.from_precisions,
     "GMM.from_data": GMM.from_data,
     "GMM.random": GMM.random,
     "Estimate.interval": jaxgmm.Estimate(0.5, 0.1, 4, 64, None).interval,
