@@ -9,7 +9,7 @@ from jax import Array
 
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._quadrature.sobol import Sobol
-from jaxgmm._samples.comparison import Compared, Measure, Settings, compared, pair_of
+from jaxgmm._samples.comparison import Compared, Measure, Settings, compared, middle_of, pair_of
 from jaxgmm._samples.table import Table
 
 RULE = Sobol(2**14, variance_reduction=False)
@@ -24,12 +24,14 @@ class Column(NamedTuple):
         others do, it is right.
       beyond: what the column adds to the divergence beyond all other columns.
       p_value_if_nothing_differs: that of this addition, right only if no column differs at all.
+      chance_range: the range that holds 95 % of ``alone`` for permuted rows.
     """
 
     alone: float
     p_value: float
     beyond: float
     p_value_if_nothing_differs: float
+    chance_range: tuple[float, float]
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
@@ -48,18 +50,18 @@ def columns_compared(
     found: Compared,
 ) -> dict[str, Column]:
     """Each column alone, by a test of its own, and what it adds to the fits to all columns."""
-    values, p_values = columns_alone(key, table.rows, sample, groups, settings)
+    values, p_values, ranges = columns_alone(key, table.rows, sample, groups, settings)
     measure = Measure(settings.divergence, RULE, by_column=True)
     beyond = np.asarray(_value(measure, key, found.fits))[1:]
-    columns = zip(values, p_values, beyond, found.p_values[1:], strict=True)
-    names = table.names or ()
-    return {name: Column(*map(float, of)) for name, of in zip(names, columns, strict=True)}
+    numbers = [np.asarray(of).tolist() for of in (values, p_values, beyond, found.p_values[1:])]
+    columns = map(Column, *numbers, ranges)
+    return dict(zip(table.names or (), columns, strict=True))
 
 
 def columns_alone(
     key: Array, rows: np.ndarray, sample: np.ndarray, groups: np.ndarray | None, settings: Settings
-) -> tuple[list[float], np.ndarray]:
-    """The divergence in each column, and its p value by Holm's method."""
+) -> tuple[list[float], np.ndarray, list[tuple[float, float]]]:
+    """The divergence in each column, its p value by Holm's method, and its range by chance."""
     num_columns = rows.shape[1]
     # The more columns there are, the more permutations Holm's method needs.
     number = max(settings.num_permutations, 25 * num_columns)
@@ -70,7 +72,8 @@ def columns_alone(
     ]
     measure = Measure(settings.divergence, RULE, by_column=False)
     values = [float(_value(measure, key, one.fits)[0]) for one in alone]
-    return values, holm(np.array([one.p_values[0] for one in alone]))
+    ranges = [middle_of(one.chance[:, 0]) for one in alone]
+    return values, holm(np.array([one.p_values[0] for one in alone])), ranges
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -51,7 +51,7 @@ class Compared(NamedTuple):
     fits: GMM  # a stack of two, in the units of the data, around the pooled mean
     centre: np.ndarray
     converged: bool
-    at_floor: bool  # whether a component is as narrow as the floor allows
+    at_floor: list[str]  # the components that are as narrow as the floor allows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,8 +135,7 @@ def compared(
     # An interrupt ends the bootstrap, too.
     number = settings.num_bootstrap if len(permuted) == total else 0
     resampled = values(fits, (pooled.resampled(rng) for _ in range(number)), number)
-    is_narrow = jnp.exp(2 * fits.log_diag).min(2) < 4 * FLOOR
-    at_floor = bool((is_narrow & (jax.nn.softmax(fits.logits) > 0.5 / len(rows))).any())
+    at_floor = _at_floor(fits, pooled.sizes)
     fits = jax.vmap(in_units, (0, None))(fits, jnp.asarray(units, z.dtype))
     values_of_all = p_values(permuted[:, 0]), permuted[1:, 1], resampled[:, 1]
     return Compared(*values_of_all, fits, pooled.centre, bool(converged.all()), at_floor)
@@ -160,6 +159,21 @@ def _values(
 
     # One labelling at a time, all are computed by the same operations.
     return jax.lax.map(of_labelling, (rows, weights))
+
+
+def _at_floor(fits: GMM, sizes: np.ndarray) -> list[str]:
+    num_rows = np.asarray(jax.nn.softmax(fits.logits)) * sizes[:, None]
+    is_narrow = np.exp(2 * np.asarray(fits.log_diag)).min(2) < 4 * FLOOR
+    return [
+        f"component {k} of {'pq'[j]}, of {num_rows[j, k]:.3g} rows"
+        for j, k in np.argwhere(is_narrow & (num_rows > 0.5)).tolist()
+    ]
+
+
+def middle_of(values: np.ndarray) -> tuple[float, float]:
+    """The range that holds 95 % of the values, NaN if there are none."""
+    low, high = np.quantile(values, [0.025, 0.975]) if len(values) else (np.nan, np.nan)
+    return float(low), float(high)
 
 
 def pair_of(fits: GMM) -> tuple[GMM, GMM]:

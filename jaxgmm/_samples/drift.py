@@ -188,8 +188,8 @@ def _columns_moved(
     """Each column in the baseline and in the periods from the first on, alone."""
     before = is_before[sample] > 0
     used = before | (sample >= first)
-    alone = columns_alone(key, x.rows[used], 1 * ~before[used], None, settings)
-    columns = zip(*(np.asarray(part).tolist() for part in alone), strict=True)
+    values, p_values, _ = columns_alone(key, x.rows[used], 1 * ~before[used], None, settings)
+    columns = zip(values, p_values.tolist(), strict=True)
     return dict(zip(x.names or (), columns, strict=True))
 
 

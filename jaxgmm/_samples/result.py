@@ -9,6 +9,7 @@ import numpy as np
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.plain import Result
 from jaxgmm._samples.columns import Column
+from jaxgmm._samples.comparison import middle_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,23 +55,29 @@ class TwoSampleResult(Result):
     @property
     def chance_range(self) -> tuple[float, float]:
         """The range that holds 95 % of chance."""
-        return _range(self.chance)
+        return middle_of(self.chance)
 
     def __float__(self) -> float:
         return self.value
 
     def __str__(self) -> str:
-        text = f"{self.divergence} {in_digits(self.value)}"
-        if self.p_value is not None and self.excess is not None:
-            low, high = map(in_digits, self.chance_range)
-            verdict = "more" if self.p_value <= 0.05 else "no more"
-            text += f"; by chance {in_digits(self.chance_mean)} on average (95 %: {low} to {high})"
-            text += f": {verdict} than chance, p = {self.p_value:.2g}; excess "
-            interval = self.excess_interval or (self.excess,)
-            text += " to ".join(map(in_digits, interval))
+        text = f"{self.divergence} {in_digits(self.value)}{self._of_chance()}"
         text += f". Error of the integration {in_digits(self.standard_error, 1)}"
         lines = [f"{name} is left out: {why}" for name, why in self.left_out.items()]
         return "\n".join([text, *lines, *_lines_of_columns(self.by_column or {})])
+
+    def _of_chance(self) -> str:
+        if self.p_value is None or self.excess is None:
+            return ""
+        low, high = map(in_digits, self.chance_range)
+        text = f"; by chance {in_digits(self.chance_mean)} on average (95 %: {low} to {high}): "
+        is_more = self.p_value <= 0.05
+        text += f"{'more' if is_more else 'no more'} than chance, p = {self.p_value:.2g}"
+        if self.excess_interval is None:
+            return f"{text}; excess {in_digits(self.excess)}" if is_more else text
+        # The test, which is exact, decides whether the excess may be 0.
+        low, high = self.excess_interval
+        return f"{text}; excess {in_digits(low if is_more else 0.0)} to {in_digits(high)}"
 
     def to_dict(self) -> dict[str, Any]:
         """The fields in plain numbers, strings and lists, those of each column as "columns"."""
@@ -81,7 +88,7 @@ class TwoSampleResult(Result):
 
 
 def in_digits(value: float, digits: int = 2) -> str:
-    if 0 < abs(value) < 1e-5:
+    if 0 < abs(value) < 1e-8:
         return f"{value:.{digits}g}"
     return np.format_float_positional(value, digits, unique=False, fractional=False, trim="-")
 
@@ -94,8 +101,3 @@ def _lines_of_columns(columns: Mapping[str, Column]) -> list[str]:
         for name, c in columns.items()
     ]
     return [head, *lines] if lines else []
-
-
-def _range(values: np.ndarray) -> tuple[float, float]:
-    low, high = np.quantile(values, [0.025, 0.975]) if len(values) else (np.nan, np.nan)
-    return float(low), float(high)

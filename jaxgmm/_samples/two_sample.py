@@ -82,7 +82,7 @@ def two_sample_test(
     Returns:
       A `TwoSampleResult`. A keyboard interrupt gives the result of the permutations so far, with a
       warning. Other warnings name what makes a divergence that of the fits rather than of the
-      populations: few rows, few distinct values, or a component that has shrunk to the floor, a
+      populations: few rows, few distinct values, or components that have shrunk to the floor, a
       millionth of the pooled variance.
 
     Raises:
@@ -138,7 +138,9 @@ def pooled_table(x: Table, y: Table) -> tuple[Table, np.ndarray, dict[str, str]]
     return Table(rows[:, ~is_left_out], tuple(names[~is_left_out].tolist())), sample, left_out
 
 
-def _warn_of_fits(settings: Settings, table: Table, sample: np.ndarray, at_floor: bool) -> None:
+def _warn_of_fits(
+    settings: Settings, table: Table, sample: np.ndarray, at_floor: list[str]
+) -> None:
     """Warn if the divergence measures the fits, or the floor of their variances."""
     least, d = np.bincount(sample).min(), table.rows.shape[1]
     is_one = settings.covariance_type in ("tied", "spherical")
@@ -148,11 +150,10 @@ def _warn_of_fits(settings: Settings, table: Table, sample: np.ndarray, at_floor
     discrete = [name for name, values in columns if len(np.unique(values)) < 20]
     notes = [f"fewer than 20 distinct values in {', '.join(discrete)}"] if discrete else []
     if least <= num_parameters:
-        notes.append(
-            f"only {least} rows of a sample for about {num_parameters} parameters of a fit"
-        )
+        notes.append(f"only {least} rows of a sample for about {num_parameters} parameters")
     if at_floor:
-        notes.append("a component as narrow as the floor of 1e-6 of the variance allows")
+        narrow = "as narrow as the floor of 1e-6 of the variance allows"
+        notes.append(f"{' and '.join(at_floor[:3])}, {len(at_floor)} in all, {narrow}")
     if notes:
         message = f"the divergence is that of the fits more than of the samples: {'; '.join(notes)}"
         warnings.warn(message, RuntimeWarning, stacklevel=4)

@@ -11,3 +11,4 @@ from jaxgmm.plot._mixtures import log_ratio as log_ratio
 from jaxgmm.plot._results import convergence as convergence
 from jaxgmm.plot._results import losses as losses
 from jaxgmm.plot._results import pairwise as pairwise
+from jaxgmm.plot._results import two_samples as two_samples

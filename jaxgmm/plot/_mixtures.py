@@ -59,7 +59,16 @@ def densities(
     return ax
 
 
-def integrand(p: GMM, q: GMM, divergence: str = "kl", ax: "Axes | None" = None) -> "Axes":
+def integrand(
+    p: GMM,
+    q: GMM,
+    divergence: str = "kl",
+    ax: "Axes | None" = None,
+    *,
+    labels: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    dims: Sequence[int] | None = None,
+) -> "Axes":
     r"""Axes with the integrand of a divergence on the line, whose signed area is the divergence.
 
     .. math:: KL(p \| q) = \int p (\log p - \log q) \, dx, \quad m = \tfrac12 p + \tfrac12 q, \quad
@@ -68,7 +77,7 @@ def integrand(p: GMM, q: GMM, divergence: str = "kl", ax: "Axes | None" = None) 
     Args:
       p, q: mixtures in one dimension.
       divergence: "kl" or "js".
-      ax: the axes to draw on; None makes a new figure.
+      ax, labels, columns, dims: as in `densities`. With labels, the title names p and q.
 
     Returns:
       The axes. The unit of the integrand is nats per unit of x.
@@ -85,7 +94,7 @@ def integrand(p: GMM, q: GMM, divergence: str = "kl", ax: "Axes | None" = None) 
       >>> print(f"{trapezoid(curve.get_ydata(), curve.get_xdata()):.2f}")  # KL is 2 nats
       2.00
     """
-    _drawing.check_dims(1, {"p": p, "q": q})
+    (p, q), names, (column,) = _drawing.named(1, {"p": p, "q": q}, labels, columns, dims)
     check_text("divergence", divergence)
     if divergence not in ("kl", "js"):
         raise ValueError(f"divergence must be 'kl' or 'js', got {quoted(divergence)}")
@@ -104,7 +113,9 @@ def integrand(p: GMM, q: GMM, divergence: str = "kl", ax: "Axes | None" = None) 
         )
         hatched.set(edgecolor=COLORS[1], hatch="////", linewidth=0)
         ax.legend()
-    ax.set(xlabel="$x$", ylabel=f"{name} (nats per unit of $x$)")
+    if labels is not None:
+        ax.set_title(f"$p$: {names[0]}, $q$: {names[1]}")
+    ax.set(xlabel=column, ylabel=f"{name} (nats per unit of {column})")
     return ax
 
 
@@ -165,7 +176,14 @@ def _dashed_regions(ax: "Axes", x: np.ndarray, y: np.ndarray, p: GMM, name: str)
     return Line2D([], [], label=name, **style(1))
 
 
-def ellipses(gmm: GMM, ax: "Axes | None" = None, **patch: Any) -> "Axes":
+def ellipses(
+    gmm: GMM,
+    ax: "Axes | None" = None,
+    *,
+    columns: Sequence[str] | None = None,
+    dims: Sequence[int] | None = None,
+    **patch: Any,
+) -> "Axes":
     r"""Axes with ellipses at 1 and 2 standard deviations of each component in the plane.
 
     .. math:: (x - \mu_k)^T \Sigma_k^{-1} (x - \mu_k) = r^2, \quad r = 1, 2
@@ -175,6 +193,7 @@ def ellipses(gmm: GMM, ax: "Axes | None" = None, **patch: Any) -> "Axes":
     Args:
       gmm: a mixture in two dimensions.
       ax: the axes to draw on, such as those of `contours`; None makes a new figure.
+      columns, dims: as in `densities`.
       patch: keyword arguments of matplotlib's ``Ellipse``, such as ``edgecolor``.
 
     Returns:
@@ -188,7 +207,7 @@ def ellipses(gmm: GMM, ax: "Axes | None" = None, **patch: Any) -> "Axes":
       >>> print([float(ellipse.width.round(3)) for ellipse in ellipses(p).patches])  # diameters
       [4.0, 8.0]
     """
-    _drawing.check_dims(2, {"gmm": gmm})
+    (gmm,), _, names = _drawing.named(2, {"gmm": gmm}, None, columns, dims)
     ax = _drawing.axes(ax)
     from matplotlib.patches import Ellipse
 
@@ -203,7 +222,8 @@ def ellipses(gmm: GMM, ax: "Axes | None" = None, **patch: Any) -> "Axes":
         for r in (1, 2):
             ax.add_patch(Ellipse((x, y), 2 * r * radii[0], 2 * r * radii[1], angle=angle, **line))
         ax.plot(x, y, marker="+", color=line["edgecolor"], markersize=4 + 6 * share)
-    ax.set(xlabel="$x_1$", ylabel="$x_2$")
+    if columns is not None or not ax.get_xlabel():  # as contours may have named them
+        ax.set(xlabel=names[0], ylabel=names[1])
     return ax
 
 

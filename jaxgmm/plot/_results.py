@@ -14,6 +14,7 @@ from jaxgmm._mixture.gmm import GMM
 from jaxgmm._quadrature.monte_carlo import MonteCarlo
 from jaxgmm._quadrature.rule import Rule
 from jaxgmm._quadrature.sobol import Sobol
+from jaxgmm._samples.result import TwoSampleResult
 from jaxgmm._validation.checks import (
     check_static,
     check_text,
@@ -233,3 +234,56 @@ def _write_labels(ax: "Axes", rows: list[str], columns: list[str]) -> None:
     at = range(0, len(columns), step)
     ax.set_xticks(at, columns[::step], rotation=90 if upright else 0, fontsize=size)
     ax.set_yticks(range(0, len(rows), step), rows[::step], fontsize=size)
+
+
+def two_samples(result: TwoSampleResult, ax: "Axes | None" = None) -> "Axes":
+    """Axes with a divergence of two samples above its range by chance, and so for each column.
+
+    A grey bar holds 95 % of what permuted rows give. A filled dot is more than chance, by a p value
+    of at most 0.05, and an open one is not. The p values stand to the right.
+
+    Args:
+      result: the result of `jaxgmm.two_sample_test`.
+      ax: the axes to draw on; None makes a new figure.
+
+    Returns:
+      The axes.
+
+    Raises:
+      ImportError: matplotlib is not installed.
+      TypeError: result is not a `jaxgmm.TwoSampleResult`, or ax is not Axes.
+      ValueError: result has no permutations, and so no chance to compare with.
+
+    Example:
+      >>> import jax, jaxgmm
+      >>> x, y = np.random.default_rng(0).normal(size=(2, 100, 1)) + np.array([[[0]], [[2]]])
+      >>> result = jaxgmm.two_sample_test(jax.random.key(0), x, y, 1, num_bootstrap=0)
+      >>> print(two_samples(result).get_xlabel())
+      JS (nats)
+    """
+    rows = _rows_of_test(result)
+    ax = _drawing.axes(ax, (6.4, 1.2 + 0.35 * len(rows)))
+    for y, (value, low, high, p_value) in enumerate(rows.values()):
+        ax.plot([low, high], [y, y], color="0.75", linewidth=8, solid_capstyle="butt")
+        color = COLORS[0] if p_value <= 0.05 else "white"
+        ax.plot(value, y, "o", color=COLORS[0], markerfacecolor=color)
+        ax.text(1.02, y, f"p = {p_value:.2g}", va="center", transform=ax.get_yaxis_transform())
+    ax.set_yticks(range(len(rows)), rows)
+    ax.set(xlabel=f"{result.divergence} (nats)", ylim=(len(rows) - 0.5, -0.5))
+    ax.set_xlim(left=min(0, ax.get_xlim()[0]))
+    ax.lines[0].set_label("by chance (95 %)")
+    ax.lines[1].set_label("as found")
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
+    return ax
+
+
+def _rows_of_test(result: Any) -> dict[str, tuple[float, float, float, float]]:
+    """For all columns and for each: the value, the ends of its range by chance and the p value."""
+    if not isinstance(result, TwoSampleResult):
+        raise TypeError(f"result must be what jaxgmm.two_sample_test returns, got {kind(result)}")
+    if result.p_value is None:
+        raise ValueError("result has no chance: test with num_permutations of at least 1")
+    rows = {"all columns": (result.value, *result.chance_range, result.p_value)}
+    for name, column in (result.by_column or {}).items():
+        rows[f"{name} alone"] = column.alone, *column.chance_range, column.p_value
+    return rows

@@ -69,9 +69,9 @@ LEGAL = {
     "num_permutations num_bootstrap": {"int", "zero int"},
     "drift.num_permutations": {"int"},
     "columns": {"None", "texts"},
-    "plot.contours.columns plot.log_ratio.columns": {"None", "texts", "ragged list", "array"}
-    | {"array of nan"},
-    "plot.densities.columns": {"None", "text"},
+    "plot.contours.columns plot.log_ratio.columns plot.ellipses.columns": {"None", "texts", "array"}
+    | {"array of nan", "ragged list"},
+    "plot.densities.columns plot.integrand.columns": {"None", "text"},
     "groups baseline dims": {"None"},
     "by_column": {"bool"},
     "path_gradient midpoint log_ratio antithetic variance_reduction fixed_key progress": {"bool"},

@@ -17,7 +17,7 @@ from support.trees import assert_same
 
 P, Q = (gmm(mixture) for mixture in PAIRS["plane"])
 MAY = datetime.date(2024, 5, 1)
-COLUMN = jaxgmm.Column(0.1, 0.2, 0.3, 0.4)
+COLUMN = jaxgmm.Column(0.1, 0.2, 0.3, 0.4, (0.05, 0.2))
 EM = jaxgmm.EMResult(P, jnp.asarray(-2.5), jnp.asarray(12.0), jnp.asarray(7), jnp.asarray(True))
 RESULTS = {
     "two samples": jaxgmm.TwoSampleResult(

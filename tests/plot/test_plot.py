@@ -240,3 +240,22 @@ def test_names_and_a_choice_of_coordinates(name, ax):
     for wrong in ({"labels": ["May"]}, {"columns": ["height"]}, {"dims": (3,)}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             getattr(plot, name)(p, q, ax, **options | wrong)
+
+
+def test_names_of_coordinates_of_components_and_integrands(ax):
+    """Ellipses keep the names that the axes have, and take others where they are given."""
+    three = jaxgmm.GMM.from_moments([1.0], [[0.0, 5.0, 9.0]], [[1.0, 4.0, 9.0]], "diag")
+    names = ["ink", "width", "height"]
+    plot.contours(three, ax=ax, columns=names, dims=(0, 2))
+    plot.ellipses(three, ax=ax, dims=(0, 2))
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("ink", "height")
+    assert ax.patches[-1].center == (0.0, 9.0)
+    plot.ellipses(three, ax=ax, columns=names, dims=(0, 1))
+    assert ax.get_ylabel() == "width"
+    ax.clear()
+    plot.ellipses(three, ax=ax, dims=(0, 2))
+    assert ax.get_ylabel() == "$x_{3}$"
+    ax.clear()
+    plot.integrand(three, three, ax=ax, labels=["May", "June"], columns=names, dims=(1,))
+    assert (ax.get_xlabel(), ax.get_title()) == ("width", "$p$: May, $q$: June")
+    assert ax.get_ylabel().endswith("(nats per unit of width)")

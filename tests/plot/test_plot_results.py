@@ -138,3 +138,35 @@ def test_labels_and_values_of_a_matrix_do_not_overlap(count):
         boxes = sorted(tuple(text.get_window_extent().get_points()[:, axis]) for text in texts)
         assert all(a[1] <= b[0] for a, b in itertools.pairwise(boxes))
     pyplot.close(picture.figure)
+
+
+def of_two_samples(p_value: float | None, by_column=None) -> jaxgmm.TwoSampleResult:
+    chance, p = np.linspace(0.1, 0.3, 41), gmm(LINE[0])
+    head = 0.5, 0.001, chance, p_value, 0.3, (0.2, 0.4)
+    return jaxgmm.TwoSampleResult(*head, p, p, True, (9, 9), "JS", by_column, {})
+
+
+def test_two_samples(ax):
+    """The value and its range by chance, one row for all columns and one for each."""
+    columns = {
+        "ink": jaxgmm.Column(0.2, 0.7, 0.1, 0.8, (0.0, 0.4)),
+        "width": jaxgmm.Column(0.6, 0.01, 0.1, 0.8, (0.1, 0.4)),
+    }
+    drawn = plot.two_samples(of_two_samples(0.03, columns), ax=ax)
+    ranges, values = drawn.lines[::2], drawn.lines[1::2]
+    expected = [(0.105, 0.295), (0.0, 0.4), (0.1, 0.4)]
+    np.testing.assert_allclose([line.get_xdata() for line in ranges], expected)
+    np.testing.assert_allclose(np.ravel([line.get_xdata() for line in values]), [0.5, 0.2, 0.6])
+    is_open = [line.get_markerfacecolor() == "white" for line in values]
+    assert is_open == [False, True, False]
+    names = [text.get_text() for text in ax.get_yticklabels()]
+    assert names == ["all columns", "ink alone", "width alone"]
+    assert [text.get_text() for text in ax.texts] == ["p = 0.03", "p = 0.7", "p = 0.01"]
+    assert ax.get_xlim()[0] <= 0 < 0.6 < ax.get_xlim()[1]
+
+
+def test_two_samples_are_checked():
+    with pytest.raises(TypeError, match=r"what jaxgmm\.two_sample_test returns, got float"):
+        plot.two_samples(0.5)
+    with pytest.raises(ValueError, match="no chance: test with num_permutations"):
+        plot.two_samples(of_two_samples(None))

@@ -66,6 +66,16 @@ def test_a_difference_is_found(other):
     assert other.value == pytest.approx(float(other), abs=0)
 
 
+def test_a_component_at_the_floor_is_named():
+    """Ten equal rows of x make a component of no width."""
+    x = np.concatenate([X[:70], np.full((10, 2), 9.0)])
+    with pytest.warns(RuntimeWarning, match=r"component \d of p, of 10 rows, 1 in all, as narrow"):
+        result = compared(x, SAME, num_permutations=1, num_bootstrap=0)
+    k = int(np.abs(result.p.means - 9.0).sum(1).argmin())
+    with pytest.warns(RuntimeWarning, match=rf"component {k} of p, of 10 rows"):
+        compared(x, SAME, num_permutations=1, num_bootstrap=0)
+
+
 def test_value_is_that_of_the_fits(other):
     js = jaxgmm.estimate(jaxgmm.js_divergence, jax.random.key(5), other.p, other.q)
     error = np.hypot(js.standard_error, other.standard_error)
@@ -279,3 +289,6 @@ def test_columns_of_a_law_without_differences():
     for column in result.by_column.values():
         assert 0 < column.p_value <= 1
         assert 0 < column.p_value_if_nothing_differs <= 1
+        low, high = column.chance_range
+        assert 0 <= low < high
+        assert (column.alone > high) <= (column.p_value < 0.5)

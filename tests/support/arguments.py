@@ -35,6 +35,9 @@ KEY, RULE, X = (
     np.array([[0.5, 1.0], [-1.0, 2.0], [0.25, -3.0]]),
 )
 
+COMPARED = jaxgmm.TwoSampleResult(
+    *(0.3, 0.1, np.array([0.1, 0.2]), 0.05, 0.1, (0.0, 0.2), P, Q, True, (3, 3), "JS", None, {})
+)
 # By the name of the argument, as an argument means the same everywhere.
 USUAL = {
     "key": KEY,
@@ -131,9 +134,9 @@ OWN = {
     },
     "from_distribution": lambda: {"distribution": jaxgmm.to_numpyro(P)},
     "plot.densities": lambda: {"p": LINE, "q": LINE, "columns": ["a"], "dims": (0,)},
-    "plot.contours": lambda: {"dims": (0, 1)},
-    "plot.log_ratio": lambda: {"dims": (0, 1)},
-    "plot.integrand": lambda: {"p": LINE, "q": LINE, "divergence": "js"},
+    **dict.fromkeys(("plot.contours", "plot.log_ratio", "plot.ellipses"), lambda: {"dims": (0, 1)}),
+    "plot.integrand": lambda: OWN["plot.densities"]() | {"divergence": "js"},
+    "plot.two_samples": lambda: {"result": COMPARED},
     "plot.pairwise": lambda: {"matrix": np.array([[0.5, 1.0], [2.0, 0.25]])},
 }
 
