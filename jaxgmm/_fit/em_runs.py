@@ -52,8 +52,6 @@ class Problem(NamedTuple):
 
 
 class Run(NamedTuple):
-    """The state of a run of EM."""
-
     params: GMM
     log_likelihood: Array  # of params
     next: GMM  # one step after params

@@ -54,7 +54,6 @@ class Neighbours:
         return cls(np.zeros(shape, np.int32), np.full(shape, np.inf), np.array(rest))
 
     def cheapest(self, parts: "Components") -> tuple[int, int]:
-        """The pair of least cost."""
         while True:
             least = self.costs.min(0)
             i = int(np.minimum(least, self.rest).argmin())
@@ -66,7 +65,6 @@ class Neighbours:
             self.costs[:, i], self.rest[i] = values[self.partners[:, i]], values[last]
 
     def update(self, parts: "Components", i: int, j: int) -> None:
-        """Follow a merge of component j into i."""
         self.costs[(self.partners == i) | (self.partners == j)] = np.inf
         self.costs[:, [i, j]] = np.inf
         bounds = parts.bounds(i, slice(None))
@@ -127,7 +125,6 @@ class Components:
         return (0.5 - 1e-9) * weight * np.log1p(ratio)
 
     def is_left(self, k: Any) -> np.ndarray:
-        """Whether components have not been removed."""
         return np.isfinite(self.places[0, k])
 
     def nearly_costs(self, i: int) -> np.ndarray:
@@ -183,7 +180,6 @@ class Components:
         return roots * x
 
     def largest(self, covariances: np.ndarray) -> np.ndarray:
-        """The largest eigenvalues of whitened covariances."""
         return (self.whitener**2 * covariances).max(-1)
 
 

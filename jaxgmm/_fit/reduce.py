@@ -123,7 +123,6 @@ def _adam(num_steps: int) -> optax.GradientTransformation:
 
 
 def _merged(gmm: GMM, num_components: int) -> GMM:
-    """The result of greedy merging, in NumPy and float64."""
     if gmm.num_components <= num_components:
         return gmm
     weights, means, covariances, family = moments_of(gmm)

@@ -31,8 +31,6 @@ RULE = Sobol(2**9, variance_reduction=False)  # the same for all labellings
 
 
 class Settings(NamedTuple):
-    """What is done with two samples, whatever their rows are."""
-
     num_components: int
     covariance_type: str
     divergence: Callable[..., Any]
@@ -177,7 +175,6 @@ def middle_of(values: np.ndarray) -> tuple[float, float]:
 
 
 def pair_of(fits: GMM) -> tuple[GMM, GMM]:
-    """The two mixtures of a stack."""
     return jax.tree.map(lambda leaf: leaf[0], fits), jax.tree.map(lambda leaf: leaf[1], fits)
 
 

@@ -33,7 +33,6 @@ from jaxgmm._validation.validated_jit import Check, validated
 
 
 def _labels(name: str, labels: Any) -> np.ndarray:
-    """The labels as an array (n,), which can be sorted."""
     check_concrete(name, labels, "a comparison of samples")
     array = as_array(labels)
     if array.ndim != 1 or not array.size or array.dtype.kind not in "biufUSM":

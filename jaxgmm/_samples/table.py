@@ -59,7 +59,6 @@ def _columns(name: str, columns: Any) -> tuple[str | int, ...] | None:
 
 
 def _groups(name: str, groups: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The groups of the rows of x and of y, as arrays."""
     check_concrete(name, groups, "a comparison of samples")
     is_pair = isinstance(groups, list | tuple) and len(groups) == 2
     of_x, of_y = map(as_array, groups if is_pair else (None, None))

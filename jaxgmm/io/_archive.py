@@ -14,8 +14,7 @@ import numpy as np
 
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.validation import checked_mixture, checked_mixtures
-from jaxgmm.io._leaves import listed, named_leaves, restored, typed
-from jaxgmm.io._results import decoded
+from jaxgmm.io._leaves import decoded, listed, named_leaves, restored, typed
 
 FORMAT = "jaxgmm"
 VERSION = 1

@@ -14,8 +14,7 @@ from jaxgmm._mixture.read_out import moments_of
 from jaxgmm._mixture.validation import checked_mixture
 from jaxgmm._validation.checks import kind
 from jaxgmm.io._archive import FORMAT, VERSION, Archive
-from jaxgmm.io._leaves import named_leaves, stored, structure_of
-from jaxgmm.io._results import class_of, encoded
+from jaxgmm.io._leaves import class_of, encoded, named_leaves, stored, structure_of
 
 T = TypeVar("T")
 Path = str | os.PathLike[str]

@@ -55,32 +55,21 @@ def named(
     num_dims: int, mixtures: dict[str, GMM], labels: Any, columns: Any, dims: Any
 ) -> tuple[list[GMM], list[str], list[str]]:
     """The mixtures of the coordinates dims, their labels, and the names of the coordinates."""
-    if dims is not None:
-        one_space({name: checked_mixture(name, gmm) for name, gmm in mixtures.items()})
-        mixtures_of_dims = {name: marginal(gmm, dims) for name, gmm in mixtures.items()}
-    else:
-        mixtures_of_dims = mixtures
-    check_dims(num_dims, mixtures_of_dims)
+    one_space({name: checked_mixture(name, gmm) for name, gmm in mixtures.items()})
     count = next(iter(mixtures.values())).num_dims
+    drawn = [gmm if dims is None else marginal(gmm, dims) for gmm in mixtures.values()]
+    name, has = next(iter(mixtures)), drawn[0].num_dims
+    if has > num_dims:
+        mend = f"draw jaxgmm.marginal({name}, {tuple(range(num_dims))}), say"
+        raise ValueError(f"{name} has {has} dimensions, and this picture has {num_dims}: {mend}")
+    if has < num_dims:
+        mend = "use jaxgmm.plot.densities"
+        raise ValueError(f"{name} has one dimension, and this picture has two: {mend}")
     plain = ["$x$"] if count == 1 else [f"$x_{{{d + 1}}}$" for d in range(count)]
     names = plain if columns is None else checked_labels("columns", columns, count)
     texts = [f"${name}$" for name in mixtures] if labels is None else labels
-    texts = checked_labels("labels", texts, len(mixtures))
     chosen = [names[d] for d in (range(num_dims) if dims is None else dims)]
-    return list(mixtures_of_dims.values()), texts, chosen
-
-
-def check_dims(num_dims: int, mixtures: dict[str, GMM]) -> None:
-    """Raise unless all are finite mixtures in num_dims dimensions."""
-    one_space({name: checked_mixture(name, gmm) for name, gmm in mixtures.items()})
-    for name, gmm in mixtures.items():
-        if gmm.num_dims > num_dims:
-            mend = f"draw jaxgmm.marginal({name}, {tuple(range(num_dims))}), say"
-            has = f"{name} has {gmm.num_dims} dimensions"
-            raise ValueError(f"{has}, and this picture has {num_dims}: {mend}")
-        if gmm.num_dims < num_dims:
-            has = f"{name} has one dimension"
-            raise ValueError(f"{has}, and this picture has two: use jaxgmm.plot.densities")
+    return drawn, checked_labels("labels", texts, len(mixtures)), chosen
 
 
 def nodes(gmms: list[GMM], dim: int = 0, reach: float = 4.0) -> np.ndarray:
@@ -100,7 +89,6 @@ def grid(gmms: list[GMM]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _deviations(gmm: GMM) -> np.ndarray:
-    """The standard deviation (K, D) of every coordinate under every component."""
     variances = np.square(cholesky_factors_of(gmm)).sum(2)
     return np.broadcast_to(np.sqrt(variances), gmm.loc.shape)
 
@@ -118,7 +106,6 @@ def quantiles(values: np.ndarray, mass: np.ndarray, shares: tuple[float, ...]) -
 
 
 def cells(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The areas (n_y, n_x) of the cells around the points of a grid."""
     return np.gradient(y)[:, None] * np.gradient(x)[None, :]
 
 

@@ -71,7 +71,6 @@ def losses(result: FitResult[Any], ax: "Axes | None" = None) -> "Axes":
 
 
 def _checked_losses(result: Any) -> np.ndarray:
-    """The losses (number of fits, number of steps)."""
     if not isinstance(result, FitResult):
         raise TypeError(f"result must be what jaxgmm.fit returns, got {kind(result)}")
     losses = np.atleast_2d(np.asarray(result.losses, float))
@@ -148,7 +147,6 @@ def convergence(
 
 
 def _checked_sizes(sizes: Any) -> list[int]:
-    """The numbers of points, or an error if they are not positive integers."""
     check_static("sizes", sizes)
     if not (isinstance(sizes, Sequence | np.ndarray) and len(sizes)):
         raise TypeError(

@@ -11,7 +11,7 @@ from matplotlib import pyplot
 import jaxgmm
 from jaxgmm import plot
 from support.mixtures import gmm
-from support.pictures import LINE, fit_result, noise
+from support.pictures import LINE, fit_result, noise, of_two_samples
 
 
 def test_losses(ax):
@@ -138,12 +138,6 @@ def test_labels_and_values_of_a_matrix_do_not_overlap(count):
         boxes = sorted(tuple(text.get_window_extent().get_points()[:, axis]) for text in texts)
         assert all(a[1] <= b[0] for a, b in itertools.pairwise(boxes))
     pyplot.close(picture.figure)
-
-
-def of_two_samples(p_value: float | None, by_column=None) -> jaxgmm.TwoSampleResult:
-    chance, p = np.linspace(0.1, 0.3, 41), gmm(LINE[0])
-    head = 0.5, 0.001, chance, p_value, 0.3, (0.2, 0.4)
-    return jaxgmm.TwoSampleResult(*head, p, p, True, (9, 9), "JS", by_column, {})
 
 
 def test_two_samples(ax):
