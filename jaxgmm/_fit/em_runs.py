@@ -98,29 +98,32 @@ def starts_of(
     return jax.lax.map(start, jax.random.split(key, num_starts))
 
 
-def progress(problem: Problem, starts: GMM, tol: ArrayLike, max_steps: int) -> Iterator[Run]:
+def progress(problem: Problem, starts: GMM, tol: float, max_steps: int) -> Iterator[Run]:
     """The runs, after a few steps each time: all of them to a rough tolerance, the best to tol."""
     (n, d), (num_starts, k, _) = problem.z.shape, starts.loc.shape
     few = max(1, OPERATIONS // (n * d * k * num_starts))
     is_traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((problem, starts)))
     limit = max_steps if is_traced else few
-    infinite = jnp.full(num_starts, -jnp.inf, starts.loc.dtype)
-    taken = jnp.full(num_starts, -1, np.int32)  # as the first step only evaluates the start
-    runs = Run(starts, infinite, starts, taken, jnp.zeros(num_starts, bool))
-    tol = jnp.asarray(tol, problem.z.dtype)
-    for level in (jnp.maximum(tol, ROUGH_TOL), tol):
+    # NumPy compiles no programs for what is not traced.
+    infinite: Any = np.full(num_starts, -np.inf, starts.loc.dtype)
+    taken: Any = np.full(num_starts, -1, np.int32)  # as the first step only evaluates the start
+    unfinished: Any = np.zeros(num_starts, bool)
+    runs = Run(starts, infinite, starts, taken, unfinished)
+    for level in (max(tol, ROUGH_TOL), tol):
         over: Any = False
         while not over:
-            runs = _advanced(problem, runs, level, max_steps, limit)
+            runs = _advanced(problem, runs, np.asarray(level, infinite.dtype), max_steps, limit)
             yield runs
-            over = (runs.converged | (runs.num_steps >= max_steps)).all()
-            over = isinstance(over, Tracer) or over
+            over = (
+                is_traced
+                or (np.asarray(runs.converged) | (np.asarray(runs.num_steps) >= max_steps)).all()
+            )
         runs = _best_reopened(runs)
 
 
 @jax.jit
 def _advanced(
-    problem: Problem, runs: Run, tol: Array, max_steps: ArrayLike, limit: ArrayLike
+    problem: Problem, runs: Run, tol: ArrayLike, max_steps: ArrayLike, limit: ArrayLike
 ) -> Run:
     """The runs that have not converged, after at most ``limit`` more steps each."""
 
@@ -166,9 +169,7 @@ def best_in_units(problem: Problem, runs: Run, num_used: ArrayLike) -> tuple[Run
     return run._replace(params=params, log_likelihood=value), bic
 
 
-def fitted(
-    problem: Problem, starts: GMM, tol: ArrayLike, max_steps: int, num_used: int
-) -> EMResult:
+def fitted(problem: Problem, starts: GMM, tol: float, max_steps: int, num_used: int) -> EMResult:
     """The result from these starts, or of the steps before a keyboard interrupt."""
     runs: Run | None = None
     end = "has not converged in"

@@ -9,11 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
 from jaxgmm._divergence.pairwise import between
 from jaxgmm._fit.em import fit_em
 from jaxgmm._mixture.algebra import selected
-from jaxgmm._mixture.combine import in_units, stack
+from jaxgmm._mixture.combine import in_units
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._quadrature.rule import Batch, Batches, Rule
 from jaxgmm._quadrature.sobol import Sobol
@@ -117,26 +118,36 @@ def compared(
     width = len(rows) if groups is not None else int(pooled.sizes.max())
 
     def values(start: GMM, weights: Iterable[np.ndarray], total: int) -> np.ndarray:
-        arrays = jax.tree.map(lambda a: jnp.asarray(a, np.float32), (start, pooled.z, units))
+        arrays = jax.tree.map(lambda a: np.asarray(a, np.float32), (start, pooled.z, units))
         program = functools.partial(_values, measure, key_points, *arrays)
         packed = (pooled.packed(of_rows, width) for of_rows in weights)
         return in_batches(program, packed, total, settings.progress)
 
-    z = jnp.asarray(pooled.z, jnp.result_type(float))
+    z, units = (np.asarray(a, jnp.result_type(float)) for a in (pooled.z, units))
     start = pooled_start(key_start, z, 2, settings)
     drawn = pooled.permuted(rng, settings.num_permutations)
     if declared_by(settings.divergence).symmetric:
         drawn = map(pooled.oriented, drawn)
-    permuted = values(start, drawn, total)
+    permuted = values(start, drawn, total) if total > 1 else np.zeros((1, 2, 1))
     observed = pooled.packed(pooled.labelled(pooled.sample), width)
-    fits, converged = converged_fits(start, z, *observed)
-    # An interrupt ends the bootstrap, too.
-    number = settings.num_bootstrap if len(permuted) == total else 0
+    fits, converged, in_data_units = _fits(start, z, units, *observed)
+    # An interrupt ends the bootstrap, too, and it is of no use without chance.
+    number = settings.num_bootstrap if len(permuted) == total > 1 else 0
     resampled = values(fits, (pooled.resampled(rng) for _ in range(number)), number)
-    at_floor = _at_floor(fits, pooled.sizes)
-    fits = jax.vmap(in_units, (0, None))(fits, jnp.asarray(units, z.dtype))
     values_of_all = p_values(permuted[:, 0]), permuted[1:, 1], resampled[:, 1]
-    return Compared(*values_of_all, fits, pooled.centre, bool(converged.all()), at_floor)
+    # NumPy compiles no program to take them apart.
+    fits, in_data_units = jax.tree.map(np.asarray, (fits, in_data_units))
+    at_floor = _at_floor(fits, pooled.sizes)
+    return Compared(*values_of_all, in_data_units, pooled.centre, bool(converged), at_floor)
+
+
+@jax.jit
+def _fits(
+    start: GMM, z: Array, units: Array, rows: Array, weights: Array
+) -> tuple[GMM, Array, GMM]:
+    """The fits, whether they have converged, and the fits in other units."""
+    fits, converged = converged_fits(start, z, rows, weights)
+    return fits, converged.all(), jax.vmap(in_units, (0, None))(fits, units)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -160,7 +171,8 @@ def _values(
 
 
 def _at_floor(fits: GMM, sizes: np.ndarray) -> list[str]:
-    num_rows = np.asarray(jax.nn.softmax(fits.logits)) * sizes[:, None]
+    shares = np.exp(fits.logits)
+    num_rows = shares / shares.sum(1, keepdims=True) * sizes[:, None]
     is_narrow = np.exp(2 * np.asarray(fits.log_diag)).min(2) < 4 * FLOOR
     return [
         f"component {k} of {'pq'[j]}, of {num_rows[j, k]:.3g} rows"
@@ -186,7 +198,7 @@ def p_values(ranked: np.ndarray) -> np.ndarray:
     return (~(ranked < least)).mean(0)  # NaN counts as large
 
 
-def pooled_start(key: Array, z: Array, num_samples: int, settings: Settings) -> GMM:
+def pooled_start(key: Array, z: ArrayLike, num_samples: int, settings: Settings) -> GMM:
     """A stack of one fit to all rows, which does not know their samples, for each sample."""
     fit = fit_em(key, z, settings.num_components, settings.covariance_type, tol=1e-4).params
-    return stack(num_samples * [fit])
+    return jax.tree.map(lambda leaf: np.stack(num_samples * [np.asarray(leaf)]), fit)

@@ -163,7 +163,7 @@ def drift(
         return *pooled.packed(weights, int(pooled.sizes.max())), *before
 
     labellings = map(packed, pooled.permuted(generator(of_draws), num_permutations))
-    arrays = jax.tree.map(lambda a: jnp.asarray(a, np.float32), (start, pooled.z))
+    arrays = jax.tree.map(lambda a: np.asarray(a, np.float32), (start, pooled.z))
     program = functools.partial(_values, of_points, *arrays, jnp.asarray(tested))
     values = in_batches(program, labellings, 1 + num_permutations, progress)
     ranked, chance = np.split(values, [len(tested)], axis=1)

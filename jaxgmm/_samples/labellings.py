@@ -96,7 +96,7 @@ class Pooled(NamedTuple):
 
 def generator(key: Array) -> np.random.Generator:
     check_concrete("key", key, "a comparison of samples")
-    return np.random.default_rng(np.asarray(jax.random.bits(key, (4,), "uint32")))
+    return np.random.default_rng(np.asarray(jax.random.key_data(key)))
 
 
 @jax.jit

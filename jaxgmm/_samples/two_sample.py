@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -115,7 +114,8 @@ def two_sample_test(
     if excess is not None and len(resampled):
         low, high = excess + resampled.mean() - np.quantile(resampled, [0.975, 0.025])
         interval = max(float(low), 0.0), max(float(high), 0.0)
-    p, q = (translate(fit, jnp.asarray(found.centre, fit.loc.dtype)) for fit in pair_of(found.fits))
+    centre: Any = found.centre.astype(found.fits.loc.dtype)
+    p, q = (jax.device_put(translate(fit, centre)) for fit in pair_of(found.fits))
     details = of_columns, table, sample, groups, settings, found
     by_name = columns_compared(*details) if by_column else None
     sizes, p_value = (len(x.rows), len(y.rows)), float(found.p_values[0]) if len(chance) else None
