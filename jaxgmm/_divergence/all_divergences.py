@@ -70,7 +70,7 @@ def all_divergences(
 
     Example:
       >>> import jax, jaxgmm
-      >>> p, q = (jaxgmm.GMM.from_moments([1.0], [[mu]], [1.0], "spherical") for mu in (-1.0, 1.0))
+      >>> p, q = (jaxgmm.GMM.from_moments([1], [[m]], [1], "spherical") for m in (-1.0, 1.0))
       >>> every = all_divergences(jax.random.key(0), p, q)
       >>> print(f"{every.kl_pq:.3f} {every.js:.3f} {every.hellinger:.3f}")
       2.000 0.337 0.627

@@ -47,7 +47,7 @@ def chi_squared_divergence(
 
     Example:
       >>> import jax, jaxgmm
-      >>> p, q = (jaxgmm.GMM.from_moments([1.0], [[mu]], [1.0], "spherical") for mu in (0.0, 1.0))
+      >>> p, q = (jaxgmm.GMM.from_moments([1], [[m]], [1], "spherical") for m in (0.0, 1.0))
       >>> print(f"{chi_squared_divergence(jax.random.key(0), p, q):.3f}")
       1.718
 

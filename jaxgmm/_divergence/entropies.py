@@ -88,7 +88,7 @@ def kl_divergence(
 
     Example:
       >>> import jax, jaxgmm
-      >>> p = jaxgmm.GMM.from_moments([0.35, 0.65], [[-1.0], [1.25]], [0.35, 0.8], "spherical")
+      >>> p = jaxgmm.GMM.from_moments([0.35, 0.65], [[-1], [1.25]], [0.35, 0.8], "spherical")
       >>> q = jaxgmm.GMM.from_moments([0.55, 0.45], [[-0.4], [2.0]], [0.6, 1.1], "spherical")
       >>> print(f"{kl_divergence(jax.random.key(0), p, q):.3f}")
       0.113
@@ -133,7 +133,7 @@ def jeffreys_divergence(
 
     Example:
       >>> import jax, jaxgmm
-      >>> p, q = (jaxgmm.GMM.from_moments([1.0], [[mu]], [1.0], "spherical") for mu in (-1.0, 1.0))
+      >>> p, q = (jaxgmm.GMM.from_moments([1], [[m]], [1], "spherical") for m in (-1.0, 1.0))
       >>> print(f"{jeffreys_divergence(jax.random.key(0), p, q):.3f}")
       4.000
 
@@ -195,7 +195,7 @@ def cross_entropy(
 
     Example:
       >>> import jax, jaxgmm
-      >>> p, q = (jaxgmm.GMM.from_moments([1.0], [[mu]], [1.0], "spherical") for mu in (0.0, 1.0))
+      >>> p, q = (jaxgmm.GMM.from_moments([1], [[m]], [1], "spherical") for m in (0.0, 1.0))
       >>> print(f"{cross_entropy(jax.random.key(0), p, q):.3f}")
       1.919
 

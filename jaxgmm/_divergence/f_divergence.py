@@ -56,8 +56,8 @@ def f_divergence(
 
     Example:
       >>> import jax, jaxgmm
-      >>> p, q = (jaxgmm.GMM.from_moments([1.0], [[mu]], [1.0], "spherical") for mu in (-0.5, 0.5))
-      >>> print(f"{f_divergence(jax.random.key(0), p, q, lambda t: -jnp.log(t)):.3f}")  # KL(q || p)
+      >>> p, q = (jaxgmm.GMM.from_moments([1], [[m]], [1], "spherical") for m in (-0.5, 0.5))
+      >>> print(f"{f_divergence(jax.random.key(0), p, q, lambda t: -jnp.log(t)):.3f}")
       0.500
 
     References:

@@ -41,7 +41,7 @@ def hellinger_distance(
 
     Example:
       >>> import jax, jaxgmm
-      >>> p, q = (jaxgmm.GMM.from_moments([1.0], [[mu]], [1.0], "spherical") for mu in (-1.0, 1.0))
+      >>> p, q = (jaxgmm.GMM.from_moments([1], [[m]], [1], "spherical") for m in (-1.0, 1.0))
       >>> print(f"{hellinger_distance(jax.random.key(0), p, q):.3f}")
       0.627
 

@@ -75,7 +75,7 @@ def pairwise(
 
     Example:
       >>> import jaxgmm
-      >>> gmms = [GMM.from_moments([1.0], [[mean]], [1.0], "spherical") for mean in (0.0, 1.0, 3.0)]
+      >>> gmms = [GMM.from_moments([1], [[m]], [1], "spherical") for m in (0.0, 1.0, 3.0)]
       >>> print(pairwise(jaxgmm.kl_divergence, jax.random.key(0), gmms).round(2) + 0)
       [[0.  0.5 4.5]
        [0.5 0.  2. ]

@@ -57,7 +57,7 @@ def renyi_divergence(
 
     Example:
       >>> import jax, jaxgmm
-      >>> p, q = (jaxgmm.GMM.from_moments([1.0], [[mu]], [1.0], "spherical") for mu in (-0.5, 0.5))
+      >>> p, q = (jaxgmm.GMM.from_moments([1], [[m]], [1], "spherical") for m in (-0.5, 0.5))
       >>> print(f"{renyi_divergence(jax.random.key(0), p, q, 0.5):.3f}")
       0.250
 

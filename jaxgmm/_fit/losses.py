@@ -61,7 +61,7 @@ def forward_kl_loss(p: Mixture, rule: RuleArg = FITTING_RULE) -> Objective:
       ValueError: p is not finite, or its shapes disagree.
 
     Example:
-      >>> p, q = (GMM.from_moments([1.0], [[mean]], [1.0], "spherical") for mean in (0.0, 1.0))
+      >>> p, q = (GMM.from_moments([1], [[m]], [1], "spherical") for m in (0.0, 1.0))
       >>> print(f"{forward_kl_loss(p)(jax.random.key(0), q):.3f}")
       0.500
     """
@@ -85,7 +85,7 @@ def cross_entropy_loss(p: Mixture, rule: RuleArg = FITTING_RULE) -> Objective:
       TypeError, ValueError: as in `forward_kl_loss`.
 
     Example:
-      >>> p, q = (GMM.from_moments([1.0], [[mean]], [1.0], "spherical") for mean in (0.0, 1.0))
+      >>> p, q = (GMM.from_moments([1], [[m]], [1], "spherical") for m in (0.0, 1.0))
       >>> print(f"{cross_entropy_loss(p)(jax.random.key(0), q):.3f}")
       1.919
     """
@@ -114,7 +114,7 @@ def reverse_kl_loss(
       TypeError, ValueError: as in `forward_kl_loss`, or path_gradient is not a bool.
 
     Example:
-      >>> p, q = (GMM.from_moments([1.0], [[mean]], [1.0], "spherical") for mean in (0.0, 1.0))
+      >>> p, q = (GMM.from_moments([1], [[m]], [1], "spherical") for m in (0.0, 1.0))
       >>> print(f"{reverse_kl_loss(p)(jax.random.key(0), q):.3f}")
       0.500
       >>> loss = reverse_kl_loss(lambda x: -0.5 * x[:, 0] ** 2)  # p times sqrt(2 pi)
@@ -146,7 +146,7 @@ def js_loss(p: Mixture, rule: RuleArg = FITTING_RULE) -> Objective:
       TypeError, ValueError: as in `forward_kl_loss`.
 
     Example:
-      >>> p, q = (GMM.from_moments([1.0], [[mean]], [1.0], "spherical") for mean in (-1.0, 1.0))
+      >>> p, q = (GMM.from_moments([1], [[m]], [1], "spherical") for m in (-1.0, 1.0))
       >>> print(f"{js_loss(p)(jax.random.key(0), q):.3f}")
       0.337
     """
@@ -167,7 +167,7 @@ def jeffreys_loss(p: Mixture, rule: RuleArg = FITTING_RULE) -> Objective:
       TypeError, ValueError: as in `forward_kl_loss`.
 
     Example:
-      >>> p, q = (GMM.from_moments([1.0], [[mean]], [1.0], "spherical") for mean in (0.0, 1.0))
+      >>> p, q = (GMM.from_moments([1], [[m]], [1], "spherical") for m in (0.0, 1.0))
       >>> print(f"{jeffreys_loss(p)(jax.random.key(0), q):.3f}")
       1.000
     """

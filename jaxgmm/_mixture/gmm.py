@@ -36,7 +36,7 @@ class GMM:
         None for diagonal covariances.
 
     Example:
-      >>> gmm = GMM(jnp.zeros(1), loc=jnp.zeros((1, 2)), log_diag=jnp.zeros((1, 1)), off_diag=None)
+      >>> gmm = GMM(jnp.zeros(1), jnp.zeros((1, 2)), jnp.zeros((1, 1)), off_diag=None)
       >>> gmm.covariance_type
       'spherical'
     """

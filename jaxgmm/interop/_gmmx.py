@@ -27,7 +27,8 @@ def from_gmmx(mixture: Any, dtype: DTypeLike | None = None) -> GMM:
 
     Example:
       >>> from gmmx import GaussianMixtureModelJax
-      >>> from_gmmx(GaussianMixtureModelJax.create(n_components=3, n_features=2)).covariance_type
+      >>> theirs = GaussianMixtureModelJax.create(n_components=3, n_features=2)
+      >>> from_gmmx(theirs).covariance_type
       'full'
     """
     check_type(mixture, "gmmx", "GaussianMixtureModelJax")

@@ -30,7 +30,8 @@ def from_ott(mixture: Any, dtype: DTypeLike | None = None) -> GMM:
     Example:
       >>> from ott.tools.gaussian_mixture.gaussian_mixture import GaussianMixture
       >>> key = jax.random.key(0)
-      >>> from_ott(GaussianMixture.from_random(key, n_components=3, n_dimensions=2)).num_components
+      >>> theirs = GaussianMixture.from_random(key, n_components=3, n_dimensions=2)
+      >>> from_ott(theirs).num_components
       3
     """
     check_type(mixture, "ott", "GaussianMixture")

@@ -204,7 +204,7 @@ def ellipses(
 
     Example:
       >>> p = GMM.from_moments([1.0], [[0.0, 0.0]], [[4.0, 1.0]], "diag")
-      >>> print([float(ellipse.width.round(3)) for ellipse in ellipses(p).patches])  # diameters
+      >>> print([float(ellipse.width.round(3)) for ellipse in ellipses(p).patches])
       [4.0, 8.0]
     """
     (gmm,), _, names = _drawing.named(2, {"gmm": gmm}, None, columns, dims)

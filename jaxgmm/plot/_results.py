@@ -52,7 +52,7 @@ def losses(result: FitResult[Any], ax: "Axes | None" = None) -> "Axes":
     Example:
       >>> import jax, jaxgmm, optax
       >>> descent = optax.sgd(0.1)
-      >>> result = jaxgmm.fit(jax.random.key(0), lambda key, x: (x - 1) ** 2, 0.0, descent, 50)
+      >>> result = jaxgmm.fit(jax.random.key(0), lambda k, x: (x - 1) ** 2, 0.0, descent, 50)
       >>> print(losses(result).get_ylabel())
       loss (nats)
     """
@@ -119,7 +119,7 @@ def convergence(
       >>> p = GMM.from_moments([0.5, 0.5], [[0.0], [2.0]], [1.0, 1.0], "spherical")
       >>> q = GMM.from_moments([0.5, 0.5], [[0.0], [3.0]], [1.0, 2.0], "spherical")
       >>> rules = {"Sobol": jaxgmm.Sobol}
-      >>> ax = convergence(jaxgmm.kl_divergence, jax.random.key(0), p, q, rules, sizes=(64, 256))
+      >>> ax = convergence(jaxgmm.kl_divergence, jax.random.key(0), p, q, rules, (64, 256))
       >>> print([text.get_text() for text in ax.get_legend().get_texts()])
       ['Sobol', '$n^{-1/2}$', '$n^{-1}$']
     """
