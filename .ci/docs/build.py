@@ -1,7 +1,8 @@
-"""The documentation as a site, from the README, the docstrings and the notebooks: `python
-.ci/docs/build.py OUT`.
+"""The documentation as a site, from the README, the guide, the notebooks and the docstrings:
+`python .ci/docs/build.py OUT`.
 
-It fails if a public name has no docstring or no page, or if a docstring names what is not there.
+It fails if a public name has no docstring or no page, if a page names or links what is not there,
+and if a page shows raw formulas, code of more than 88 columns or a picture without words.
 """
 
 import importlib
@@ -14,6 +15,9 @@ import tempfile
 import types
 from typing import Any
 
+from checks import problems
+from parts import contents, of_site, with_words
+from references import bibliography
 from sphinx.cmd.build import build_main
 
 HERE = pathlib.Path(__file__).parent
@@ -147,47 +151,54 @@ def place(value: Any) -> tuple[int, int]:
     )[1]
 
 
-def table_of_contents(caption: str, pattern: str) -> str:
-    return f"\n```{{toctree}}\n:hidden:\n:glob:\n:caption: {caption}\n\n{pattern}\n```\n"
-
-
-def write_sources(folder: pathlib.Path) -> None:
-    """All that Sphinx reads: the README as the first page, then the notebooks and the public
-    names.
-    """
-    names = public_names()
+def write_reference(folder: pathlib.Path, names: dict[str, Any]) -> list[str]:
+    """The pages of the public names, and the names of these pages."""
     bare = [name for name, value in names.items() if not has_docstring(value)]
     if bare:
         raise SystemExit(f"without a docstring: {', '.join(bare)}")
     titles = [*PAGES, *sorted({page_of(value) for value in names.values()} - set(PAGES))]
-    for number, title in enumerate(titles):
+    pages = [f"api{number:02d}" for number in range(len(titles))]
+    for name_of_page, title in zip(pages, titles, strict=True):
         on_page = {
             name: names[name]
             for name in sorted(names, key=lambda n: place(names[n]))
             if page_of(names[name]) == title
         }
-        (folder / f"api{number:02d}.rst").write_text(page(title, on_page))
-    shutil.copy(ROOT / "jaxgmm" / "CHANGELOG.md", folder / "changes.md")
-    notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
-    contents = [("Reference", "api*"), ("Changes", "changes")]
-    if notebooks:
-        shutil.copytree(
-            ROOT / "notebooks", folder / "notebooks"
-        )  # where the links of the README lead
-        contents.insert(
-            0, ("Notebooks", "\n".join(f"notebooks/{notebook.stem}" for notebook in notebooks))
-        )
-    (folder / "index.md").write_text(
-        (ROOT / "README.md").read_text() + "".join(table_of_contents(*part) for part in contents)
-    )
+        (folder / f"{name_of_page}.rst").write_text(page(title, on_page))
+    (folder / "bibliography.rst").write_text(bibliography(names))
+    return pages
+
+
+def write_sources(folder: pathlib.Path) -> None:
+    """All that Sphinx reads, with the README as the first page."""
+    names = public_names()
+    reference = write_reference(folder, names)
+    if (ROOT / "notebooks").exists():
+        hidden = shutil.ignore_patterns(".*")
+        shutil.copytree(ROOT / "notebooks", folder / "notebooks", ignore=hidden)
+        for notebook in (folder / "notebooks").glob("*.ipynb"):
+            notebook.write_text(with_words(notebook.read_text()))
+    for here, there in {
+        ROOT / "README.md": "index.md",
+        ROOT / "jaxgmm" / "CHANGELOG.md": "changes.md",
+        ROOT / ".github" / "CONTRIBUTING.md": "contributing.md",
+        **{p: f"notebooks/guide/{p.name}" for p in (ROOT / "notebooks" / "guide").glob("*.md")},
+    }.items():
+        if here.exists():
+            (folder / there).write_text(of_site(here.read_text(), set(names)))
+    with (folder / "index.md").open("a") as index:
+        index.write(contents(folder, reference))
 
 
 def main(out: str) -> int:
     with tempfile.TemporaryDirectory() as folder:
         write_sources(pathlib.Path(folder))
-        return build_main(
+        failed = build_main(
             ["-b", "html", "-W", "--keep-going", "-q", "-E", "-c", str(HERE), folder, out]
         )
+    found = [] if failed else problems(pathlib.Path(out))
+    print(*found, sep="\n", file=sys.stderr, end="\n" * bool(found))
+    return failed or bool(found)
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def build_docs(checkout: pathlib.Path, out: pathlib.Path) -> subprocess.Complete
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    for extra in ("sphinx", "furo", "myst_nb"):
+    for extra in ("sphinx", "furo", "myst_nb", "sphinx-mathjax-offline"):
         pytest.importorskip(extra)
     out = tmp_path_factory.mktemp("site")
     result = build_docs(ROOT, out)
@@ -85,7 +85,9 @@ def test_formulas_notebooks_and_pictures_are_rendered(site):
         r'<div class="math notranslate nohighlight">\s*\\\[(.*?)\\\]', text, re.DOTALL
     )
     assert any(formula.startswith(r"KL(p \| q) = E_p[") for formula in formulas)
-    assert "mathjax" in text
+    assert 'src="_static/tex-svg.js' in text
+    scripts = re.findall(r'<script[^>]* src="([^"]*)"', "".join(site.values()))
+    assert [script for script in scripts if "//" in script] == []  # none is from the network
     for notebook in (ROOT / "notebooks").glob("*.ipynb"):
         assert f"notebooks/{notebook.stem}.html" in site
     assert 'src="_images/wine.png"' in site["index.html"]
@@ -102,13 +104,29 @@ def test_formulas_notebooks_and_pictures_are_rendered(site):
     ],
 )
 def test_the_site_is_not_built_with_gaps(function, message, site, tmp_path):
-    for folder in ("jaxgmm", ".ci"):
-        shutil.copytree(
-            ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__")
-        )
-    shutil.copy(ROOT / "README.md", tmp_path)
+    checkout(tmp_path)
     with (tmp_path / "jaxgmm" / "__init__.py").open("a") as names:
         names.write(f"\n\n{function}\n")
     result = build_docs(tmp_path, tmp_path / "out")
     assert result.returncode != 0
     assert message in result.stderr
+
+
+def checkout(folder: pathlib.Path) -> None:
+    """What the site is made of, in that folder."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in ("jaxgmm", ".ci", ".github", "notebooks"):
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    shutil.copy(ROOT / "README.md", folder)
+
+
+def test_a_page_with_faults_is_not_built(site, tmp_path):
+    """It is one with code that is cut, a raw formula and a picture without words."""
+    checkout(tmp_path)
+    page = tmp_path / "notebooks" / "guide" / "bad.md"
+    picture = "../pictures/wine.png"
+    page.write_text(f"# Bad\n\nIt costs $ 3.\n\n![]({picture})\n\n```python\nx = {'1' * 90}\n```\n")
+    result = build_docs(tmp_path, tmp_path / "out")
+    assert result.returncode != 0
+    for problem in ("a raw formula: It costs $ 3.", "a picture without", "a line of 94 columns"):
+        assert f"notebooks/guide/bad.html: {problem}" in result.stderr
