@@ -47,7 +47,7 @@ def narrowness(p: GMM, q: GMM) -> float:
 
 
 def promised(truths: dict[str, float], name: str, p: GMM, q: GMM) -> float:
-    """What the README says of rounding: 2e-7 of the size of the log-densities, and 1e-6 of the
+    """What the guide says of rounding: 2e-7 of the size of the log-densities, and 1e-6 of the
     value over the narrowness.
     """
     epsilon = float(jnp.finfo(p.loc.dtype).eps) / float(jnp.finfo(np.float32).eps)
@@ -79,7 +79,7 @@ def test_the_quadrature_itself():
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("integral", SAMPLED)
 def test_values(integral, dtype, key):
-    """Within the standard error, and in float32 within what the README promises."""
+    """Within the standard error, and in float32 within what the guide promises."""
     for name, pair in BOTH_WAYS.items():
         p, q = cast(dtype, *pair)
         truths = resolved.integrals(p, q)
@@ -168,7 +168,7 @@ def _of_rows(derivative, rows: list[int]) -> np.ndarray:
 )
 def test_narrow_components_in_float32(divergence, diagonal, key):
     """At the same points, values and gradients are off from float64 by 1e-6 over the narrowness, as
-    the README says.
+    the guide says.
     """
 
     @jax.jit

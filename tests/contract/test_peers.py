@@ -1,4 +1,4 @@
-"""What the README says that other libraries do with two mixtures; these tests tell when it no
+"""What the guide says that other libraries do with two mixtures; these tests tell when it no
 longer holds.
 """
 

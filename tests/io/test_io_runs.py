@@ -102,7 +102,7 @@ def test_a_run_that_is_killed_goes_on(tmp_path):
 
 
 def test_a_fit_goes_on_from_a_file(tmp_path, key):
-    """The idiom of the README, within one process: stopped in between, it equals the unbroken run
+    """The idiom of the guide, within one process: stopped in between, it equals the unbroken run
     bit for bit.
     """
     path, optimizer = tmp_path / "run.npz", optax.sgd(1e-3, momentum=0.9)
