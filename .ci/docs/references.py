@@ -28,7 +28,7 @@ DOIS = {
     "Joe and Kuo": "10.1137/070709359",
     "Julier and Uhlmann": "10.1117/12.280797",
     "Kailath, The divergence": "10.1109/TCOM.1967.1089532",
-    "Kampa, Hasanbelliu": "10.1109/IJCNN.2011.6033426",
+    "Kampa, Hasanbelliu": "10.1109/IJCNN.2011.6033555",
     "Kingma and Ba": "10.48550/arXiv.1412.6980",
     "Kolchinsky and Tracey": "10.3390/e19070361",
     "Kullback and Leibler": "10.1214/aoms/1177729694",
@@ -40,7 +40,6 @@ DOIS = {
     "Roeder, Wu": "10.48550/arXiv.1703.09194",
     "Runnalls, Kullback": "10.1109/TAES.2007.4383588",
     "Schwarz, Estimating": "10.1214/aos/1176344136",
-    "Scott and Szewczyk": "10.1198/004017001316975916",
     "Shannon, A mathematical": "10.1002/j.1538-7305.1948.tb01338.x",
     "Van Erven and Harremoes": "10.1109/TIT.2014.2320500",
 }
