@@ -3,6 +3,8 @@
 import jax
 import pytest
 
+from jaxgmm._validation.recompilation import objects_known_for
+
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -16,6 +18,7 @@ def room_for_more_programs():
     """
     yield
     jax.clear_caches()
+    objects_known_for.cache_clear()
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from jaxgmm._mixture.validation import checked_mixture
 from jaxgmm._quadrature.rule import Rule, RuleArg
 from jaxgmm._quadrature.sobol import DEFAULT_RULE
 from jaxgmm._validation.checks import check_key, checked_int, checked_positive, quoted
+from jaxgmm._validation.recompilation import warn_of_new_wrapper
 from jaxgmm._validation.validated_jit import Check, declared_by, validated
 
 
@@ -72,6 +73,7 @@ def _argnum(name: str, value: Any) -> int | None:
     return None if value is None else checked_int(name, value)
 
 
+_ONE_OBJECT = "pass gradient_of=2 for jax.grad(..., 2), options by name, or keep it in a variable"
 FEWEST_TO_STOP_AT = 8  # replicates with a tolerance: the error of fewer is too often too small
 
 Divergence = Annotated[Callable[..., Any], Check(_divergence, static=True)]
@@ -157,6 +159,8 @@ def estimate(
     later = DEFAULT_RULE if rule is None else rule
     _check_that_it_draws(later)
     _check_gradient_of(gradient_of, mixtures)
+    facts = rule, gradient_of, num_replicates
+    warn_of_new_wrapper("divergence", divergence, _ONE_OBJECT, mixtures, *facts)
     verdict = finiteness_of(divergence, mixtures, options)
     if verdict is Finiteness.INFINITE and gradient_of is None:
         infinity = jnp.full_like(mixtures[0].loc, jnp.inf, shape=())

@@ -15,6 +15,7 @@ from jax import Array
 from jax.core import Tracer
 
 from jaxgmm._fit.loop import FitResult, State, run_steps, with_loss_buffer
+from jaxgmm._fit.recompilation import warn_of_new_optimizer
 from jaxgmm._validation.arguments import Flag, Key, PositiveInt, function_that_must
 from jaxgmm._validation.checks import checked_int, checked_number, is_floating, quoted
 from jaxgmm._validation.validated_jit import Check, validated
@@ -87,8 +88,8 @@ def fit(
 
     The steps run in compiled chunks of 100. A later call with the same loss and optimizer objects
     compiles nothing. The same holds for a `forward_kl_loss` of another p with equal shapes, say.
-    To hold some parameters fixed, label them, as in
-    ``optax.multi_transform({"fit": optax.adam(1e-2), "hold": optax.set_to_zero()}, labels)`` with
+    A new ``optax.adam(1e-2)`` compiles anew, so keep one in a variable. To hold some parameters
+    fixed, take ``optax.multi_transform({"fit": adam, "hold": optax.set_to_zero()}, labels)`` with
     ``labels = GMM(logits="fit", loc="hold", log_diag="hold", off_diag="hold")``.
 
     A learning rate is in the units of the parameters, those of x for loc and off_diag. Where x is
@@ -150,6 +151,7 @@ def fit(
     steps = functools.partial(run_steps, loss, key, least, window, optimizer, fixed_key)
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((key, loss, start))):
         return _in_one_loop(steps, start, num_steps)
+    warn_of_new_optimizer(loss, key, start, optimizer, fixed_key)
     result, report = start, reporter(progress, num_steps, "step")
     try:
         for done in range(0, num_steps, CHUNK):
