@@ -108,7 +108,6 @@ def _sum_over_points(
 def _sums(params: GMM, x: Array, weights: Array) -> _Sums:
     k, d = params.loc.shape
     whiten = _whitening(params)
-    moments = _diagonal_moments if params.off_diag is None else _full_moments
     log_peak = params.log_weights - log_det(params) - 0.5 * d * math.log(2 * math.pi)
 
     def of_block(points: Array, w: Array) -> _Sums:
@@ -118,23 +117,16 @@ def _sums(params: GMM, x: Array, weights: Array) -> _Sums:
         joint = jnp.exp(log_joint - largest[None])  # with one exponential where logsumexp costs two
         density = joint.sum(0)
         r = joint * (w / density)[None]
-        shift, spread = moments(r, y)
+        if params.off_diag is None:  # by products, which are faster than sums
+            shift, spread = (einsum("kdn,kn->kd", of_y, r) for of_y in (y, jnp.square(y)))
+        else:
+            ry = r[:, None] * y
+            shift, spread = ry.sum(2), einsum("kdn,ken->kde", ry, y)
         return _Sums(r.sum(1), shift, spread, (w * (largest + jnp.log(density))).sum())
 
     # A block that stays in cache, of a power of two, is fastest.
     length = 1 << max(7, min(11, (2**16 // (k * d)).bit_length() - 1))
     return _sum_over_points(of_block, x, weights, length)
-
-
-def _full_moments(r: Array, y: Array) -> tuple[Array, Array]:
-    """The sums over points of r y and r y y^T, for r (K, n) and y (K, D, n)."""
-    ry = r[:, None] * y
-    return ry.sum(2), einsum("kdn,ken->kde", ry, y)
-
-
-def _diagonal_moments(r: Array, y: Array) -> tuple[Array, Array]:
-    """The sums over points of r y and r y^2, by products, which are faster than sums."""
-    return einsum("kdn,kn->kd", y, r), einsum("kdn,kn->kd", jnp.square(y), r)
 
 
 def _whitening(params: GMM) -> Callable[[Array], Array]:

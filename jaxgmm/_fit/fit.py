@@ -169,8 +169,8 @@ def fit(
         taken = result.state.num_steps
         message = f"fit was interrupted after {taken} steps; this is their result"
         warnings.warn(message, RuntimeWarning, stacklevel=3)
-    _warn_of_rise(np.asarray(result.losses, np.float64), window)
-    return _warned_of_divergence(result)
+    _warn_of_end(result, window)
+    return result
 
 
 def _start(
@@ -211,19 +211,15 @@ def _in_one_loop(
     return dataclasses.replace(result, losses=jnp.concatenate([start.losses, losses]))
 
 
-def _warned_of_divergence(result: FitResult[T]) -> FitResult[T]:
+def _warn_of_end(result: FitResult[Any], window: int) -> None:
+    """Warn of a fit that diverged, or of last losses above the first by more than their noise."""
     if result.diverged:
-        taken = int(result.state.num_steps)
-        fault = "the loss or its gradient is not finite"
+        taken, fault = int(result.state.num_steps), "the loss or its gradient is not finite"
         if taken == 0:
             raise FloatingPointError(f"{fault} at the start: check loss(key, params)")
         message = f"fit diverged: after {taken} steps {fault}; params are the last good ones"
         warnings.warn(message, RuntimeWarning, stacklevel=4)
-    return result
-
-
-def _warn_of_rise(losses: np.ndarray, window: int) -> None:
-    """Warn if the last losses are above the first one, by more than their noise."""
+    losses = np.asarray(result.losses, np.float64)
     last = losses[len(losses) // 2 :][-window:]
     # Differences of neighbours tell noise from a rise, which may be exponential.
     if len(last) >= 5 and last.mean() - losses[0] > 4 * np.median(np.abs(np.diff(last))):

@@ -21,12 +21,8 @@ from jaxgmm._validation.arguments import Flag, PositiveInt
 from jaxgmm._validation.checks import check_key
 from jaxgmm._validation.validated_jit import Check, validated
 
-
-def _target(name: str, p: Any) -> Any:
-    return p if callable(p) else checked_mixture(name, p)
-
-
-Target = Annotated[GMM | Callable[[Array], Array], Check(_target)]
+_TARGET = Check(lambda name, p: p if callable(p) else checked_mixture(name, p))
+Target = Annotated[GMM | Callable[[Array], Array], _TARGET]
 
 FITTING_RULE = Sobol(2**12)
 """The default points of each step of a fit: scrambled Sobol' points, drawn anew at each step."""

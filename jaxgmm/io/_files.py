@@ -5,7 +5,7 @@ import json
 import os
 import secrets
 import shutil
-from typing import Any, TypeVar, overload
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +16,6 @@ from jaxgmm._validation.checks import kind
 from jaxgmm.io._archive import FORMAT, VERSION, Archive
 from jaxgmm.io._leaves import class_of, encoded, named_leaves, stored, structure_of
 
-T = TypeVar("T")
 Path = str | os.PathLike[str]
 
 
@@ -64,14 +63,6 @@ def save(path: Path, tree: Any) -> None:
     about["structure"] = structure_of(leaves)
     arrays = {name: stored(leaf) for name, leaf in leaves.items()}
     _write_whole(os.path.realpath(path), {**about, **_moments(tree), **arrays})
-
-
-@overload
-def load(path: Path) -> Any: ...
-
-
-@overload
-def load(path: Path, like: T) -> T: ...
 
 
 def load(path: Path, like: Any = None) -> Any:
@@ -127,9 +118,7 @@ def _moments(tree: Any) -> dict[str, Any]:
     """The moments of a mixture, in float64; empty for a stack or any other pytree."""
     if not isinstance(tree, GMM) or np.ndim(tree.loc) != 2:
         return {}
-    checked_mixture("tree", tree)
-    moments = moments_of(tree)
-    return {"covariance_type": moments.covariance_type, **moments._asdict()}
+    return moments_of(checked_mixture("tree", tree))._asdict()
 
 
 def _write_whole(path: str, members: dict[str, Any]) -> None:

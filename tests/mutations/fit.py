@@ -82,7 +82,7 @@ FIT = [
     ),
     Mutation(
         "a rise of the loss that nobody hears of",
-        "_warn_of_rise",
+        "_warn_of_end",
         "len(last) >= 5",
         "False",
         "test_fit_best.py",
