@@ -87,9 +87,10 @@ def fit(
     .. math:: \theta_{t+1} = \theta_t + \mathrm{update}(\nabla_\theta \mathrm{loss}(k_t, \theta_t))
 
     The steps run in compiled chunks of 100. A later call with the same loss and optimizer objects
-    compiles nothing. The same holds for a `forward_kl_loss` of another p with equal shapes, say.
-    A new ``optax.adam(1e-2)`` compiles anew, so keep one in a variable. To hold some parameters
-    fixed, take ``optax.multi_transform({"fit": adam, "hold": optax.set_to_zero()}, labels)`` with
+    compiles nothing, nor does one with a `forward_kl_loss` of another p with equal shapes. A new
+    ``optax.adam(1e-2)`` compiles anew, so keep one in a variable. To hold some parameters fixed,
+    label them, as in
+    ``optax.multi_transform({"fit": optimizer, "hold": optax.set_to_zero()}, labels)`` with
     ``labels = GMM(logits="fit", loc="hold", log_diag="hold", off_diag="hold")``.
 
     A learning rate is in the units of the parameters, those of x for loc and off_diag. Where x is

@@ -68,8 +68,7 @@ def forward_kl_loss(p: Mixture, rule: RuleArg = FITTING_RULE) -> Objective:
 def cross_entropy_loss(p: Mixture, rule: RuleArg = FITTING_RULE) -> Objective:
     r"""The loss :math:`q \mapsto H(p, q) = H(p) + KL(p \| q)`, which never evaluates p.
 
-    It has the gradient and the minimum of `forward_kl_loss`, and a value that differs by the
-    constant H(p). It costs less, above all where p has many components and q has few.
+    It has the gradient of `forward_kl_loss`, and costs less, above all where p has many components.
 
     Args:
       p, rule: as in `forward_kl_loss`.
@@ -95,9 +94,9 @@ def reverse_kl_loss(
     r"""The loss :math:`q \mapsto KL(q \| p)`, which makes q keep to modes of p.
 
     Args:
-      p: the target, a mixture or a function log f from points (n, D) to (n,). The density f need
-        not be normalised: with Z its integral, the loss is KL(q || f / Z) - log Z, minus the
-        `elbo`, and may be negative. Fits of the same function object compile once.
+      p: the target, a mixture or a function log f from points (n, D) to (n,). With Z the integral
+        of f, the loss is KL(q || f / Z) - log Z, minus the `elbo`. Fits of the same function object
+        compile once.
       rule: the points under q at each step.
       path_gradient: whether to take the gradient through the points alone, which leaves it unbiased
         and makes it 0 at q = p; see `kl_divergence`. It is not the gradient of the value, which

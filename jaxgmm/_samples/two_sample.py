@@ -56,10 +56,9 @@ def two_sample_test(
     .. math:: p = \frac{1 + \#\{b : T_b \ge T\}}{1 + B}
 
     Both samples are fitted by EM from one start, a fit to all rows. T is the divergence of the fits
-    after the first step, and T_b that of permuted rows. The p value is exact for any data and
-    any num_components, to within rounding. Later steps mostly follow noise, so that T finds more
-    differences than ``value``, the divergence of the converged fits. ``chance`` holds the latter
-    for permuted rows.
+    after the first step, as later steps mostly follow noise, and T_b that of permuted rows. The p
+    value is exact for any data and any num_components. ``value`` and ``chance`` are of converged
+    fits.
 
     Args:
       key: a random key.
@@ -79,10 +78,9 @@ def two_sample_test(
       progress: True for a tqdm bar, or a function of the numbers of fits done and in all.
 
     Returns:
-      A `TwoSampleResult`. A keyboard interrupt gives the result of the permutations so far, with a
-      warning. Other warnings name what makes a divergence that of the fits rather than of the
-      populations: few rows, few distinct values, or components that have shrunk to the floor, a
-      millionth of the pooled variance.
+      A `TwoSampleResult`. A keyboard interrupt gives that of the permutations so far. Warnings tell
+      of it, and of what makes a divergence that of the fits: few rows, few distinct values, or
+      components at the floor, a millionth of the pooled variance.
 
     Raises:
       TypeError: an argument has the wrong type, or x or y is traced.
