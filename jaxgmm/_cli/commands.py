@@ -105,7 +105,7 @@ def _loaded(path: str) -> GMM:
     """The mixture in a file of `jaxgmm.save`, or an error if there is a stack of them."""
     gmm = jaxgmm.load(path)
     if not isinstance(gmm, GMM):
-        raise ValueError(f"{path} holds a {type(gmm).__name__}, and not a mixture")
+        raise ValueError(f"{path} holds no mixture, but {type(gmm).__name__}")
     if gmm.loc.ndim != 2:
         raise ValueError(f"{path} holds a stack of {len(gmm.loc)} mixtures, and not one")
     return gmm

@@ -12,6 +12,7 @@ import optax
 import pytest
 
 import jaxgmm
+from jaxgmm._cli import parser
 from support.mixtures import PAIRS, gmm
 from support.trees import assert_same
 
@@ -173,3 +174,10 @@ def test_what_a_result_cannot_hold_is_named(tmp_path):
     strange = jaxgmm.DriftResult((1,), np.ones((1, 1)), 0.1, 0.2, {}, object(), {})
     with pytest.raises(TypeError, match="DriftResult"):
         jaxgmm.save(tmp_path / "r", strange)
+
+
+def test_the_command_asks_for_mixtures(tmp_path, capsys):
+    jaxgmm.save(tmp_path / "r", EM)
+    with pytest.raises(SystemExit, match="2"):
+        parser.main(["compare", str(tmp_path / "r"), str(tmp_path / "r")])
+    assert "holds no mixture, but EMResult" in capsys.readouterr().err
