@@ -42,7 +42,8 @@ def test_twelve_months():
     assert "Drift from 8 on" in str(found)
     assert "in a, c" in str(found)
     numbers = json.loads(json.dumps(found.to_dict()))
-    assert numbers["first"] == "8"
+    assert numbers["first"] == 8
+    assert numbers["p_values"]["8"] == found.p_values[8]
     fixed = drift(jax.random.key(0), year(0, 0.6), MONTH, 2, baseline=[1, 2, 3])
     assert fixed.first == 8
     assert set(fixed.p_values) == set(range(4, 13))
