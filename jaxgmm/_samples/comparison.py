@@ -26,9 +26,12 @@ from jaxgmm._samples.labellings import (
     generator,
     in_batches,
 )
+from jaxgmm._samples.result import Column, middle_of
+from jaxgmm._samples.table import Table
 from jaxgmm._validation.validated_jit import declared_by
 
 RULE = Sobol(2**9, variance_reduction=False)  # the same for all labellings
+FINE_RULE = Sobol(2**14, variance_reduction=False)
 
 
 class Settings(NamedTuple):
@@ -180,12 +183,6 @@ def _at_floor(fits: GMM, sizes: np.ndarray) -> list[str]:
     ]
 
 
-def middle_of(values: np.ndarray) -> tuple[float, float]:
-    """The range that holds 95 % of the values, NaN if there are none."""
-    low, high = np.quantile(values, [0.025, 0.975]) if len(values) else (np.nan, np.nan)
-    return float(low), float(high)
-
-
 def pair_of(fits: GMM) -> tuple[GMM, GMM]:
     return jax.tree.map(lambda leaf: leaf[0], fits), jax.tree.map(lambda leaf: leaf[1], fits)
 
@@ -202,3 +199,50 @@ def pooled_start(key: Array, z: ArrayLike, num_samples: int, settings: Settings)
     """A stack of one fit to all rows, which does not know their samples, for each sample."""
     fit = fit_em(key, z, settings.num_components, settings.covariance_type, tol=1e-4).params
     return jax.tree.map(lambda leaf: np.stack(num_samples * [np.asarray(leaf)]), fit)
+
+
+def holm(p_values: np.ndarray) -> np.ndarray:
+    """The p values adjusted by Holm's method, so that their least is right for all of them."""
+    order = np.argsort(p_values)
+    adjusted = np.maximum.accumulate(p_values[order] * np.arange(len(order), 0, -1))
+    return np.minimum(adjusted, 1)[np.argsort(order)]
+
+
+def columns_compared(
+    key: Array,
+    table: Table,
+    sample: np.ndarray,
+    groups: np.ndarray | None,
+    settings: Settings,
+    found: Compared,
+) -> dict[str, Column]:
+    """Each column alone, by a test of its own, and what it adds to the fits to all columns."""
+    values, p_values, ranges = columns_alone(key, table.rows, sample, groups, settings)
+    measure = Measure(settings.divergence, FINE_RULE, by_column=True)
+    beyond = np.asarray(_value(measure, key, found.fits))[1:]
+    numbers = [np.asarray(of).tolist() for of in (values, p_values, beyond, found.p_values[1:])]
+    columns = map(Column, *numbers, ranges)
+    return dict(zip(table.names or (), columns, strict=True))
+
+
+def columns_alone(
+    key: Array, rows: np.ndarray, sample: np.ndarray, groups: np.ndarray | None, settings: Settings
+) -> tuple[list[float], np.ndarray, list[tuple[float, float]]]:
+    """The divergence in each column, its p value by Holm's method, and its range by chance."""
+    num_columns = rows.shape[1]
+    # The more columns there are, the more permutations Holm's method needs.
+    number = max(settings.num_permutations, 25 * num_columns)
+    settings = settings._replace(num_permutations=number, num_bootstrap=0, by_column=False)
+    alone = [
+        compared(of_column, rows[:, [d]], sample, groups, settings)
+        for d, of_column in enumerate(jax.random.split(key, num_columns))
+    ]
+    measure = Measure(settings.divergence, FINE_RULE, by_column=False)
+    values = [float(_value(measure, key, one.fits)[0]) for one in alone]
+    ranges = [middle_of(one.chance[:, 0]) for one in alone]
+    return values, holm(np.array([one.p_values[0] for one in alone])), ranges
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _value(measure: Measure, key: Array, fits: GMM) -> Array:
+    return measure(key, *pair_of(fits))

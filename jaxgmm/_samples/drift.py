@@ -16,8 +16,7 @@ from jaxgmm._fit.em import check_that_columns_vary
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.moments import CovarianceType
 from jaxgmm._mixture.plain import Result
-from jaxgmm._samples.columns import columns_alone
-from jaxgmm._samples.comparison import RULE, Settings, pooled_start
+from jaxgmm._samples.comparison import RULE, Settings, columns_alone, pooled_start
 from jaxgmm._samples.labellings import (
     Pooled,
     Progress,

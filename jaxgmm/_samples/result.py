@@ -2,14 +2,31 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.plain import Result
-from jaxgmm._samples.columns import Column
-from jaxgmm._samples.comparison import middle_of
+
+
+class Column(NamedTuple):
+    """How two samples differ in one column.
+
+    Attributes:
+      alone: the divergence of fits to this column alone.
+      p_value: that of its test, raised by Holm's method for the number of columns. Whatever the
+        others do, it is right.
+      beyond: what the column adds to the divergence beyond all other columns.
+      p_value_if_nothing_differs: that of this addition, right only if no column differs at all.
+      chance_range: the range that holds 95 % of ``alone`` for permuted rows.
+    """
+
+    alone: float
+    p_value: float
+    beyond: float
+    p_value_if_nothing_differs: float
+    chance_range: tuple[float, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,3 +118,9 @@ def _lines_of_columns(columns: Mapping[str, Column]) -> list[str]:
         for name, c in columns.items()
     ]
     return [head, *lines] if lines else []
+
+
+def middle_of(values: np.ndarray) -> tuple[float, float]:
+    """The range that holds 95 % of the values, NaN if there are none."""
+    low, high = np.quantile(values, [0.025, 0.975]) if len(values) else (np.nan, np.nan)
+    return float(low), float(high)

@@ -16,9 +16,7 @@ from jaxgmm._expectation.estimate import estimate
 from jaxgmm._mixture.combine import translate
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.moments import CovarianceType
-from jaxgmm._quadrature.sobol import Sobol
-from jaxgmm._samples.columns import columns_compared
-from jaxgmm._samples.comparison import RULE, Settings, compared, pair_of
+from jaxgmm._samples.comparison import FINE_RULE, Settings, columns_compared, compared, pair_of
 from jaxgmm._samples.labellings import Progress
 from jaxgmm._samples.result import TwoSampleResult
 from jaxgmm._samples.table import Columns, Groups, Table, TableLike, two_tables
@@ -160,9 +158,9 @@ def _warn_of_fits(
 def _integrated(divergence: Callable[..., Any], key: Array, p: GMM, q: GMM) -> tuple[float, float]:
     """The divergence and the standard error of its integration, 0 for an exact divergence."""
     if "rule" not in inspect.signature(divergence).parameters:
-        return float(between(divergence, key, RULE)(p, q)), 0.0
+        return float(between(divergence, key, FINE_RULE)(p, q)), 0.0
     # Its standard error hardly changes, and it compiles faster.
-    result = estimate(divergence, key, p, q, rule=Sobol(2**14, variance_reduction=False))
+    result = estimate(divergence, key, p, q, rule=FINE_RULE)
     return float(result.value), float(result.standard_error)
 
 
