@@ -7,6 +7,7 @@ import tomllib
 
 import pytest
 
+import jaxgmm
 from support.paths import ROOT
 from support.readme import README, blocks
 
@@ -40,10 +41,11 @@ def test_workflows_call_commands_of_the_project(path):
 
 
 @pytest.mark.smoke
-def test_the_authors_are_the_same_everywhere():
+def test_authors_and_version_are_the_same_everywhere():
     zenodo = json.loads((ROOT / ".zenodo.json").read_text())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert zenodo["creators"] == [{"name": "The jaxgmm developers"}]
     assert zenodo["license"] == project["license"]
     assert zenodo["keywords"] == project["keywords"]
     assert "author = {{The jaxgmm developers}}" in README.read_text()
+    assert f"version = {{{jaxgmm.__version__}}}" in README.read_text()
