@@ -79,9 +79,9 @@ from jaxgmm._quadrature.deterministic import SigmaPoints as SigmaPoints
 from jaxgmm._quadrature.monte_carlo import MonteCarlo as MonteCarlo
 from jaxgmm._quadrature.rule import Rule as Rule
 from jaxgmm._quadrature.sobol import Sobol as Sobol
-from jaxgmm._samples.result import Column as Column
 from jaxgmm._samples.drift import DriftResult as DriftResult
 from jaxgmm._samples.drift import drift as drift
+from jaxgmm._samples.result import Column as Column
 from jaxgmm._samples.result import TwoSampleResult as TwoSampleResult
 from jaxgmm._samples.two_sample import two_sample_test as two_sample_test
 from jaxgmm.interop import from_distribution as from_distribution
