@@ -12,9 +12,7 @@ import numpy as np
 from jax import Array
 from jax.core import Tracer
 
-from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.plain import fields_of
-from jaxgmm._mixture.validation import checked_mixture
 from jaxgmm._validation.checks import quoted
 
 STORABLE = (jax.dtypes.prng_key, np.number, np.bool_)
@@ -138,7 +136,6 @@ def decoded(node: Any, array: Callable[[str], np.ndarray]) -> Any:
         raise ValueError(f"it holds a {kind}, which this jaxgmm does not know: upgrade jaxgmm")
     fields = {name: decoded(one, array) for name, one in of.items()}
     try:
-        value = cls(**fields)
+        return cls(**fields)
     except TypeError as error:
         raise ValueError(f"its {kind} is of another version of jaxgmm: {error}") from error
-    return checked_mixture("gmm", value) if isinstance(value, GMM) else value

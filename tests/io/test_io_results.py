@@ -1,5 +1,6 @@
 """Results in files, in JSON and in words, by one mechanism for all of them."""
 
+import dataclasses
 import datetime
 import json
 import math
@@ -20,6 +21,7 @@ P, Q = (gmm(mixture) for mixture in PAIRS["plane"])
 MAY = datetime.date(2024, 5, 1)
 COLUMN = jaxgmm.Column(0.1, 0.2, 0.3, 0.4, (0.05, 0.2))
 EM = jaxgmm.EMResult(P, jnp.asarray(-2.5), jnp.asarray(12.0), jnp.asarray(7), jnp.asarray(True))
+NOT_FINITE = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), P)
 RESULTS = {
     "two samples": jaxgmm.TwoSampleResult(
         *(0.1, 1e-300, np.array([0.1, 0.2]), 0.05, -0.0, (0.0, 0.1), P, Q, True, (3, 4), "JS"),
@@ -32,6 +34,8 @@ RESULTS = {
         ("a", MAY), np.ones((2, 2)), 0.1, 0.2, {MAY: 0.03, np.int64(3): 0.5}, MAY, {"x": (0.1, 0.2)}
     ),
     "em": EM,
+    "two of em": jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), EM),
+    "em that diverged": dataclasses.replace(EM, params=NOT_FINITE),
     "components": jaxgmm.ComponentTable(np.arange(2), np.ones(2), np.ones(2), 1, EM),
     "estimate": jaxgmm.Estimate({"a": jnp.ones(2)}, {"a": np.ones(2, np.float32)}, 4, None, None),
     "fit without a state": jaxgmm.FitResult(
@@ -83,7 +87,7 @@ def test_a_result_in_json_and_in_words(name):
     for field in ("value", "bic", "log_likelihood", "first", "converged", "p_value"):
         if hasattr(result, field) and not isinstance(result, jaxgmm.Estimate):
             value = getattr(result, field)
-            value = value.item() if isinstance(value, jax.Array) else value
+            value = value.tolist() if isinstance(value, jax.Array) else value
             assert numbers[field] == (str(value) if value in (math.inf, MAY) else value)
     if name != "estimate":  # with numbers alone, JSON as others read it
         json.dumps(result.to_dict(), allow_nan=False)
@@ -147,7 +151,6 @@ def test_a_fit_from_before_the_best_was_kept_goes_on(tmp_path):
         ('"EMResult"', '"Sorcery"', "it holds a Sorcery, which this jaxgmm does not know: upgrade"),
         ('"EMResult"', '"save"', "it holds a save, which this jaxgmm does not know"),
         ("leaves.params.loc", "leaves.nothing", "it is damaged"),
-        ("leaves.params.loc", "leaves.bic", r"gmm.loc must have shape \(K, D\)"),
         ("}", "", "Expecting"),
         ('{"EMResult"', '{"a": 1, "EMResult"', "too many values"),
     ],
