@@ -10,6 +10,7 @@ from jax import Array
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.placement import pilot_nodes
 from jaxgmm._numerics.linalg import matmul
+from jaxgmm._numerics.sharding import varying_with
 
 MAX_ROTATED = 16
 
@@ -28,7 +29,11 @@ def active_directions(fn: Callable[[Array, Array], Array], gmm: GMM, num_pilots:
     nodes = pilot_nodes(gmm, num_pilots)
 
     def outer_product(component: Array) -> Array:
-        gradient = jax.grad(lambda nodes: fn(component[None], nodes[None]).sum())(nodes)
+        def total(nodes: Array) -> Array:
+            return fn(component[None], nodes[None]).sum()
+
+        # In `jax.shard_map`, the derivative in nodes that devices share would sum over the devices.
+        gradient = jax.grad(total)(varying_with(total(nodes), nodes))
         return matmul(gradient, gradient.T)
 
     outer_products = jax.lax.map(outer_product, jnp.arange(gmm.num_components))
@@ -64,4 +69,5 @@ def pivoted_reflections(matrices: Array) -> Array:
     scale = jnp.abs(matrices).max((1, 2), keepdims=True)
     matrices = matrices / jnp.where(scale > 0, scale, jnp.ones_like(scale))
     identity = jnp.broadcast_to(jnp.eye(num_dims, dtype=matrices.dtype), matrices.shape)
+    identity = varying_with(matrices, identity)
     return jax.lax.fori_loop(0, min(num_dims - 1, MAX_ROTATED), reflect, (matrices, identity))[1]

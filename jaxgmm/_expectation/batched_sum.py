@@ -15,6 +15,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from jaxgmm._numerics.autodiff import captured_as_arguments, derivative_by_retracing
 from jaxgmm._numerics.linalg import vdot
+from jaxgmm._numerics.sharding import varying_with
 
 T = TypeVar("T")
 
@@ -38,12 +39,12 @@ def _sum_of_captured(
     """The sum, on one device or on all of a mesh, as a function of the captured arrays."""
     if mesh is None:
         return lambda *captured: _loop(
-            jnp.arange(num_batches, dtype=jnp.uint32), lambda index: contribution(index, *captured)
+            jnp.arange(num_batches, dtype=jnp.uint32), contribution, captured
         )
     axes = tuple(mesh.axis_names)
 
     def on_each_device(*captured: Array) -> T:
-        def masked(index: Array) -> T:
+        def masked(index: Array, *captured: Array) -> T:
             # The last round may have fewer batches than devices.
             is_batch = index < num_batches
             values = contribution(index, *captured)
@@ -51,7 +52,7 @@ def _sum_of_captured(
 
         rounds = jnp.arange(math.ceil(num_batches / mesh.size), dtype=jnp.uint32)
         device = jax.lax.axis_index(axes).astype(jnp.uint32)
-        return jax.lax.psum(_loop(rounds * np.uint32(mesh.size) + device, masked), axes)
+        return jax.lax.psum(_loop(rounds * np.uint32(mesh.size) + device, masked, captured), axes)
 
     # The mesh built here has no explicit axes, unlike perhaps the given one, so that arguments may
     # be sharded in any way. The carry of the loop has no varying-axes type, so none is checked.
@@ -85,12 +86,14 @@ def _with_gradient_alongside(
     return total
 
 
-def _loop(indices: Array, contribution: Callable[[Array], T]) -> T:
+def _loop(indices: Array, contribution: Callable[..., T], captured: tuple[Array, ...]) -> T:
     """The compensated sum of the contributions (Kahan 1965)."""
     # Compensation keeps the rounding error from growing with the number of batches. Without the
     # checkpoint, reverse mode would store all intermediates. A scan does not need prevent_cse.
     body = jax.checkpoint(contribution, prevent_cse=False)
-    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(body, indices[0]))
+    shapes = jax.eval_shape(body, indices[0], *captured)
+    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+    zeros = varying_with(captured, zeros)
 
     def error(new: Array, old: Array, term: Array) -> Array:
         # An infinite sum stays infinite: its error would be inf - inf, which is NaN.
@@ -98,7 +101,7 @@ def _loop(indices: Array, contribution: Callable[[Array], T]) -> T:
 
     def add(carry: tuple[T, T], index: Array) -> tuple[tuple[T, T], None]:
         sums, errors = carry
-        terms = jax.tree.map(operator.sub, body(index), errors)
+        terms = jax.tree.map(operator.sub, body(index, *captured), errors)
         new_sums = jax.tree.map(operator.add, sums, terms)
         return (new_sums, jax.tree.map(error, new_sums, sums, terms)), None
 

@@ -16,6 +16,7 @@ from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.placement import batch_length, placement
 from jaxgmm._mixture.validation import Mixture
 from jaxgmm._numerics.linalg import einsum
+from jaxgmm._numerics.sharding import take, varying_with
 from jaxgmm._quadrature.rule import Batch, Rule, RuleArg, checked_batch
 from jaxgmm._quadrature.sobol import DEFAULT_RULE
 from jaxgmm._validation.arguments import Devices, Key, function_of
@@ -67,7 +68,10 @@ def expectation(
       >>> print(expectation(jax.random.key(0), p, lambda x: x).round(2))
       [3.]
     """
-    points = Points.of(key, jax.tree.map(jnp.asarray, gmm), rule)
+    gmm = jax.tree.map(jnp.asarray, gmm)
+    if not jax.typeof(gmm.loc).sharding.mesh.empty:
+        gmm = varying_with((gmm, fn(gmm.loc)), gmm)
+    points = Points.of(key, gmm, rule)
     return integrate(points, lambda component, x: fn(x.T), mesh)
 
 
@@ -116,7 +120,7 @@ def integrate(points: Points, fn: Callable[[Array, Array], T], mesh: Mesh | None
     def contribution(index: Array) -> T:
         component, nodes, node_weights = points.batch(index)
         values = fn(component, points.place(component, nodes))
-        point_weights = (points.weights[component][:, None] * node_weights).ravel()
+        point_weights = (take(points.weights, component)[:, None] * node_weights).ravel()
         return jax.tree.map(functools.partial(_weighted_sum, point_weights), values)
 
     return sum_over_batches(points.num_batches, contribution, mesh)

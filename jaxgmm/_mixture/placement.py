@@ -7,6 +7,7 @@ import numpy as np
 from jax import Array
 
 from jaxgmm._mixture.gmm import GMM, scale_of
+from jaxgmm._numerics.sharding import take
 
 
 def placement(gmm: GMM, rotation: Array | None = None) -> Callable[[Array, Array], Array]:
@@ -14,7 +15,7 @@ def placement(gmm: GMM, rotation: Array | None = None) -> Callable[[Array, Array
     scaled = scale_of(gmm).apply(rotation)
 
     def place(component: Array, nodes: Array) -> Array:
-        x = gmm.loc[component][:, :, None] + scaled(component, nodes)
+        x = take(gmm.loc, component)[:, :, None] + scaled(component, nodes)
         return x.transpose(1, 0, 2).reshape(gmm.num_dims, -1)
 
     return place

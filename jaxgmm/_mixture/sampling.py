@@ -11,6 +11,7 @@ from jaxgmm._mixture.combine import in_units, translate, units_of
 from jaxgmm._mixture.gmm import GMM, centre_of, scale_of
 from jaxgmm._mixture.placement import batch_length, placement
 from jaxgmm._mixture.validation import Mixture
+from jaxgmm._numerics.sharding import varying_with
 from jaxgmm._validation.arguments import PositiveInt, RequiredKey
 from jaxgmm._validation.validated_jit import validated_jit
 
@@ -105,7 +106,7 @@ def _reparameterised(component: Array, eps: Array, gmm: GMM) -> Array:
     # A column of L is added to the means once its coordinate is known. No (n, D, D) is then stored.
     columns = scale_of(gmm).columns()
     zeros = jnp.zeros((*gmm.loc.shape, len(component)), gmm.loc.dtype)
-    shift = None if columns is None else zeros
+    shift = None if columns is None else varying_with((gmm, eps), zeros)
 
     def coordinate(
         state: tuple[Array, Array | None], inputs: tuple[Any, ...]

@@ -20,6 +20,7 @@ from jaxgmm._numerics.linalg import (
     tril_of,
     unpack_tril,
 )
+from jaxgmm._numerics.sharding import take
 
 Leaves = tuple[Array, Array | None]  # log_diag and off_diag
 
@@ -54,7 +55,7 @@ class DiagonalScale:
         if rotation is not None:
             return _applied(matmul(self.factors(), rotation))
         sigma = jnp.exp(self.log_sigma)
-        return lambda component, nodes: sigma[component][:, :, None] * nodes
+        return lambda component, nodes: take(sigma, component)[:, :, None] * nodes
 
     def whiten(self, loc: Array) -> Callable[[Array], Array]:
         """Points (D, n) -> |(x - mu_k) / sigma_k|^2, (K, n)."""
@@ -117,7 +118,7 @@ class TriangularScale:
         rows = jnp.concatenate([inverse, -offset], axis=2).reshape(-1, d + 1)
 
         def mahalanobis(x: Array) -> Array:
-            with_ones = jnp.concatenate([x, jnp.ones((1, x.shape[1]), x.dtype)])
+            with_ones = jnp.pad(x, ((0, 1), (0, 0)), constant_values=1)
             return jnp.square(matmul(rows, with_ones).reshape(k, d, -1)).sum(1)
 
         return mahalanobis
@@ -152,7 +153,7 @@ def view(log_diag: Array, off_diag: Array | None, shape: tuple[int, int]) -> Sca
 
 
 def _applied(factors: Array) -> Callable[[Array, Array], Array]:
-    return lambda component, nodes: matmul(factors[component], nodes)
+    return lambda component, nodes: matmul(take(factors, component), nodes)
 
 
 @jax.custom_jvp

@@ -12,6 +12,7 @@ import numpy as np
 from jax import Array
 
 from jaxgmm._numerics.autodiff import derivative_by_retracing
+from jaxgmm._numerics.sharding import on_any_mesh, varying_with
 
 Pair = tuple[Array, Array]
 HIGHEST = jax.lax.Precision.HIGHEST
@@ -32,6 +33,7 @@ def einsum(subscripts: str, *operands: Array) -> Array:
     return jnp.einsum(subscripts, *operands, precision=HIGHEST)
 
 
+@on_any_mesh
 def unpack_tril(log_diag: Array, off_diag: Array, num_dims: int) -> Array:
     """Triangles (R, D, D) with the diagonal exp(log_diag) and the rows off_diag below it."""
     rows, columns = np.tril_indices(num_dims, -1)
@@ -41,6 +43,7 @@ def unpack_tril(log_diag: Array, off_diag: Array, num_dims: int) -> Array:
     return strict + diagonal_matrices(diagonal)
 
 
+@on_any_mesh
 def pack_tril(lower: Array) -> Pair:
     """Triangles (R, D, D) -> log_diag (R, D) and off_diag (R, D (D - 1) / 2)."""
     rows, columns = np.tril_indices(lower.shape[-1], -1)
@@ -128,7 +131,8 @@ def tril_of(roots: Array) -> Pair:
 
     identity = jnp.eye(num_dims, dtype=roots.dtype)[None]
     identity = jnp.broadcast_to(identity, (len(roots), num_dims, num_dims))
-    start = jnp.zeros_like(identity), jnp.concatenate([roots / unit, identity], axis=2)
+    identity = varying_with(roots, identity)
+    start = 0 * identity, jnp.concatenate([roots / unit, identity], axis=2)
     lower, residual = jax.lax.fori_loop(0, num_dims, orthogonalise, start)
     return unit * lower, residual[:, :, width:] / unit.mT
 
@@ -161,7 +165,8 @@ def cholesky_if_definite(matrices: Array, least: Array) -> Pair:
         rest = rest - column[:, :, None] * column[:, None]
         return lower.at[:, :, k].set(column), rest, definite
 
-    start = jnp.zeros_like(matrices), matrices, jnp.ones(len(matrices), bool)
+    empty = varying_with(matrices, (jnp.zeros_like(matrices), jnp.ones(len(matrices), bool)))
+    start = empty[0], matrices, empty[1]
     lower, _, definite = jax.lax.fori_loop(0, num_dims, eliminate, start)
     identity = jnp.eye(num_dims, dtype=matrices.dtype)[None]
     return jnp.where(definite[:, None, None], lower, identity), definite

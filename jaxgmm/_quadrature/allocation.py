@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxgmm._numerics.sharding import varying_with
+
 
 class Allocation(NamedTuple):
     """Strata of equal size, allocated to the components."""
@@ -71,7 +73,7 @@ def _apportioned(shares: Array, total: int, in_powers_of_two: bool) -> Array:
     # The quotas are slightly low, so that rounding cannot make the sum of the counts too large.
     quotas = jnp.clip(shares * (0.9999 * total), 1, None)
     if total < 4 * len(shares):
-        counts = jnp.ones(len(shares), np.int32)
+        counts = varying_with(shares, jnp.ones(len(shares), np.int32))
     elif in_powers_of_two:
         counts = np.int32(1) << jnp.floor(jnp.log2(quotas)).astype(np.int32)
     else:

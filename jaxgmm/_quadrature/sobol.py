@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxgmm._numerics.sharding import take
 from jaxgmm._quadrature.allocation import Allocation, ceil_log2
 from jaxgmm._quadrature.digital_nets import net, normal_from_bits, scrambled
 from jaxgmm._quadrature.rule import Batch, Batches, SizedRule, even_weights, required_key
@@ -69,8 +70,8 @@ class Sobol(SizedRule):
 
         def batch(index: Array) -> Batch:
             component, rank, counts = strata.batch(index)
-            offset = net(directions[low:, component], rank[:, None])
-            nodes = normal_from_bits(nets[component] ^ offset, weights.dtype)
+            offset = net(take(directions[low:], component, 1), rank[:, None])
+            nodes = normal_from_bits(take(nets, component) ^ offset, weights.dtype)
             return Batch(component, nodes, even_weights(counts, nodes))
 
         return strata.num_batches, batch

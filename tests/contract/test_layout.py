@@ -22,7 +22,8 @@ TESTS = [path for path in FILES if path.is_relative_to(ROOT / "tests")]
 
 # A wing imports from the floors below its own alone.
 FLOORS = """
-    _numerics _validation
+    _numerics
+    _validation
     _quadrature _mixture
     _expectation interop io
     _divergence
