@@ -7,30 +7,22 @@ import jax
 import numpy as np
 
 import jaxgmm
-from jaxgmm._cli.divergences import MEASURES, numbers_of
+from jaxgmm._cli.divergences import MEASURES, function_of, numbers_of
 from jaxgmm._cli.fitting import drift_of, fits_of, tested_name
 from jaxgmm._cli.pictures import check_picture, draw
-from jaxgmm._cli.report import (
-    announced,
-    description_of,
-    interruptible,
-    print_json,
-    print_results,
-    say,
-)
+from jaxgmm._cli.report import announced, description_of, print_json, print_results, say
 from jaxgmm._cli.samples import by_period, listed, samples_of, varying
 from jaxgmm._cli.tables import Table, is_saved_mixture, read_table
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._validation.validated_jit import declared_by
 
 
-def run_compare(arguments: argparse.Namespace) -> None:
+def compare(arguments: argparse.Namespace) -> None:
     """Print the divergences between two mixtures, and draw them if a picture is asked for."""
-    jax.config.update("jax_enable_x64", True)
     if arguments.plot is not None:
         check_picture(arguments.plot)
     paths = {"A": arguments.a, "B": arguments.b}
-    given = {name: _saved_or_table(path) for name, path in paths.items()}
+    given = {n: _loaded(p) if is_saved_mixture(p) else read_table(p) for n, p in paths.items()}
     tables = {name: table for name, table in given.items() if isinstance(table, Table)}
     samples = samples_of(tables, arguments)
     samples = varying(samples) if tables else samples
@@ -54,9 +46,8 @@ def run_compare(arguments: argparse.Namespace) -> None:
     print_results(arguments, about, results, columns=samples.names, notes=samples.notes)
 
 
-def run_drift(arguments: argparse.Namespace) -> None:
+def drift(arguments: argparse.Namespace) -> None:
     """Print whether periods differ by more than chance, since when, and in which columns."""
-    jax.config.update("jax_enable_x64", True)
     tables = {path: read_table(path) for path in arguments.tables}
     if (len(tables) == 1) != (arguments.by is not None):
         raise ValueError("give one table and --by COLUMN, or a table for each of several periods")
@@ -75,8 +66,21 @@ def run_drift(arguments: argparse.Namespace) -> None:
         others = {"columns_used": samples.names, "notes": samples.notes}
         rows = {name: len(points) for name, points in samples.points.items()}
         print_json(arguments, num_rows=rows, **others, **result.to_dict())
-        return
-    print(result)
+    else:
+        print(result)
+
+
+def reduce(arguments: argparse.Namespace) -> None:
+    """Save a mixture of fewer components, and print its divergence from the given one."""
+    gmm = _loaded(arguments.a)
+    key = jax.random.key(arguments.seed)
+    refine = jaxgmm.forward_kl_loss if arguments.refine else None
+    with announced(f"reducing {arguments.a}"):
+        smaller = jaxgmm.reduce(gmm, arguments.num_components, refine=refine, key=key)
+    jaxgmm.save(arguments.out, smaller)
+    result = _results("kl", key, {"A": gmm, "OUT": smaller}, arguments.rtol)[0]
+    out = description_of(arguments.out, smaller)
+    print_results(arguments, {"A": description_of(arguments.a, gmm), "OUT": out}, [result])
 
 
 def _check_one_space(paths: dict[str, str], saved: dict[str, GMM], names: list[str]) -> None:
@@ -85,20 +89,6 @@ def _check_one_space(paths: dict[str, str], saved: dict[str, GMM], names: list[s
         each = ", ".join(f"{paths[name]} has {num}" for name, num in dims.items())
         columns = f" ({listed(names)})" if names else ""
         raise ValueError(f"they live in spaces of different dimensions: {each}{columns}")
-
-
-def run_reduce(arguments: argparse.Namespace) -> None:
-    """Save a mixture of fewer components, and print its divergence from the given one."""
-    jax.config.update("jax_enable_x64", True)
-    gmm = _loaded(arguments.a)
-    key = jax.random.key(arguments.seed)
-    refine = jaxgmm.forward_kl_loss if arguments.refine else None
-    with announced(f"reducing {arguments.a}"), interruptible():
-        smaller = jaxgmm.reduce(gmm, arguments.num_components, refine=refine, key=key)
-    jaxgmm.save(arguments.out, smaller)
-    result = _results("kl", key, {"A": gmm, "OUT": smaller}, arguments.rtol)[0]
-    out = description_of(arguments.out, smaller)
-    print_results(arguments, {"A": description_of(arguments.a, gmm), "OUT": out}, [result])
 
 
 def _loaded(path: str) -> GMM:
@@ -111,10 +101,6 @@ def _loaded(path: str) -> GMM:
     return gmm
 
 
-def _saved_or_table(path: str) -> GMM | Table:
-    return _loaded(path) if is_saved_mixture(path) else read_table(path)
-
-
 def _results(
     name: str, key: jax.Array, mixtures: dict[str, GMM], rtol: float, test: Any = None
 ) -> list[dict[str, Any]]:
@@ -123,26 +109,26 @@ def _results(
     A test of the samples gives the first of them.
     """
     orders = [mixtures]
-    if not declared_by(MEASURES[name].function).symmetric:
+    if not declared_by(function_of(name)).symmetric:
         orders.append(dict(reversed(mixtures.items())))
     found = [_numbers(name, key, order, rtol) for order in orders[test is not None :]]
     if test is not None:
         known = test.to_dict()
         fits = {"fits_converged": known.pop("converged")}
         found = [{**known, **fits, "words": str(test)}, *found]
-    measure = MEASURES[name]
-    about = {"name": name, "kind": measure.kind, "unit": measure.unit}
+    kind, _, label, unit = MEASURES[name]
+    about = {"name": name, "kind": kind, "unit": unit}
     return [
-        {"label": measure.label.format(*order), **about, **numbers}
+        {"label": label.format(*order), **about, **numbers}
         for order, numbers in zip(orders, found, strict=True)
     ]
 
 
 def _numbers(name: str, key: jax.Array, mixtures: dict[str, GMM], rtol: float) -> dict[str, Any]:
     label = MEASURES[name].label.format(*mixtures)
-    pair = jax.tree.map(lambda leaf: leaf.astype(np.float64), tuple(mixtures.values()))
+    pair = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), tuple(mixtures.values()))
     with announced(f"computing {label}"):
-        found = numbers_of(MEASURES[name], key, pair, rtol)
+        found = numbers_of(name, key, pair, rtol)
     if found.get("converged") is False:
         say(f"{label}: the error is above the tolerance even with {found['n']} points")
     return found

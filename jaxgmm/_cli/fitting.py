@@ -11,8 +11,8 @@ import numpy as np
 
 import jaxgmm
 from jaxgmm._cli import report
-from jaxgmm._cli.divergences import MEASURES
-from jaxgmm._cli.report import announced, counted, warnings_as
+from jaxgmm._cli.divergences import MEASURES, function_of
+from jaxgmm._cli.report import announced, counted
 from jaxgmm._cli.samples import Samples
 from jaxgmm._mixture.gmm import GMM
 
@@ -26,7 +26,7 @@ def chosen_components(key: jax.Array, samples: Samples, arguments: argparse.Name
     x = np.concatenate(list(samples.points.values()))
     most = max(1, len(x) // (2 * (x.shape[1] + 1)))
     counts = [count for count in NUM_COMPONENTS if count <= most]
-    with announced("choosing the number of components"), warnings_as(samples.note):
+    with announced("choosing the number of components", samples.note):
         found = jaxgmm.select_components(key, x, counts, arguments.covariance_type)
     count = counted(found.num_components, "component")
     samples.note(f"{count} by the BIC of all rows; -k sets another number")
@@ -40,36 +40,30 @@ def fits_of(
     if not samples.points:
         return {}, None
     key_number, key = jax.random.split(key)
-    settings = chosen_components(key_number, samples, arguments), arguments.covariance_type
-    with announced("fitting"), warnings_as(samples.note):
-        if len(samples.points) == 1:
-            ((name, x),) = samples.points.items()
-            return {name: jaxgmm.fit_em(key, x, *settings).params}, None
-        test = _test(key, samples, settings[0], arguments)
+    num_components = chosen_components(key_number, samples, arguments)
+    names, settings = list(samples.points), {"covariance_type": arguments.covariance_type}
+    tested = tested_name(arguments.divergence)
+    with announced("fitting", samples.note):
+        if len(names) == 1:
+            fit = jaxgmm.fit_em(key, samples.points[names[0]], num_components, **settings)
+            return {names[0]: fit.params}, None
+        x, y = samples.points.values()
+        test = jaxgmm.two_sample_test(
+            key,
+            x,
+            y,
+            num_components,
+            function_of(tested or "js"),
+            **settings,
+            num_permutations=arguments.permutations if tested else 0,
+            num_bootstrap=arguments.bootstrap,
+            columns=samples.names,
+            by_column=arguments.by_column,
+            progress=progress(),
+        )
     if not test.converged:
         samples.note("the fits have not converged")
-    return dict(zip(samples.points, (test.p, test.q), strict=True)), test
-
-
-def _test(
-    key: jax.Array, samples: Samples, num_components: int, arguments: argparse.Namespace
-) -> jaxgmm.TwoSampleResult:
-    x, y = samples.points.values()
-    name = tested_name(arguments.divergence)
-    num_permutations = arguments.permutations if name else 0
-    return jaxgmm.two_sample_test(
-        key,
-        x,
-        y,
-        num_components,
-        MEASURES[name or "js"].function,
-        covariance_type=arguments.covariance_type,
-        num_permutations=num_permutations,
-        num_bootstrap=arguments.bootstrap if num_permutations else 0,
-        columns=samples.names,
-        by_column=arguments.by_column,
-        progress=progress(),
-    )
+    return dict(zip(names, (test.p, test.q), strict=True)), test
 
 
 def drift_of(key: jax.Array, samples: Samples, arguments: argparse.Namespace) -> jaxgmm.DriftResult:
@@ -77,7 +71,7 @@ def drift_of(key: jax.Array, samples: Samples, arguments: argparse.Namespace) ->
     key_number, key = jax.random.split(key)
     num_components = chosen_components(key_number, samples, arguments)
     names, values = list(samples.points), list(samples.points.values())
-    with announced("comparing the periods"), warnings_as(samples.note):
+    with announced("comparing the periods", samples.note):
         result = jaxgmm.drift(
             key,
             np.concatenate(values),

@@ -4,14 +4,14 @@ import argparse
 import contextlib
 import math
 import os
+import signal
 import sys
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import jaxgmm
-from jaxgmm._cli.commands import run_compare, run_drift, run_reduce
-from jaxgmm._cli.demo import demo
 from jaxgmm._cli.divergences import MEASURES
-from jaxgmm._mixture.moments import COVARIANCE_TYPES
+from jaxgmm._cli.process import prepared
 
 TABLES = (
     "A table is a .npy file, an .npz file of one array (n, D) or of a vector for each column, a "
@@ -30,21 +30,29 @@ class Parser(argparse.ArgumentParser):
 
 def run() -> NoReturn:
     """Run the command as a process of its own, and end the process."""
-    status = main()
+    signal.signal(signal.SIGINT, _end)  # imports that are interrupted would print tracebacks
+    status = main(prepare=prepared)
     if status == INTERRUPTED:
-        # Threads of XLA may still be at work, and would crash an interpreter that ends as usual.
-        sys.stderr.flush()
-        os._exit(status)
+        _end()
     sys.exit(status)
 
 
-def main(argv: list[str] | None = None) -> int:
+def _end(*_: Any) -> NoReturn:
+    print("jaxgmm: interrupted", file=sys.stderr, flush=True)
+    # Threads of XLA may still be at work, and would crash an interpreter that ends as usual.
+    os._exit(INTERRUPTED)
+
+
+def main(
+    argv: list[str] | None = None, prepare: Callable[[argparse.Namespace], Any] | None = None
+) -> int:
     parser = _parser()
     arguments = parser.parse_args(argv)
     try:
-        arguments.run(arguments)
+        if prepare is not None:
+            prepare(arguments)
+        _command(arguments.run or "demo")(arguments)
     except KeyboardInterrupt:
-        print("jaxgmm: interrupted", file=sys.stderr)
         return INTERRUPTED
     except OSError as error:
         parser.error(f"{error.filename}: {error.strerror}" if error.filename else str(error))
@@ -53,17 +61,32 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def _command(name: str) -> Callable[[argparse.Namespace], Any]:
+    """The function of a command, whose import takes long."""
+    if name == "demo":
+        from jaxgmm._cli import demo as commands
+    else:
+        import jax
+
+        from jaxgmm._cli import commands
+
+        jax.config.update("jax_enable_x64", True)
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    return getattr(commands, name)
+
+
 def _parser() -> Parser:
-    """The parser of all commands. It sets the argument `run` to the function to call."""
+    """The parser of all commands. It sets the argument `run` to the name of the command."""
     parser = Parser(
         prog="jaxgmm",
         description="Compute divergences between Gaussian mixtures, with standard errors. "
         "Without a command, an example is run.",
         epilog="A saved mixture is a file of jaxgmm.save. `jaxgmm COMMAND --help` tells more.",
     )
-    parser.set_defaults(run=lambda arguments: demo())
+    parser.set_defaults(cache=True)
     parser.add_argument("--version", action="version", version=f"jaxgmm {jaxgmm.__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="run")
     _add_compare(commands)
     _add_drift(commands)
     _add_reduce(commands)
@@ -72,18 +95,16 @@ def _parser() -> Parser:
 
 def _add_compare(commands: Any) -> None:
     text = "How far apart are two mixtures, or two tables of points?"
-    compare = commands.add_parser(
+    add = _added(
+        commands,
         "compare",
-        help=text,
-        description=f"{text} In nats, with the standard error of the integration, and between "
-        "tables with what chance alone gives.",
-        epilog=TABLES,
+        text,
+        f"{text} In nats, with the standard error of the integration, and between tables with what "
+        "chance alone gives.",
     )
-    compare.set_defaults(run=run_compare)
-    add = compare.add_argument
     add("a", metavar="A", help="a saved mixture, or a table")
     add("b", metavar="B", help="the other mixture or table")
-    _add_of_tables(compare)
+    _add_of_tables(add)
     text = "how often to resample the rows for an interval of the excess (default: %(default)s)"
     add("--bootstrap", type=_count, default=199, metavar="N", help=text)
     add("--by-column", action="store_true", help="say which columns differ, too")
@@ -91,30 +112,26 @@ def _add_compare(commands: Any) -> None:
     add("-d", "--divergence", type=_names, metavar="NAMES", help=text)
     text = "the file for a picture of both mixtures, such as a .png or .pdf"
     add("--plot", metavar="PICTURE", help=text)
-    _add_rtol(compare)
-    _add_common(compare)
+    _add_rtol(add)
 
 
 def _add_drift(commands: Any) -> None:
     text = "Do data change from period to period, since when, and in which columns?"
-    drift = commands.add_parser("drift", help=text, description=text, epilog=TABLES)
-    drift.set_defaults(run=run_drift)
-    add = drift.add_argument
+    add = _added(commands, "drift", text, text)
     add("tables", nargs="+", metavar="TABLE", help="one table, or one for each period")
     add("--by", metavar="COLUMN", help="the column of one table that names the period of each row")
     text = "the periods to compare all others with (default: each with all before it)"
     add("--baseline", type=_listed, metavar="PERIODS", help=text)
-    _add_of_tables(drift)
-    _add_common(drift)
+    _add_of_tables(add)
 
 
-def _add_of_tables(parser: argparse.ArgumentParser) -> None:
+def _add_of_tables(add: Callable[..., Any]) -> None:
     """Add what both commands on tables take."""
-    add = parser.add_argument
     text = "the number of components of each fit, or auto (the default): the one of the lowest BIC"
     add("-k", "--components", type=_components, metavar="K", help=text)
     text = "of the fitted mixtures (default: %(default)s)"
-    add("--covariance-type", choices=COVARIANCE_TYPES, default="full", help=text)
+    types = ("full", "tied", "diag", "spherical")
+    add("--covariance-type", choices=types, default="full", help=text)
     text = "use these columns alone: names with commas, or numbers from 1 where there are no names"
     add("--columns", type=_listed, metavar="NAMES", help=text)
     add("--drop", type=_listed, default=[], metavar="NAMES", help="leave these columns out")
@@ -125,34 +142,33 @@ def _add_of_tables(parser: argparse.ArgumentParser) -> None:
 
 def _add_reduce(commands: Any) -> None:
     text = "Make a mixture smaller."
-    reduce = commands.add_parser(
-        "reduce",
-        help=text,
-        description=f"{text} Components are merged, two at a time. Prints KL(A || OUT) with its "
-        "standard error.",
-    )
-    reduce.set_defaults(run=run_reduce)
-    add = reduce.add_argument
+    more = f"{text} Components are merged, two at a time. Prints KL(A || OUT) and its error."
+    add = _added(commands, "reduce", text, more, epilog=None)
     add("a", metavar="A", help="a saved mixture")
     text = "the largest number of components to leave"
     add("num_components", type=_positive_int, metavar="K", help=text)
     add("-o", "--out", required=True, metavar="OUT", help="the file to save the smaller mixture to")
     add("--refine", action="store_true", help="then fit the smaller mixture to A by forward KL")
-    _add_rtol(reduce)
-    _add_common(reduce)
+    _add_rtol(add)
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
+def _added(
+    commands: Any, name: str, text: str, description: str, epilog: str | None = TABLES
+) -> Callable[..., Any]:
+    """The method that adds arguments to a new command, which has those of all commands."""
+    parser = commands.add_parser(name, help=text, description=description, epilog=epilog)
     add = parser.add_argument
-    text = "the seed of all random numbers (default: %(default)s)"
-    add("--seed", type=int, default=0, help=text)
+    add("--seed", type=int, default=0, help="the seed of all random numbers (default: %(default)s)")
     add("--json", action="store_true", help="print a JSON object")
+    text = "do not keep compiled programs for the next time, in the user's folder of caches"
+    add("--no-cache", action="store_false", dest="cache", help=text)
+    return add
 
 
-def _add_rtol(parser: argparse.ArgumentParser) -> None:
+def _add_rtol(add: Callable[..., Any]) -> None:
     text = "the standard error to reach, relative to the value or 0.01, whichever is larger"
     text += " (default: %(default)s)"
-    parser.add_argument("--rtol", type=_positive_float, default=1e-3, help=text)
+    add("--rtol", type=_positive_float, default=1e-3, help=text)
 
 
 def _components(text: str) -> int | None:
@@ -182,8 +198,7 @@ def _positive_float(text: str) -> float:
 
 def _names(text: str) -> list[str]:
     """The measures in a list with commas, by their names or those of their public functions."""
-    parts = [name.strip() for name in text.split(",")]
-    names = [name.removesuffix("_divergence").removesuffix("_distance") for name in parts]
+    names = [n.removesuffix("_divergence").removesuffix("_distance") for n in _listed(text)]
     for name in names:
         if name not in MEASURES:
             known = ", ".join(MEASURES)

@@ -15,25 +15,21 @@ def check_picture(path: str) -> None:
     ending = os.path.splitext(path)[1].removeprefix(".").lower()
     if ending and ending not in known:
         raise ValueError(f"--plot {path}: {ending!r} is no format of pictures: {', '.join(known)}")
-    folder = os.path.dirname(path) or "."
-    if not os.path.isdir(folder) or os.path.isdir(path):
+    if not os.path.isdir(os.path.dirname(path) or ".") or os.path.isdir(path):
         raise ValueError(f"--plot {path}: there is no such folder, or it is a folder itself")
 
 
 def draw(path: str, mixtures: dict[str, GMM], names: list[str], title: str) -> None:
     """Save a picture of both mixtures, on the line or in the plane of the first two columns."""
-    module = imported("matplotlib.figure", "--plot", "matplotlib", "plot")
-    a, b = mixtures.values()
-    figure = module.Figure(layout="constrained")
+    figure = imported("matplotlib.figure", "--plot", "matplotlib", "plot").Figure(
+        layout="constrained"
+    )
     axes = figure.add_subplot()
     axes.set_title(title, parse_math=False)
+    a, b = mixtures.values()
     if a.num_dims > 2:
         say(f"{path} shows the first two of {a.num_dims} coordinates")
-        a, b = (jaxgmm.marginal(gmm, (0, 1)) for gmm in (a, b))
     picture = jaxgmm.plot.densities if a.num_dims == 1 else jaxgmm.plot.contours
-    picture(a, b, ax=axes)
-    if names:
-        axes.set_xlabel(names[0], parse_math=False)
-        if a.num_dims == 2:
-            axes.set_ylabel(names[1], parse_math=False)
+    columns = [name.replace("$", r"\$") for name in names] or None  # which are no formulas
+    picture(a, b, ax=axes, columns=columns, dims=range(min(a.num_dims, 2)))
     figure.savefig(path)

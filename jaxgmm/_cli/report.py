@@ -18,6 +18,8 @@ from jaxgmm._expectation.rounding import rounding_matters
 from jaxgmm._mixture.gmm import GMM
 
 PATIENCE = 2.0  # seconds before the command says what it is doing
+ERRORS = "+- is the standard error of the integration alone."
+NO_CHANCE = "Chance cannot be told without the data: compare tables for that."
 
 
 def description_of(path: str, gmm: GMM) -> dict[str, Any]:
@@ -51,7 +53,9 @@ def print_results(
         line = f"{result['label']:{width}s}  {_number(result)} {result['unit']}".rstrip()
         print(result.get("words", line))
     if any("standard_error" in result and "words" not in result for result in results):
-        print("+- is the standard error of the integration alone.")
+        print(ERRORS)
+    if "OUT" not in mixtures and any("num_rows" not in about for about in mixtures.values()):
+        print(NO_CHANCE)
 
 
 def print_json(arguments: argparse.Namespace, **entries: Any) -> None:
@@ -91,34 +95,24 @@ def say(message: str) -> None:
 
 
 @contextlib.contextmanager
-def announced(what: str) -> Generator[None, None, None]:
-    """A context that prints a message if the work inside it takes long."""
+def announced(what: str, note: Callable[[str], None] | None = None) -> Generator[None, None, None]:
+    """A context that prints a message if the work inside it takes long.
+
+    Warnings in it are notes, and an interrupted fit, which only warns, raises KeyboardInterrupt.
+    """
     timer = threading.Timer(PATIENCE, say, [f"{what} ..."])
     timer.daemon = True
     timer.start()
     try:
-        yield
+        with warnings.catch_warnings(record=note is not None) as caught:
+            if note is not None:
+                warnings.simplefilter("always", RuntimeWarning)
+            warnings.filterwarnings("error", "fit(_em)? was interrupted", RuntimeWarning)
+            yield
+    except RuntimeWarning as error:
+        raise (KeyboardInterrupt if "interrupted" in str(error) else error) from None
     finally:
         timer.cancel()
-
-
-@contextlib.contextmanager
-def warnings_as(note: Callable[[str], None]) -> Generator[None, None, None]:
-    """A context that gives the messages of its warnings to a function instead."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", RuntimeWarning)
-        with interruptible():
-            yield
-    for warning in caught:
-        note(str(warning.message))
-
-
-@contextlib.contextmanager
-def interruptible() -> Generator[None, None, None]:
-    """A context that raises KeyboardInterrupt where an interrupted fit only warns."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", "fit(_em)? was interrupted", RuntimeWarning)
-        try:
-            yield
-        except RuntimeWarning as error:
-            raise KeyboardInterrupt from error
+    for warning in caught or []:
+        if note is not None:
+            note(str(warning.message))

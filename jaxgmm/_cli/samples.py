@@ -15,19 +15,12 @@ MAX_PERIODS = 100
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
-    """Points of several tables or periods, all with the same columns.
+    """Points of several tables or periods, all with the same columns."""
 
-    Attributes:
-      names: of the columns, or their numbers from 1.
-      points: (n, D) of each sample, by the name of the sample.
-      notes: what is said of them beside the results.
-      rows: (N,) for each sample, which rows of its table the points are.
-    """
-
-    names: list[str]
-    points: dict[str, np.ndarray]
-    notes: list[str]
-    rows: dict[str, np.ndarray]
+    names: list[str]  # of the columns, or their numbers from 1
+    points: dict[str, np.ndarray]  # (n, D) of each sample, by the name of the sample
+    notes: list[str]  # what is said of them beside the results
+    rows: dict[str, np.ndarray]  # (N,) for each sample, which rows of its table the points are
 
     def note(self, note: str) -> None:
         """Add a note, and print it."""
@@ -39,9 +32,8 @@ def samples_of(tables: dict[str, Table], arguments: argparse.Namespace) -> Sampl
     """The samples of the tables, or an error that names the columns at fault."""
     samples = Samples([], {}, [], {})
     used = [_numeric(table, arguments, samples) for table in tables.values()]
-    first = next(iter(tables.values()), None)
     for (key, table), names in zip(tables.items(), used, strict=True):
-        names = _in_order_of(first or table, used[0], table, names, samples)
+        names = _in_order_of(next(iter(tables.values())), used[0], table, names, samples)
         samples.points[key], samples.rows[key] = _points(table, names, arguments.dropna, samples)
     samples.names.extend(used[0] if used else [])
     return samples
@@ -93,9 +85,8 @@ def _in_order_of(
     if by_name and names != first_names:
         samples.note(f"{table.path}: its columns are in another order, and are matched by name")
     if first.is_named != table.is_named:
-        samples.note(
-            f"{table.path} and {first.path}: one has no names, and columns keep their order"
-        )
+        which = f"{table.path} and {first.path}"
+        samples.note(f"{which}: one has no names, and columns keep their order")
     return first_names if by_name else names
 
 
@@ -136,20 +127,16 @@ def by_period(samples: Samples, table: Table, by: str) -> Samples:
 
 def varying(samples: Samples) -> Samples:
     """The samples without each column that is constant in one, of which a note tells."""
-    values = list(samples.points.values())
-    low, high = np.array([[x.min(0), x.max(0)] for x in values]).transpose(1, 0, 2)
+    low, high = np.stack([[x.min(0), x.max(0)] for x in samples.points.values()], axis=1)
     # A change of units leaves a constant column constant to rounding alone.
     constant = high - low <= 4 * np.finfo(np.float64).eps * np.maximum(abs(low), abs(high))
     left_out = constant.any(axis=0)
     if left_out.all():
         raise ValueError(f"no column varies within each of {listed(samples.points)}")
     for i in np.flatnonzero(left_out):
-        texts = [
-            f"{a:.9g} in {name}" if is_constant else f"{a:.9g} to {b:.9g} in {name}"
-            for name, a, b, is_constant in zip(
-                samples.points, low[:, i], high[:, i], constant[:, i], strict=True
-            )
-        ]
+        columns = zip(low[:, i], high[:, i], constant[:, i], strict=True)
+        ranges = [f"{a:.9g}" if same else f"{a:.9g} to {b:.9g}" for a, b, same in columns]
+        texts = [f"{of} in {name}" for of, name in zip(ranges, samples.points, strict=True)]
         against = listed(texts, " against ")
         samples.note(f"{samples.names[i]} is left out, as it is constant: {against}")
     names = [name for name, out in zip(samples.names, left_out, strict=True) if not out]

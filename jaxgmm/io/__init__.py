@@ -2,3 +2,4 @@
 
 from jaxgmm.io._files import load as load
 from jaxgmm.io._files import save as save
+from jaxgmm.io._programs import keep_compiled_programs as keep_compiled_programs

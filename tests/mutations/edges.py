@@ -12,7 +12,7 @@ EDGES = [
     ),
     Mutation(
         "an interrupted fit taken for done",
-        "interruptible",
+        "announced",
         'warnings.filterwarnings("error", "fit(_em)? was interrupted", RuntimeWarning)',
         'warnings.filterwarnings("ignore", "fit(_em)? was interrupted", RuntimeWarning)',
         "test_cli.py",
