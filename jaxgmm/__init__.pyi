@@ -13,31 +13,31 @@ from jaxgmm._divergence.approximations import kl_variational as kl_variational
 from jaxgmm._divergence.bounds import entropy_bounds as entropy_bounds
 from jaxgmm._divergence.bounds import js_bounds as js_bounds
 from jaxgmm._divergence.bounds import kl_bounds as kl_bounds
-from jaxgmm._divergence.chi_squared import chi_squared_divergence as chi_squared_divergence
 from jaxgmm._divergence.closed_form import cauchy_schwarz_divergence as cauchy_schwarz_divergence
 from jaxgmm._divergence.closed_form import l2_distance as l2_distance
 from jaxgmm._divergence.closed_form import log_l2_distance as log_l2_distance
 from jaxgmm._divergence.closed_form import mmd as mmd
 from jaxgmm._divergence.closed_form import quadratic_renyi_entropy as quadratic_renyi_entropy
-from jaxgmm._divergence.component_information import (
+from jaxgmm._divergence.elbo import elbo as elbo
+from jaxgmm._divergence.entropies import (
     classification_entropy as classification_entropy,
 )
-from jaxgmm._divergence.component_information import component_information as component_information
-from jaxgmm._divergence.elbo import elbo as elbo
+from jaxgmm._divergence.entropies import component_information as component_information
 from jaxgmm._divergence.entropies import cross_entropy as cross_entropy
 from jaxgmm._divergence.entropies import entropy as entropy
 from jaxgmm._divergence.entropies import jeffreys_divergence as jeffreys_divergence
 from jaxgmm._divergence.entropies import kl_divergence as kl_divergence
-from jaxgmm._divergence.f_divergence import f_divergence as f_divergence
 from jaxgmm._divergence.gaussian import bhattacharyya_distance as bhattacharyya_distance
 from jaxgmm._divergence.gaussian import gaussian_kl as gaussian_kl
 from jaxgmm._divergence.gaussian import gaussian_wasserstein_squared as gaussian_wasserstein_squared
-from jaxgmm._divergence.hellinger import hellinger_distance as hellinger_distance
 from jaxgmm._divergence.importance_weights import ImportanceWeights as ImportanceWeights
 from jaxgmm._divergence.importance_weights import importance_weights as importance_weights
+from jaxgmm._divergence.midpoint import f_divergence as f_divergence
 from jaxgmm._divergence.midpoint import js_divergence as js_divergence
 from jaxgmm._divergence.midpoint import total_variation as total_variation
 from jaxgmm._divergence.pairwise import pairwise as pairwise
+from jaxgmm._divergence.renyi import chi_squared_divergence as chi_squared_divergence
+from jaxgmm._divergence.renyi import hellinger_distance as hellinger_distance
 from jaxgmm._divergence.renyi import renyi_divergence as renyi_divergence
 from jaxgmm._divergence.transport import mixture_wasserstein as mixture_wasserstein
 from jaxgmm._expectation.estimate import estimate as estimate

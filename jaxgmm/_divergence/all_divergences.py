@@ -97,14 +97,11 @@ def _means(log_ratio: Integrand, mesh: Mesh | None, part: Part) -> tuple[Array, 
         side = jnp.repeat(part.side[component], len(t) // len(component))
         on_p = jnp.where(side > 0, both, jnp.zeros_like(t))
         kls = on_p, on_p - both
-        return *kls, entropy_deficit(t), _hellinger_term(t), jnp.abs(jnp.tanh(t / 2))
+        variation = jnp.tanh(t / 2)
+        # The last but one is (sqrt p - sqrt q)^2 / (p + q), which keeps its digits near t = 0.
+        return *kls, entropy_deficit(t), variation * jnp.tanh(t / 4), jnp.abs(variation)
 
     kl_pq, kl_qp, *others = integrate(points, values, mesh)
     kl_pq += vdot(points.weights * (1 + part.side), control.means)
     kl_qp -= vdot(points.weights * (1 - part.side), control.means)
     return kl_pq, kl_qp, *others
-
-
-def _hellinger_term(t: Array) -> Array:
-    """(sqrt p - sqrt q)^2 / (p + q), as a product that keeps its digits near t = 0."""
-    return jnp.tanh(t / 2) * jnp.tanh(t / 4)

@@ -20,7 +20,6 @@ def kl_variational(p: Mixture, q: Mixture) -> Array:
     .. math:: \sum_k \pi_k \log \frac{\sum_l \pi_l \exp(-KL(p_k \| p_l))}
               {\sum_j \omega_j \exp(-KL(p_k \| q_j))}
 
-    It is the difference of lower bounds of E_p[log p] and E_p[log q], whose errors partly cancel.
     It is 0 at p = q, and exact between two Gaussians and where components of the same shapes are
     far apart. Where components overlap it may be off by any amount, in either direction.
 
@@ -54,8 +53,7 @@ def kl_product(p: Mixture, q: Mixture) -> Array:
 
     .. math:: \sum_k \pi_k \log \frac{\sum_l \pi_l \int p_k p_l}{\sum_j \omega_j \int p_k q_j}
 
-    It is the difference of upper bounds of E_p[log p] and E_p[log q]. It is 0 at p = q, and half of
-    the divergence between two Gaussians of equal covariance.
+    It is 0 at p = q, and half of the divergence between two Gaussians of equal covariance.
 
     Args:
       p, q: mixtures in one space. KL(p || q) averages over p.

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +17,7 @@ from jaxgmm._numerics.linalg import vdot
 from jaxgmm._validation.validated_jit import validated_jit
 
 MAX_ALTERNATIONS = 1000
+State = tuple[Array, Array, Array, Array]  # log phi, the bound now and before, the steps so far
 
 
 @validated_jit(one_space)
@@ -30,23 +30,19 @@ def kl_bounds(p: Mixture, q: Mixture) -> tuple[Array, Array]:
     .. math:: -\sum_k \pi_k \log \sum_j \omega_j \int p_k q_j \le -E_p[\log q]
               \le \bar H - \sum_k \pi_k \log \sum_j \omega_j e^{-KL(p_k \| q_j)}
 
-    These bounds are never wider than those of Durrieu, Thiran and Kelly. KL(p || q) is also at
-    least 0, and at most the variational bound
+    KL(p || q) is also at least 0, and at most the variational bound
 
     .. math:: \min_{\phi, \psi} \sum_{kj} \phi_{kj}
               \left(\log \frac{\phi_{kj}}{\psi_{kj}} + KL(p_k \| q_j)\right),
               \quad \sum_j \phi_{kj} = \pi_k, \quad \sum_k \psi_{kj} = \omega_j
 
-    which is at most :math:`\sum_{kj} \pi_k \omega_j KL(p_k \| q_j)`, where the minimisation starts.
-
     Args:
       p, q: mixtures in one space. KL(p || q) averages over p.
 
     Returns:
-      (lower, upper), scalars in nats with 0 <= lower <= KL(p || q) <= upper. They hold up to
-      rounding. For well-conditioned covariances this is about 5e-7 in float32 and 1e-15 in float64,
-      times the largest of 1, the bounds and the entropies. The gradient is that of the tightest
-      bound. Second derivatives are wrong, as they hold phi and psi constant.
+      (lower, upper), scalars in nats with 0 <= lower <= KL(p || q) <= upper, up to rounding: about
+      5e-7 (1e-15 in float64) of the largest of 1, the bounds and the entropies, if covariances are
+      well-conditioned. The gradient is that of the tightest bound; second derivatives are wrong.
 
     Raises:
       TypeError: p or q is not a GMM.
@@ -64,13 +60,12 @@ def kl_bounds(p: Mixture, q: Mixture) -> tuple[Array, Array]:
     """
     p, q = centred(p, q)
     k = p.num_components
-    terms = pairwise_terms(p, midpoint(p, q))
-    within = jax.tree.map(lambda term: term[:, :k], terms)
-    across = jax.tree.map(lambda term: term[:, k:], terms)
-    lower_entropy, upper_entropy = _entropy_bounds(p, within)
-    lower_cross = -mean_log_mixture(p, q, across.log_overlap)
-    upper_cross = _mean_entropy(p) - mean_log_mixture(p, q, -across.kl)
-    variational = _variational_bound(p.log_weights, q.log_weights, across.kl)
+    terms = _between_components(p, midpoint(p, q))
+    lower_entropy, upper_entropy = _entropy_bounds(p, *(term[:, :k] for term in terms))
+    kl, _, log_overlap = (term[:, k:] for term in terms)
+    lower_cross = -mean_log_mixture(p, q, log_overlap)
+    upper_cross = _mean_entropy(p) - mean_log_mixture(p, q, -kl)
+    variational = _variational_bound(p.log_weights, q.log_weights, kl)
     upper = jnp.minimum(upper_cross - lower_entropy, variational)
     return _ordered(jnp.maximum(lower_cross - upper_entropy, 0), upper)
 
@@ -87,8 +82,7 @@ def entropy_bounds(p: Mixture) -> tuple[Array, Array]:
     .. math:: H(p) \le \min\left(\bar H - \sum_k \pi_k \log \sum_l \pi_l e^{-KL(p_k \| p_l)},
               H(N(\bar\mu, \bar\Sigma))\right)
 
-    where the Gaussian N has the mean and the covariance of p. The classical bounds
-    :math:`\bar H \le H(p) \le \bar H - \sum_k \pi_k \log \pi_k` are never tighter.
+    where the Gaussian N has the mean and the covariance of p.
 
     Args:
       p: the mixture.
@@ -111,7 +105,7 @@ def entropy_bounds(p: Mixture) -> tuple[Array, Array]:
       Huber et al., On entropy approximation, MFI (2008), for the bound by overlaps.
     """
     p, _ = centred(p, p)
-    return _entropy_bounds(p, pairwise_terms(p, p))
+    return _entropy_bounds(p, *_between_components(p, p))
 
 
 @validated_jit(one_space, symmetric=True)
@@ -128,8 +122,7 @@ def js_bounds(p: Mixture, q: Mixture) -> tuple[Array, Array]:
 
     Returns:
       (lower, upper), scalars in nats with 0 <= lower <= JS(p, q) <= upper <= log 2, up to rounding
-      as in `kl_bounds`. The gradient is that of the tightest bound, and 0 where a bound is 0 or
-      log 2. Second derivatives are wrong.
+      and with the derivatives of `kl_bounds`.
 
     Raises:
       TypeError, ValueError: as in `kl_bounds`.
@@ -140,39 +133,31 @@ def js_bounds(p: Mixture, q: Mixture) -> tuple[Array, Array]:
       ['0.566', '0.693']
     """
     m = midpoint(*centred(p, q))
-    terms = pairwise_terms(m, m)
-    parts = jnp.stack(midpoint_log_weights(p, q))
+    terms = _between_components(m, m)
 
-    def entropy_bounds_of_part(log_weights: Array) -> tuple[Array, Array]:
-        return _entropy_bounds(dataclasses.replace(m, logits=log_weights), terms)
+    def bounds_of_part(log_weights: Array) -> tuple[Array, ...]:
+        part = dataclasses.replace(m, logits=log_weights)
+        variational = _variational_bound(log_weights, m.logits, terms[0])
+        return *_entropy_bounds(part, *terms), variational
 
-    def variational_bound_of_part(log_weights: Array) -> Array:
-        return _variational_bound(log_weights, m.logits, terms.kl)
-
-    low_m, high_m = _entropy_bounds(m, terms)
-    low, high = jax.vmap(entropy_bounds_of_part)(parts)
-    variational = jax.vmap(variational_bound_of_part)(parts)
+    low_m, high_m = _entropy_bounds(m, *terms)
+    low, high, variational = jax.vmap(bounds_of_part)(jnp.stack(midpoint_log_weights(p, q)))
     upper = jnp.minimum(jnp.minimum(high_m - low.mean(), variational.mean()), math.log(2))
     return _ordered(jnp.clip(low_m - high.mean(), 0, math.log(2)), upper)
 
 
-class PairwiseTerms(NamedTuple):
-    """Exact quantities between all pairs of components, (K_p, K_q) each."""
-
-    kl: Array
-    bhattacharyya: Array
-    log_overlap: Array
+def _between_components(p: GMM, q: GMM) -> tuple[Array, Array, Array]:
+    """KL, the Bhattacharyya distance, and the log-overlap of all pairs, (K_p, K_q) each."""
+    return component_kl(p, q), *component_overlaps(p, q)
 
 
-def pairwise_terms(p: GMM, q: GMM) -> PairwiseTerms:
-    return PairwiseTerms(component_kl(p, q), *component_overlaps(p, q))
-
-
-def _entropy_bounds(p: GMM, terms: PairwiseTerms) -> tuple[Array, Array]:
+def _entropy_bounds(
+    p: GMM, kl: Array, bhattacharyya: Array, log_overlap: Array
+) -> tuple[Array, Array]:
     mean = _mean_entropy(p)
-    from_bhattacharyya = mean - mean_log_mixture(p, p, -terms.bhattacharyya)
-    from_overlaps = -mean_log_mixture(p, p, terms.log_overlap)
-    from_kl = mean - mean_log_mixture(p, p, -terms.kl)
+    from_bhattacharyya = mean - mean_log_mixture(p, p, -bhattacharyya)
+    from_overlaps = -mean_log_mixture(p, p, log_overlap)
+    from_kl = mean - mean_log_mixture(p, p, -kl)
     of_gaussian = component_entropy(moment_matched(p))[0]
     return _ordered(
         jnp.maximum(from_bhattacharyya, from_overlaps), jnp.minimum(from_kl, of_gaussian)
@@ -186,9 +171,8 @@ def _mean_entropy(p: GMM) -> Array:
 def _variational_bound(log_pi: Array, log_omega: Array, kl: Array) -> Array:
     r"""The variational upper bound of KL(p || q), from the log-weights and KL(p_k || q_j).
 
-    It is minimised over phi(j | k) = phi / pi and psi(k | j) = psi / omega. These meet the
-    constraints for any weights, so each step gives a bound. The gradient holds both constant, which
-    is right at the minimum.
+    It is minimised over phi(j | k) = phi / pi and psi(k | j) = psi / omega, which meet the
+    constraints for any weights. The gradient holds both constant, which is right at the minimum.
     """
     # Finite logarithms make 0 log 0 equal to 0.
     log_pi = jnp.maximum(log_pi, -1e30)
@@ -200,35 +184,28 @@ def _variational_bound(log_pi: Array, log_omega: Array, kl: Array) -> Array:
     return (phi * jnp.where(phi > 0, log_ratio + kl, 0)).sum()
 
 
-class _Alternation(NamedTuple):
-    """The state of the minimisation, with the bound before the last step."""
-
-    log_phi: Array
-    log_psi: Array
-    bound: Array
-    previous: Array
-    num_steps: Array
-
-
 def _alternate(log_pi: Array, log_omega: Array, kl: Array) -> tuple[Array, Array]:
     """The best log phi(j | k) and log psi(k | j), updated in turn until the bound stops falling."""
 
-    def step(state: _Alternation) -> _Alternation:
-        log_psi = jax.nn.log_softmax(log_pi[:, None] + state.log_phi, axis=0)
-        joint = log_omega[None] + log_psi - kl
-        log_phi = jax.nn.log_softmax(joint, axis=1)
-        bound = vdot(jnp.exp(log_pi), log_pi - jax.nn.logsumexp(joint, axis=1))
-        return _Alternation(log_phi, log_psi, bound, state.bound, state.num_steps + 1)
+    def log_psi_for(log_phi: Array) -> Array:
+        return jax.nn.log_softmax(log_pi[:, None] + log_phi, axis=0)
 
-    def falls(state: _Alternation) -> Array:
-        rounding = jnp.finfo(kl.dtype).eps * jnp.maximum(state.bound, 1)
-        return (state.previous - state.bound > rounding) & (state.num_steps < MAX_ALTERNATIONS)
+    def step(state: State) -> State:
+        log_phi, bound, _, num_steps = state
+        joint = log_omega[None] + log_psi_for(log_phi) - kl
+        new_bound = vdot(jnp.exp(log_pi), log_pi - jax.nn.logsumexp(joint, axis=1))
+        return jax.nn.log_softmax(joint, axis=1), new_bound, bound, num_steps + 1
+
+    def falls(state: State) -> Array:
+        _, bound, previous, num_steps = state
+        rounding = jnp.finfo(kl.dtype).eps * jnp.maximum(bound, 1)
+        return (previous - bound > rounding) & (num_steps < MAX_ALTERNATIONS)
 
     independent = jnp.broadcast_to(log_omega[None], kl.shape)
     infinity = jnp.full((), jnp.inf, kl.dtype)
-    first = step(_Alternation(independent, independent, infinity, infinity, jnp.int32(0)))
-    last = jax.lax.while_loop(falls, step, first)
-    return last.log_phi, last.log_psi
+    first = step((independent, infinity, infinity, jnp.int32(0)))
+    log_phi = jax.lax.while_loop(falls, step, first)[0]
+    return log_phi, log_psi_for(log_phi)
 
 
 def _ordered(lower: Array, upper: Array) -> tuple[Array, Array]:

@@ -25,10 +25,9 @@ def l2_distance(p: Mixture, q: Mixture) -> Array:
     .. math:: \|p - q\| = \left(\int (p(x) - q(x))^2 dx\right)^{1/2},
               \quad \int p q = \sum_{kj} \pi_k \omega_j N(\mu_k; \mu_j, \Sigma_k + \Sigma_j)
 
-    A density is per unit of volume, so in many dimensions this number leaves the range of floats.
-    Use `log_l2_distance` or `cauchy_schwarz_divergence` there. The distance has a kink at p = q,
-    where the gradient of its square, 0, is returned. Where p and q nearly agree, its error is about
-    1e-8 of the norm of p (3e-4 in float32).
+    In many dimensions, where it leaves the range of floats, use `log_l2_distance`. It has a kink at
+    p = q, where the gradient 0 is returned. Near p = q its error is about 1e-8 of the norm of p
+    (3e-4 in float32).
 
     Args:
       p, q: mixtures in one space.
@@ -144,8 +143,7 @@ def mmd(p: Mixture, q: Mixture, bandwidth: PositiveNumber) -> Array:
     .. math:: MMD^2 = E[k(x, x')] + E[k(y, y')] - 2 E[k(x, y)], \quad x, x' \sim p,
               \quad y, y' \sim q, \quad k(x, y) = \exp\left(-\frac{|x - y|^2}{2 h^2}\right)
 
-    It has a kink at p = q, where the gradient 0 is returned, as in `l2_distance`. Where p and q
-    nearly agree, its error is about 1e-8 (3e-4 in float32).
+    It has a kink at p = q, as `l2_distance`, and near it an error of about 1e-8 (3e-4 in float32).
 
     Args:
       p, q: mixtures in one space.

@@ -2,11 +2,7 @@
 
 from jax import Array
 
-from jaxgmm._mixture.components import (
-    component_kl,
-    component_overlaps,
-    component_wasserstein_squared,
-)
+from jaxgmm._mixture import components
 from jaxgmm._mixture.validation import Mixture, one_space
 from jaxgmm._validation.validated_jit import validated_jit
 
@@ -18,8 +14,6 @@ def gaussian_kl(p: Mixture, q: Mixture) -> Array:
     .. math:: KL(p_k \| q_j) = \tfrac12 \left(\mathrm{tr}(\Sigma_j^{-1} \Sigma_k) - D
               + (\mu_k - \mu_j)^T \Sigma_j^{-1} (\mu_k - \mu_j)
               + \log \frac{\det \Sigma_j}{\det \Sigma_k}\right)
-
-    It is computed as a sum of positive terms, so it keeps its digits where components nearly agree.
 
     Args:
       p, q: mixtures in one space, whose weights do not matter.
@@ -41,7 +35,7 @@ def gaussian_kl(p: Mixture, q: Mixture) -> Array:
     References:
       Kullback, Information Theory and Statistics (1959), section 9.1.
     """
-    return component_kl(p, q)
+    return components.component_kl(p, q)
 
 
 @validated_jit(one_space)
@@ -74,7 +68,7 @@ def bhattacharyya_distance(p: Mixture, q: Mixture) -> Array:
     References:
       Kailath, The divergence and Bhattacharyya distance measures in signal selection (1967).
     """
-    return component_overlaps(p, q)[0]
+    return components.component_overlaps(p, q)[0]
 
 
 @validated_jit(one_space)
@@ -108,5 +102,5 @@ def gaussian_wasserstein_squared(p: Mixture, q: Mixture) -> Array:
       Dowson and Landau, The Frechet distance between multivariate normal distributions (1982).
       Bhatia, Jain and Lim, On the Bures-Wasserstein distance, Expo. Math. 37 (2019), theorem 1.
     """
-    squares, unit = component_wasserstein_squared(p, q)
+    squares, unit = components.component_wasserstein_squared(p, q)
     return unit * squares * unit

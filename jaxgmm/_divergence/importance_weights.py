@@ -20,9 +20,6 @@ from jaxgmm._validation.arguments import RequiredKey
 from jaxgmm._validation.checks import checked_int
 from jaxgmm._validation.validated_jit import Check, validated
 
-LARGEST_K = 0.7  # above it, the error of the mean weight is not reliable
-FEWEST_FOR_K = 25  # the tail is a fifth of the weights, and a fit needs five
-
 NumSamples = Annotated[int, Check(functools.partial(checked_int, at_least=2), static=True)]
 
 
@@ -32,12 +29,10 @@ class ImportanceWeights(NamedTuple):
     Attributes:
       points: (n, D), drawn from the mixture.
       log_weights: (n,), the logarithms of weights of sum 1.
-      log_evidence: the logarithm of the estimate of Z, a scalar in nats.
-      standard_error: the standard error of log_evidence.
+      log_evidence, standard_error: log Z in nats, and its standard error.
       effective_sample_size: the number of points of equal weight that are worth as much.
-      pareto_k: the shape of the tail of the weights. From 0.7 on, mass of the target may lie where
-        no point is, and nothing here is to be trusted. None without arviz-stats, under `jax.jit`,
-        and for fewer than 25 points.
+      pareto_k: the shape of the tail of the weights. From 0.7 on nothing here is to be trusted.
+        None without arviz-stats, under `jax.jit`, and for fewer than 25 points.
     """
 
     points: Array
@@ -54,8 +49,8 @@ class ImportanceWeights(NamedTuple):
         text += f", {self.effective_sample_size:.0f} effective points of {len(self.log_weights)}"
         if self.pareto_k is None:
             return f"{text}, Pareto k unknown: pip install 'jaxgmm[psis]'"
-        trusted = self.pareto_k < LARGEST_K
-        return f"{text}, Pareto k {self.pareto_k:.2f}" + ("" if trusted else ": do not trust it")
+        doubt = "" if self.pareto_k < 0.7 else ": do not trust it"
+        return f"{text}, Pareto k {self.pareto_k:.2f}{doubt}"
 
 
 @validated()
@@ -67,8 +62,8 @@ def importance_weights(
     .. math:: w_i \propto \frac{f(x_i)}{q(x_i)}, \quad x_i \sim q,
               \quad Z = \int f \approx \frac1n \sum_i \frac{f(x_i)}{q(x_i)}
 
-    Weighted means over the points correct what a fit of q by `elbo` has missed, unless q lacks a
-    tail or a mode of f. A missing tail shows in Pareto k. A missing mode shows in nothing.
+    Weighted means over the points correct a fit of q by `elbo`, unless q lacks a tail of f, which
+    Pareto k shows, or a mode, which nothing shows.
 
     Args:
       key: a random key.
@@ -90,7 +85,6 @@ def importance_weights(
       >>> weights = importance_weights(jax.random.key(0), q, lambda x: -0.5 * x[:, 0] ** 2, 10_000)
       >>> print(f"{weights.log_evidence:.1f}")  # log sqrt(2 pi)
       0.9
-      >>> mean = jnp.exp(weights.log_weights) @ weights.points
 
     References:
       Vehtari et al., Pareto smoothed importance sampling, JMLR 25 (2024), for Pareto k.
@@ -111,7 +105,7 @@ def importance_weights(
 
 def _pareto_k(log_ratios: Array) -> float | None:
     """The shape of a Pareto distribution with the tail of the weights; -inf without a tail."""
-    if isinstance(log_ratios, Tracer) or len(log_ratios) < FEWEST_FOR_K:
+    if isinstance(log_ratios, Tracer) or len(log_ratios) < 25:  # a fit needs five in the tail
         return None
     try:
         from arviz_stats.base import array_stats

@@ -1,7 +1,6 @@
 """The matrix of a divergence between all pairs of many mixtures."""
 
 import inspect
-import math
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -15,18 +14,13 @@ from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.validation import Mixtures, one_space
 from jaxgmm._quadrature.rule import Rule, RuleArg
 from jaxgmm._quadrature.sobol import DEFAULT_RULE
-from jaxgmm._validation.arguments import Flag, Key, PositiveInt
-from jaxgmm._validation.checks import quoted
+from jaxgmm._validation.arguments import Flag, Key, PositiveInt, function_of
 from jaxgmm._validation.validated_jit import Check, declared_by, validated_jit
 
 
 def _divergence(name: str, divergence: Any) -> Any:
     """The divergence, or an error unless it is a function with its key and rule unbound."""
-    if not callable(divergence):
-        raise TypeError(
-            f"{name} must be a function of two mixtures, such as jaxgmm.js_divergence, "
-            f"got {quoted(divergence)}"
-        )
+    function_of("two mixtures, such as jaxgmm.js_divergence").function(name, divergence)
     bound = getattr(divergence, "keywords", {})  # of a functools.partial
     if "rule" in bound or "key" in bound:
         raise ValueError(f"{name} binds a key or a rule by functools.partial; pass it to pairwise")
@@ -49,19 +43,19 @@ def pairwise(
 ) -> Any:
     r"""The matrix :math:`d_{ij} = D(p_i, q_j)` of a divergence between all pairs of many mixtures.
 
-    It is one compiled program, whose memory grows with the result and with batch_size. All pairs
-    share one key, so that differences between entries are less noisy than the entries.
+    It is one compiled program. All pairs share one key, so that differences between entries are
+    less noisy than the entries.
 
     Args:
       divergence: a function of (key, p, q, rule), such as `js_divergence`, or of (p, q), such as
-        `l2_distance` or `kl_bounds`, which gets neither key nor rule. Bind further arguments by
-        `functools.partial`, and keep that object, as each new one compiles anew.
+        `kl_bounds`. Bind further arguments by a `functools.partial` that you keep, as each new one
+        compiles anew.
       key: a random key; None with a divergence or a rule that draws nothing.
       gmms: N mixtures, which may differ in components and covariance type, or a `stack` of them.
       others: M mixtures for the columns, or None for gmms.
       rule: the points, for a divergence that takes a rule.
-      symmetric: whether D(p, q) = D(q, p). Each pair is then computed in one order only, unless
-        others are given. None means True for the symmetric divergences of this package.
+      symmetric: whether D(p, q) = D(q, p), so that one order suffices unless others are given.
+        None means True for the symmetric divergences of this package.
       batch_size: how many pairs are computed at a time. A large device needs more to be busy.
 
     Returns:
@@ -90,10 +84,14 @@ def pairwise(
     is_mirrored = others is None and symmetric
     i, j = np.triu_indices(shape[0]) if is_mirrored else map(np.ravel, np.indices(shape))
 
-    def entry(i: Array, j: Array) -> Any:
-        return of_pair(_at(rows, i), _at(columns, j))
+    def entry(pair: Array) -> Any:
+        p = jax.tree.map(lambda leaf: leaf[pair[0]], rows)
+        return of_pair(p, jax.tree.map(lambda leaf: leaf[pair[1]], columns))
 
-    values = _map_pairs(entry, i, j, min(batch_size, len(i)))
+    # The first pairs fill up the last batch, as a shorter one would compile a second loop.
+    size = min(batch_size, len(i))
+    pairs = np.resize(np.stack([i, j], 1), (-(-len(i) // size) * size, 2))
+    values = jax.lax.map(entry, jnp.asarray(pairs), batch_size=size)
     place = np.zeros(shape, int)
     place[i, j] = np.arange(len(i))
     if is_mirrored:
@@ -117,17 +115,3 @@ def _is_scalar(of_pair: Callable[[GMM, GMM], Any], gmms: GMM) -> bool:
     """Whether values are numbers. An array, such as a transport plan, may change as p, q swap."""
     first = jax.tree.map(lambda leaf: leaf[0], gmms)
     return all(leaf.ndim == 0 for leaf in jax.tree.leaves(jax.eval_shape(of_pair, first, first)))
-
-
-def _map_pairs(
-    fn: Callable[[Array, Array], Any], i: np.ndarray, j: np.ndarray, batch_size: int
-) -> Any:
-    num_batches = math.ceil(len(i) / batch_size)
-    # np.resize fills the last batch up with the first pairs, whose second values are dropped.
-    batches = [jnp.asarray(np.resize(index, (num_batches, batch_size))) for index in (i, j)]
-    values = jax.lax.map(lambda batch: jax.vmap(fn)(*batch), tuple(batches))
-    return jax.tree.map(lambda value: value.reshape(-1, *value.shape[2:])[: len(i)], values)
-
-
-def _at(gmms: GMM, index: Array) -> GMM:
-    return jax.tree.map(lambda leaf: leaf[index], gmms)

@@ -1,18 +1,61 @@
-"""The Renyi divergence."""
+"""The Renyi, chi-squared and Hellinger divergences, from integrals of p^a q^(1-a)."""
 
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
 from jax import Array
 
 from jaxgmm._divergence.entropies import kl_divergence
-from jaxgmm._divergence.finiteness import of_renyi
-from jaxgmm._divergence.renyi_forms import log_integral
+from jaxgmm._divergence.renyi_companions import companions
+from jaxgmm._divergence.renyi_forms import above_one, log_integral, pilot_means
+from jaxgmm._expectation.finiteness import Finiteness
+from jaxgmm._mixture.combine import centred
+from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.validation import Mixture, one_space
+from jaxgmm._numerics.autodiff import at_most
+from jaxgmm._numerics.linalg import vdot
+from jaxgmm._numerics.special import sqrt_or_zero
 from jaxgmm._quadrature.rule import RuleArg
 from jaxgmm._quadrature.sobol import DEFAULT_RULE
 from jaxgmm._validation.arguments import Devices, Key, StaticPositiveNumber
 from jaxgmm._validation.validated_jit import validated_jit
 
+LEAST_LOG_MEAN = -8.0  # below it, what the points of h have not met may be most of the integral
 
-@validated_jit(one_space, finiteness=of_renyi, scaling=0)
+
+def of_order(p: GMM, q: GMM, order: float) -> Finiteness:
+    """Whether the integral of p^a q^(1-a) is finite, by linear algebra on the components."""
+    if order <= 1:
+        return Finiteness.BOUNDED
+    is_infinite, log_mean = _tails(p, q, order)
+    if is_infinite:
+        return Finiteness.INFINITE
+    is_sure = p.num_dims == 1 or log_mean > LEAST_LOG_MEAN
+    return Finiteness.BOUNDED if is_sure else Finiteness.UNKNOWN
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _tails(p: GMM, q: GMM, order: float) -> tuple[Array, Array]:
+    """Whether the integral is infinite, and log E_h[r] by a few points, -inf if r has no bound.
+
+    Where the mean is low, p^a q^(1-a) lies in a tail of h.
+    """
+    p, q = centred(p, q)
+    orders, log_shares, is_infinite = companions(p, q, order)
+    h = above_one(p, q, order, orders, log_shares)
+    means = pilot_means(h.gmm, h.ratio)
+    is_bounded = ((orders == order) | jnp.isneginf(p.logits)).all()
+    alive = is_bounded & (h.gmm.logits > -jnp.inf)
+    return is_infinite, jnp.log(vdot(h.gmm.weights, jnp.where(alive, means, 0)))
+
+
+@validated_jit(
+    one_space,
+    finiteness=lambda p, q, options: of_order(p, q, options.get("alpha", 1.0)),
+    scaling=0,
+)
 def renyi_divergence(
     key: Key,
     p: Mixture,
@@ -28,25 +71,20 @@ def renyi_divergence(
 
     At alpha = 1 it is the Kullback-Leibler divergence, and at 1/2 twice the Bhattacharyya distance.
     It is exactly 0 at p = q. As the logarithm of an unbiased estimate it is consistent, but biased.
+    The integral is :math:`Z E_h[r]`, with a mixture h of Gaussians and a ratio r that is at most 1
+    for alpha < 1, and :math:`K^{\alpha - 1}` for alpha > 1 and K components of p. Near p = q it is
+    1 plus an integral of one sign, of second order in log p - log q.
 
-    The integral of :math:`p^\alpha q^{1 - \alpha}` is estimated without bias, in one of two forms.
-    Where p and q are near, it is 1 plus the excess, an integral of one sign that is of second order
-    in log p - log q. Elsewhere it is :math:`Z E_h[r]`, with a mixture h of Gaussians and a ratio r
-    that is at most 1 for alpha < 1, and :math:`K^{\alpha - 1}` for alpha > 1 and K components of p.
-
-    For alpha > 1 the divergence is infinite if some tail of p has more than
-    :math:`\alpha / (\alpha - 1)` times the variance of all tails of q. It is then inf, and its
-    gradient 0. In one dimension this is always decided. In more dimensions it is undecided for a
-    narrow range of orders, where r is not bounded and the value may be far too low: `estimate`
-    warns and does not converge. Take a lower order there.
+    For alpha > 1 the divergence is inf, with gradient 0, if some tail of p has more than
+    :math:`\alpha / (\alpha - 1)` times the variance of all tails of q. Beyond one dimension this is
+    undecided for a narrow range of orders, where r is not bounded and the value may be far too low:
+    `estimate` warns and does not converge. Take a lower order there.
 
     Args:
       key: a random key; None with a rule that draws nothing.
       p, q: mixtures in one space.
       alpha: the order, a positive number. It is static: each new value compiles anew.
-      rule: the points, drawn from h. Near p = q they are drawn from p with as many from q if
-        alpha < 1, and from a mixture of p, q and h otherwise.
-      mesh: devices to spread the points over; see `expectation`.
+      rule, mesh: as in `expectation`. The points are drawn from h, and near p = q from p and q.
 
     Returns:
       A scalar, in nats. `estimate` adds its standard error if ``alpha=...`` is passed by name.
@@ -56,8 +94,7 @@ def renyi_divergence(
       TypeError, ValueError: as in `kl_divergence`, or alpha is not a positive and finite number.
 
     Example:
-      >>> import jax, jaxgmm
-      >>> p, q = (jaxgmm.GMM.from_moments([1], [[m]], [1], "spherical") for m in (-0.5, 0.5))
+      >>> p, q = (GMM.from_moments([1.0], [[mu]], [1.0], "spherical") for mu in (-0.5, 0.5))
       >>> print(f"{renyi_divergence(jax.random.key(0), p, q, 0.5):.3f}")
       0.250
 
@@ -69,3 +106,76 @@ def renyi_divergence(
     if alpha == 1:
         return kl_divergence(key, p, q, rule, mesh=mesh)
     return log_integral(key, p, q, alpha, rule, mesh) / (alpha - 1)
+
+
+@validated_jit(one_space, finiteness=lambda p, q, options: of_order(p, q, 2.0), scaling=0)
+def chi_squared_divergence(
+    key: Key, p: Mixture, q: Mixture, rule: RuleArg = DEFAULT_RULE, *, mesh: Devices = None
+) -> Array:
+    r"""An estimate of the (Pearson) chi-squared divergence of q from p.
+
+    .. math:: \chi^2(p \| q) = E_q\left[\left(\frac{p(x)}{q(x)} - 1\right)^2\right]
+              = \int \frac{p(x)^2}{q(x)} dx - 1 = e^{D_2(p \| q)} - 1
+
+    It is estimated without bias, and exactly 0 at p = q. It is infinite where some tail of p has
+    more than twice the variance of all tails of q. There, and above the largest number of the
+    dtype, it is inf and its gradient 0.
+
+    Args:
+      key, rule, mesh: as for `renyi_divergence`.
+      p, q: mixtures in one space.
+
+    Returns:
+      A scalar. `estimate` adds its standard error.
+
+    Raises:
+      TypeError, ValueError: as in `kl_divergence`.
+
+    Example:
+      >>> p, q = (GMM.from_moments([1.0], [[mu]], [1.0], "spherical") for mu in (0.0, 1.0))
+      >>> print(f"{chi_squared_divergence(jax.random.key(0), p, q):.3f}")
+      1.718
+
+    References:
+      Gibbs and Su, On choosing and bounding probability metrics, Int. Stat. Rev. 70 (2002).
+    """
+    log_value = log_integral(key, p, q, 2.0, rule, mesh)
+    largest = math.log(float(jnp.finfo(log_value.dtype).max))
+    fits = log_value < largest
+    return jnp.where(fits, jnp.expm1(jnp.where(fits, log_value, 0)), jnp.inf)
+
+
+@validated_jit(one_space, symmetric=True, scaling=0)
+def hellinger_distance(
+    key: Key, p: Mixture, q: Mixture, rule: RuleArg = DEFAULT_RULE, *, mesh: Devices = None
+) -> Array:
+    r"""An estimate of the Hellinger distance, a metric between 0 and 1.
+
+    .. math:: H(p, q)^2 = \tfrac12 \int (\sqrt{p(x)} - \sqrt{q(x)})^2 dx
+              = 1 - \int \sqrt{p(x) q(x)} dx = 1 - e^{-D_{1/2}(p \| q) / 2}
+
+    Where H rounds to 1, use the `renyi_divergence` D, which keeps all digits of 1 - H^2. At p = q
+    the distance is exactly 0, has no derivative, and the gradient 0 is returned. Its square is
+    smooth and estimated without bias, so use the square to fit; only its second derivatives at
+    p = q itself, returned as 0, are wrong.
+
+    Args:
+      key, rule, mesh: as for `renyi_divergence`.
+      p, q: mixtures in one space.
+
+    Returns:
+      A scalar. `estimate` adds its standard error.
+
+    Raises:
+      TypeError, ValueError: as in `kl_divergence`.
+
+    Example:
+      >>> p, q = (GMM.from_moments([1.0], [[mu]], [1.0], "spherical") for mu in (-1.0, 1.0))
+      >>> print(f"{hellinger_distance(jax.random.key(0), p, q):.3f}")
+      0.627
+
+    References:
+      Gibbs and Su, On choosing and bounding probability metrics (2002), with H^2 doubled.
+    """
+    square = -jnp.expm1(log_integral(key, p, q, 0.5, rule, mesh))
+    return sqrt_or_zero(at_most(1, square))

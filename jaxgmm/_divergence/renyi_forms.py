@@ -1,5 +1,6 @@
 """The logarithm of the integral of p^a q^(1-a), by two forms and one switch."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -53,7 +54,8 @@ def log_integral(
         proposal = _below_one(p, q, order, rule)
         is_near, is_infinite = guess > NEAR_BELOW, jnp.zeros((), bool)
     else:
-        proposal, is_infinite = above_one(p, q, order)
+        *products, is_infinite = companions(*held((p, q)), order)
+        proposal = above_one(p, q, order, *products)
         is_near = guess < NEAR_ABOVE
 
     def near() -> Array:
@@ -80,14 +82,14 @@ class Proposal(NamedTuple):
     log_z: Array
     logs: Callable[[Array], Logs]  # of points (D, n)
 
+    def ratio(self, x: Array) -> Array:
+        """r = p^a q^(1-a) / (Z h)."""
+        return jnp.exp(jnp.minimum(self.logs(x).ratio, LARGEST))
+
 
 def _overlap_form(key: Array | None, h: Proposal, rule: Rule, mesh: Mesh | None) -> Array:
-    """log Z E_h[r], where r = p^a q^(1-a) / (Z h)."""
-
-    def ratio(x: Array) -> Array:
-        return jnp.exp(jnp.minimum(h.logs(x).ratio, LARGEST))
-
-    mean = expectation_of_columns(key, h.gmm, ratio, rule, mesh)
+    """log Z E_h[r]."""
+    mean = expectation_of_columns(key, h.gmm, h.ratio, rule, mesh)
     # The gradient holds the reciprocal of the floor, which is far from overflow.
     value = h.log_z + jnp.log(jnp.maximum(mean, float(jnp.finfo(mean.dtype).tiny) ** 0.5))
     return jnp.where(mean > math.exp(LARGEST - 1), jnp.inf, value)
@@ -98,9 +100,8 @@ def _excess_form(
 ) -> Array:
     """The excess of the integral over 1, divided by a - 1."""
     if order < 1:
-        return expectation_under_midpoint(
-            key, p, q, lambda t: _excess_over_midpoint(order, t), rule, mesh
-        )
+        excess = functools.partial(_excess_over_midpoint, order)
+        return expectation_under_midpoint(key, p, q, excess, rule, mesh)
     log_shares = [math.log((1 - SHARE) / 2)] * 2 + [math.log(SHARE)]
     safe = concatenate([p, q, h.gmm], jnp.asarray(log_shares, p.loc.dtype))
 
@@ -149,18 +150,18 @@ def _guess(p: GMM, q: GMM, order: float) -> Array:
     """The integral by a few fixed points of each component, for the switch alone."""
     p, q = held((p, q))
     log_ratio = log_ratio_of_columns(p, q)
-    nodes = pilot_nodes(p, POINTS_OF_A_GUESS)[None]
 
     def mean(part: Part) -> Array:
-        place = placement(part.gmm)
-
-        def of_component(k: Array) -> Array:
-            return _excess_over_midpoint(order, log_ratio(place(k[None], nodes))).mean()
-
-        means = jax.lax.map(of_component, jnp.arange(part.gmm.num_components))
+        means = pilot_means(part.gmm, lambda x: _excess_over_midpoint(order, log_ratio(x)))
         return vdot(part.gmm.weights, means)
 
     return 1 + (order - 1) * mean_of_parts(mean, parts_of_midpoint(None, p, q, SigmaPoints()))
+
+
+def pilot_means(gmm: GMM, fn: Callable[[Array], Array]) -> Array:
+    """The means (K,) of a function of points (D, n), by a few fixed points of each component."""
+    nodes, place = pilot_nodes(gmm, POINTS_OF_A_GUESS)[None], placement(gmm)
+    return jax.lax.map(lambda k: fn(place(k[None], nodes)).mean(), jnp.arange(gmm.num_components))
 
 
 def _below_one(p: GMM, q: GMM, order: float, rule: Rule) -> Proposal:
@@ -170,12 +171,11 @@ def _below_one(p: GMM, q: GMM, order: float, rule: Rule) -> Proposal:
         return _of_main_pairs(p, q, order, max(1, rule.num_points // POINTS_OF_A_PAIR))
     k, j = map(jnp.asarray, np.indices(shape).reshape(2, -1))
     gmm, log_z = _mixture_of_powers(rooted_products(p, q, order, k, j))
-    by_p, by_q = weighted_log_densities(p), weighted_log_densities(q)
+    by_p, by_q = _relative(p), _relative(q)
 
     def logs(x: Array) -> Logs:
-        (top_p, from_p), (top_q, from_q) = _relative(by_p(x)), _relative(by_q(x))
+        (top_p, from_p, log_p), (top_q, from_q, log_q) = by_p(x), by_q(x)
         sums = jax.nn.logsumexp(order * from_p, 0), jax.nn.logsumexp((1 - order) * from_q, 0)
-        log_p, log_q = jax.nn.logsumexp(from_p, 0), jax.nn.logsumexp(from_q, 0)
         log_h = order * top_p + (1 - order) * top_q + sums[0] + sums[1] - log_z
         ratio = (order * log_p - sums[0]) + ((1 - order) * log_q - sums[1])
         return Logs(top_p + log_p, top_q + log_q, log_h, ratio)
@@ -191,13 +191,11 @@ def _of_main_pairs(p: GMM, q: GMM, order: float, num_pairs: int) -> Proposal:
     gmm, log_z = _mixture_of_powers(rooted_products(p, q, order, k, j))
     is_main = jnp.zeros_like(costs).at[k, j].set(1)
     log_shares = [math.log(SHARE / 2)] * 2 + [math.log(1 - SHARE)]
-    by_p, by_q = weighted_log_densities(p), weighted_log_densities(q)
+    by_p, by_q = _relative(p), _relative(q)
 
     def logs(x: Array) -> Logs:
-        (top_p, from_p), (top_q, from_q) = _relative(by_p(x)), _relative(by_q(x))
-        log_p, log_q = (
-            top + jax.nn.logsumexp(by, 0) for top, by in ((top_p, from_p), (top_q, from_q))
-        )
+        (top_p, from_p, log_p), (top_q, from_q, log_q) = by_p(x), by_q(x)
+        log_p, log_q = top_p + log_p, top_q + log_q
         of_pairs = jnp.exp(order * from_p) * matmul(is_main, jnp.exp((1 - order) * from_q))
         seen = jnp.log(jnp.maximum(of_pairs.sum(0), float(jnp.finfo(x.dtype).tiny) ** 0.5))
         log_main = order * top_p + (1 - order) * top_q + seen - log_z
@@ -207,17 +205,15 @@ def _of_main_pairs(p: GMM, q: GMM, order: float, num_pairs: int) -> Proposal:
     return Proposal(concatenate([p, q, gmm], jnp.asarray(log_shares, p.loc.dtype)), log_z, logs)
 
 
-def above_one(p: GMM, q: GMM, order: float) -> tuple[Proposal, Array]:
+def above_one(p: GMM, q: GMM, order: float, orders: Array, log_shares: Array) -> Proposal:
     """h holds each p_k beside a geometric mean of the q_j, so that r is at most K^(a-1)."""
-    orders, log_shares, is_infinite = companions(*held((p, q)), order)
     gmm, log_z = _mixture_of_powers(quotients(p, q, orders, log_shares))
-    by_p, by_q = weighted_log_densities(p), weighted_log_densities(q)
+    by_p, by_q = _relative(p), _relative(q)
     shares, least = jnp.exp(log_shares), float(jnp.finfo(log_shares.dtype).min) / 8
     entropies = -jnp.where(shares > 0, shares * log_shares, 0).sum(1)[:, None]
 
     def logs(x: Array) -> Logs:
-        (top_p, from_p), (top_q, from_q) = _relative(by_p(x)), _relative(by_q(x))
-        log_p, log_q = jax.nn.logsumexp(from_p, 0), jax.nn.logsumexp(from_q, 0)
+        (top_p, from_p, log_p), (top_q, from_q, log_q) = by_p(x), by_q(x)
         a = orders[:, None]
         between = (a - order) * (top_p - top_q)[None]
         mean_of_q = matmul(shares, jnp.maximum(from_q, least)) + entropies
@@ -226,7 +222,7 @@ def above_one(p: GMM, q: GMM, order: float) -> tuple[Proposal, Array]:
         ratio = order * log_p + (1 - order) * log_q - bound
         return Logs(top_p + log_p, top_q + log_q, log_h, ratio)
 
-    return Proposal(gmm, log_z, logs), is_infinite
+    return Proposal(gmm, log_z, logs)
 
 
 def _mixture_of_powers(powers: Powers) -> tuple[GMM, Array]:
@@ -237,9 +233,16 @@ def _mixture_of_powers(powers: Powers) -> tuple[GMM, Array]:
     return GMM(shares, powers.loc, *powers.leaves), log_z
 
 
-def _relative(weighted: Array) -> tuple[Array, Array]:
-    """The largest of the logarithms (K, n) at each point, (n,), and all of them relative to it."""
-    largest = held(weighted.max(0))
-    # Where all squared distances overflow, the logarithms are -inf, and count as equal.
-    top = jnp.maximum(largest, float(jnp.finfo(largest.dtype).min) / 8)
-    return top, jnp.where(jnp.isinf(largest)[None], jnp.zeros_like(weighted), weighted - top[None])
+def _relative(gmm: GMM) -> Callable[[Array], tuple[Array, Array, Array]]:
+    """The largest log pi_k p_k (n,) at points; all relative to it, (K, n), and their logsumexp."""
+    weighted_at = weighted_log_densities(gmm)
+
+    def relative(x: Array) -> tuple[Array, Array, Array]:
+        weighted = weighted_at(x)
+        largest = held(weighted.max(0))
+        # Where all squared distances overflow, the logarithms are -inf, and count as equal.
+        top = jnp.maximum(largest, float(jnp.finfo(largest.dtype).min) / 8)
+        logs = jnp.where(jnp.isinf(largest)[None], jnp.zeros_like(weighted), weighted - top[None])
+        return top, logs, jax.nn.logsumexp(logs, 0)
+
+    return relative

@@ -1,7 +1,7 @@
 """Optimal transport that moves each component as a whole."""
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,19 +26,17 @@ def mixture_wasserstein(
               = \left(\min_{w \in \Pi(\pi, \omega)} \sum_{kj} w_{kj} W_2^2(p_k, q_j)\right)^{1/2}
               \ge W_2(p, q), \quad \sum_j w_{kj} = \pi_k, \quad \sum_k w_{kj} = \omega_j
 
-    The linear programme is solved on the host, in float64, by the HiGHS solver of SciPy. The error
-    of the square is about 1e-10 of the largest squared distance between components. The distance
-    has a kink at p = q, its square only one in the weights, so use the square to fit. Where the
-    distance is exactly 0, the gradient 0 is returned. Only first derivatives exist.
+    SciPy solves the linear programme on the host, in float64, to 1e-10 of the largest square. The
+    distance has a kink at p = q, with gradient 0, its square only one in the weights, so use the
+    square to fit. Only first derivatives exist.
 
     Args:
       p, q: mixtures in one space.
       return_plan: whether to return the optimal w as well.
 
     Returns:
-      A scalar, a metric in units of the data, not squared. Where several plans are optimal, the
-      gradient is that of one of them. With return_plan, also w (K_p, K_q), the weight that moves
-      from each component of p to each of q, which is constant in derivatives.
+      A scalar, a metric in units of the data, not squared. With return_plan, also w (K_p, K_q), the
+      weight that moves from each component of p to each of q, which is constant in derivatives.
 
     Raises:
       TypeError: p or q is not a GMM.
@@ -67,7 +65,7 @@ def mixture_wasserstein(
 @jax.custom_jvp
 def _transport(costs: Array, weights_p: Array, weights_q: Array) -> tuple[Array, Array]:
     """The least sum_kj w_kj c_kj over plans w whose rows and columns sum to the weights, and w."""
-    plan = _best_plan(costs, weights_p, weights_q).plan
+    plan = _best_plan(costs, weights_p, weights_q)[0]
     return vdot(plan, costs), plan
 
 
@@ -80,25 +78,17 @@ def _transport_jvp(
     best = _best_plan(*primals)
     terms = [vdot(price, tangent) for price, tangent in zip(best, tangents, strict=True)]
     change = sum(terms[1:], terms[0])
-    return (vdot(best.plan, primals[0]), best.plan), (change, jnp.zeros_like(best.plan))
+    return (vdot(best[0], primals[0]), best[0]), (change, jnp.zeros_like(best[0]))
 
 
-class _Best(NamedTuple):
+def _best_plan(*arrays: Array) -> tuple[Array, ...]:
     """The best plan, and the prices of one more unit of weight in each row and in each column."""
-
-    plan: Array
-    price_p: Array
-    price_q: Array
-
-
-def _best_plan(costs: Array, weights_p: Array, weights_q: Array) -> _Best:
-    arrays = (costs, weights_p, weights_q)
-    shapes = tuple(jax.ShapeDtypeStruct(array.shape, costs.dtype) for array in arrays)
-    return _Best(*jax.pure_callback(_solve, shapes, *arrays, vmap_method="sequential"))
+    shapes = tuple(jax.ShapeDtypeStruct(array.shape, arrays[0].dtype) for array in arrays)
+    return jax.pure_callback(_solve, shapes, *arrays, vmap_method="sequential")
 
 
 def _solve(costs: Array, weights_p: Array, weights_q: Array) -> tuple[np.ndarray, ...]:
-    """The arrays of `_Best`, in NumPy and float64."""
+    """The arrays of `_best_plan`, in NumPy and float64."""
     from scipy.optimize import linprog  # deferred, as nothing else needs it
 
     c, a, b = (np.asarray(value, np.float64) for value in (costs, weights_p, weights_q))

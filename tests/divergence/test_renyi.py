@@ -10,7 +10,7 @@ from scipy.stats import t as student
 
 import jaxgmm
 from benchmarks.pairs import PAIRS as BENCHMARKS
-from jaxgmm._divergence.finiteness import of_order
+from jaxgmm._divergence.renyi import of_order
 from jaxgmm._expectation.finiteness import Finiteness
 from oracles import dense, renyi
 from support.mixtures import gmm, random_mixture, read
