@@ -1,6 +1,7 @@
 """Importance weights of the points of a mixture for an unnormalised log-density."""
 
 import functools
+import importlib
 import math
 import warnings
 from typing import Annotated, NamedTuple
@@ -108,11 +109,11 @@ def _pareto_k(log_ratios: Array) -> float | None:
     if isinstance(log_ratios, Tracer) or len(log_ratios) < 25:  # a fit needs five in the tail
         return None
     try:
-        from arviz_stats.base import array_stats
+        psis = importlib.import_module("arviz_stats.base").array_stats
     except ImportError:
         return None
     logs = np.asarray(log_ratios, np.float64)
     if logs.max() - logs.min() < 0.01:
         return -math.inf
     with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
-        return float(array_stats.psislw(-logs)[1])  # it takes the log-likelihoods left out
+        return float(psis.psislw(-logs)[1])  # it takes the log-likelihoods left out

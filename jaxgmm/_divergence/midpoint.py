@@ -60,6 +60,7 @@ def js_divergence(
       TypeError, ValueError: as in `kl_divergence`.
 
     Example:
+      >>> import jax
       >>> p, q = (GMM.from_moments([1.0], [[mu]], [1.0], "spherical") for mu in (-1.0, 1.0))
       >>> print(f"{js_divergence(jax.random.key(0), p, q):.3f}")
       0.337
@@ -110,6 +111,7 @@ def total_variation(
       TypeError, ValueError: as in `kl_divergence`.
 
     Example:
+      >>> import jax
       >>> p, q = (GMM.from_moments([1.0], [[mu]], [1.0], "spherical") for mu in (-1.0, 1.0))
       >>> print(f"{total_variation(jax.random.key(0), p, q):.2f}")
       0.68
@@ -155,6 +157,7 @@ def f_divergence(
       TypeError, ValueError: as in `kl_divergence`, or f is not a function.
 
     Example:
+      >>> import jax
       >>> p, q = (GMM.from_moments([1.0], [[mu]], [1.0], "spherical") for mu in (-0.5, 0.5))
       >>> print(f"{f_divergence(jax.random.key(0), p, q, lambda t: -jnp.log(t)):.3f}")  # KL(q || p)
       0.500

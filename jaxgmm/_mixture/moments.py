@@ -29,9 +29,9 @@ def checked_leaves(
 ) -> tuple[Array, ...]:
     """The leaves of a mixture, by weights or their logarithms, and by one of the matrices."""
     name, given = _the_one(matrices)
-    weights = _the_one({"weights": weights, "log_weights": log_weights})
-    dtype = floating_dtype(dtype, weights[1], means, given)
-    logits = _checked_logits(*weights, normalize)
+    of_weights = _the_one({"weights": weights, "log_weights": log_weights})
+    dtype = floating_dtype(dtype, of_weights[1], means, given)
+    logits = _checked_logits(*of_weights, normalize)
     check_dead("the mixture", logits == -np.inf, means, given)
     means = checked_means(finite_array("means", means), len(logits))
     array = finite_array(name, given)
@@ -41,7 +41,7 @@ def checked_leaves(
     return jax.tree.map(lambda leaf: jnp.asarray(leaf.astype(dtype), dtype), leaves)
 
 
-def _the_one(options: Mapping[str, ArrayLike | None]) -> tuple[str, ArrayLike]:
+def _the_one(options: Mapping[str, Any]) -> tuple[str, Any]:
     """The name and the value of the only option, or of the only one of several that is given."""
     given = [pair for pair in options.items() if pair[1] is not None or len(options) == 1]
     if len(given) != 1:
@@ -171,7 +171,7 @@ def _factors(name: str, matrices: np.ndarray) -> np.ndarray:
                 f"{name} must be upper triangles U with U U^T the precision, got {got}"
             )
     identity = np.eye(matrices.shape[1])
-    return np.stack([solve_triangular(u, identity, trans="T") for u in upper])  # L = U^-T
+    return np.stack([solve_triangular(u, identity, trans=1) for u in upper])  # L = U^-T
 
 
 def _checked_positive(name: str, numbers: np.ndarray) -> np.ndarray:

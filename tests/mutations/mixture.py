@@ -160,7 +160,7 @@ MIXTURE = [
     Mutation(
         "the root of a precision taken for that of a covariance",
         "moments._factors",
-        'solve_triangular(u, identity, trans="T")',
+        "solve_triangular(u, identity, trans=1)",
         "u.T",
         "test_constructors.py",
     ),
