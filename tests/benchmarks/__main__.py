@@ -19,6 +19,7 @@ from em import em
 from pairs import PAIRS
 from studies import batch_lengths, fitting, growth, one_size, reductions
 from two_samples import samples
+from variational import variational
 from work import measure
 
 
@@ -45,6 +46,7 @@ FLAGS = {
     "growth": "also time and memory as n, K and D grow",
     "fitting": "also a step of fit, and mixture reduction on real data",
     "em": "only fit_em against scikit-learn: a step, and 10 starts",
+    "variational": "only variational inference on targets of known evidence, beside NumPyro",
     "reductions": "also what each variance reduction brings, and costs",
     "batches": "also times by the length of a batch",
 }
@@ -89,6 +91,9 @@ def main() -> None:
         return
     if arguments.em:
         em(arguments.rounds)
+        return
+    if arguments.variational:
+        variational(arguments.only)
         return
     if arguments.samples:
         samples(arguments.samples)
