@@ -255,4 +255,25 @@ DIVERGENCE = [
         "terms[0]",
         "test_transport.py",
     ),
+    Mutation(
+        "the evidence of a sum in place of a mean",
+        "importance_weights",
+        "log_sum - math.log(num_samples)",
+        "log_sum",
+        "test_importance_weights.py",
+    ),
+    Mutation(
+        "the tail of the small weights",
+        "_pareto_k",
+        "psis.psislw(-logs)",
+        "psis.psislw(logs)",
+        "test_importance_weights.py",
+    ),
+    Mutation(
+        "a warning for every second optimizer",
+        "warn_of_new_optimizer",
+        "program(known[0]) == program(optimizer)",
+        "True",
+        "test_recompilation.py",
+    ),
 ]
