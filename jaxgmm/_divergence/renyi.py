@@ -51,11 +51,7 @@ def _tails(p: GMM, q: GMM, order: float) -> tuple[Array, Array]:
     return is_infinite, jnp.log(vdot(h.gmm.weights, jnp.where(alive, means, 0)))
 
 
-@validated_jit(
-    one_space,
-    finiteness=lambda p, q, options: of_order(p, q, options.get("alpha", 1.0)),
-    scaling=0,
-)
+@validated_jit(one_space, finiteness=lambda p, q, o: of_order(p, q, o.get("alpha", 1)), scaling=0)
 def renyi_divergence(
     key: Key,
     p: Mixture,
@@ -108,7 +104,7 @@ def renyi_divergence(
     return log_integral(key, p, q, alpha, rule, mesh) / (alpha - 1)
 
 
-@validated_jit(one_space, finiteness=lambda p, q, options: of_order(p, q, 2.0), scaling=0)
+@validated_jit(one_space, finiteness=lambda p, q, o: of_order(p, q, 2.0), scaling=0)
 def chi_squared_divergence(
     key: Key, p: Mixture, q: Mixture, rule: RuleArg = DEFAULT_RULE, *, mesh: Devices = None
 ) -> Array:
