@@ -15,11 +15,11 @@ from jax import Array
 from jax.core import Tracer
 
 from jaxgmm._fit.loop import FitResult, State, run_steps, with_loss_buffer
+from jaxgmm._fit.progress import checked_progress, reporter
 from jaxgmm._fit.recompilation import warn_of_new_optimizer
 from jaxgmm._validation.arguments import Flag, Key, PositiveInt, function_that_must
 from jaxgmm._validation.checks import checked_int, checked_number, is_floating, quoted
 from jaxgmm._validation.validated_jit import Check, validated
-from jaxgmm.interop._imports import imported
 
 T = TypeVar("T")
 
@@ -51,12 +51,6 @@ def _tol(name: str, value: Any) -> float:
         mend = "leave it out to take all steps"
         raise ValueError(f"{name} must be finite and not negative, got {quoted(value)}; {mend}")
     return number
-
-
-def checked_progress(name: str, value: Any) -> Any:
-    if not (callable(value) or isinstance(value, bool | np.bool_)):
-        raise TypeError(f"{name} must be True, False or a function, got {quoted(value)}")
-    return value
 
 
 _LOSS = "be a function of (key, params) such as jaxgmm.forward_kl_loss(p)"
@@ -227,20 +221,3 @@ def _warn_of_end(result: FitResult[Any], window: int) -> None:
         ends = f"fit ended at a loss of {last.mean():.4g}, above {losses[0]:.4g} at its start"
         mend = "a learning rate is in the units of the parameters; try a smaller one"
         warnings.warn(f"{ends}: {mend}", RuntimeWarning, stacklevel=4)
-
-
-def reporter(progress: Any, total: int, unit: str) -> Callable[..., Any]:
-    """A function of the arguments for progress, how much is done, and numbers for a tqdm bar."""
-    if callable(progress):
-        return lambda told, done, **numbers: progress(*told)
-    if not progress:
-        return lambda told, done, **numbers: None
-    bar = imported("tqdm.auto", "progress=True", "tqdm", "progress").tqdm(total=total, unit=unit)
-
-    def draw(told: Any, done: int, **numbers: str) -> None:
-        bar.update(done - bar.n)
-        bar.set_postfix(numbers)
-        if done == total:
-            bar.close()
-
-    return draw

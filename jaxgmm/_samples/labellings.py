@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 
 from jaxgmm._fit.em_steps import em_step
-from jaxgmm._fit.fit import checked_progress, reporter
+from jaxgmm._fit.progress import checked_progress, reporter
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._validation.checks import check_concrete
 from jaxgmm._validation.validated_jit import Check

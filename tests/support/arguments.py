@@ -51,11 +51,7 @@ USUAL = {
     "rule": RULE,
     "mesh": None,
     "divergence": jaxgmm.kl_divergence,
-    "path_gradient": False,
-    "midpoint": False,
-    "log_ratio": False,
-    "return_plan": False,
-    "symmetric": False,
+    **dict.fromkeys(("path_gradient", "midpoint", "log_ratio", "return_plan", "symmetric"), False),
     "batch_size": 2,
     "f": jnp.square,
     "fn": jnp.square,
@@ -177,9 +173,8 @@ FURTHER = {
 
 
 def public(module: types.ModuleType) -> dict[str, Any]:
-    return {
-        name: value for name, value in vars(module).items() if name[0] != "_" and callable(value)
-    }
+    named = {name: getattr(module, name) for name in dir(module) if name[0] != "_"}
+    return {name: value for name, value in named.items() if callable(value)}
 
 
 FUNCTIONS = {
