@@ -26,12 +26,13 @@ def captured_as_arguments(fn: Callable[[Array], T]) -> tuple[Callable[..., T], l
     # (https://github.com/jax-ml/jax/pull/14760), while keys and the bits of Sobol' points are
     # integers. The constants of `jax.make_jaxpr` are captured arrays of every dtype.
     program, shape = jax.make_jaxpr(fn, return_shape=True)(jnp.uint32(0))
-    tree = jax.tree.structure(shape)
+    # The function below must not hold the arrays: caches of JAX hold it, and may outlive a trace.
+    jaxpr, captured, tree = program.jaxpr, program.consts, jax.tree.structure(shape)
 
     def of_captured(index: Array, *captured: Array) -> T:
-        return jax.tree.unflatten(tree, jaxpr_as_fun(ClosedJaxpr(program.jaxpr, captured))(index))
+        return jax.tree.unflatten(tree, jaxpr_as_fun(ClosedJaxpr(jaxpr, captured))(index))
 
-    return of_captured, program.consts, shape
+    return of_captured, captured, shape
 
 
 def at_most(bound: float, value: Array) -> Array:

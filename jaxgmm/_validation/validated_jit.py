@@ -1,5 +1,6 @@
 """Decorators that check the arguments of a function by its annotations, and compile it."""
 
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -24,6 +25,7 @@ ALIASES: list[tuple[Any, str]] = [
     (DTypeLike | None, "DTypeLike | None"),
 ]
 """Unions that `help` shows by their names."""
+NO_CONTEXT = contextlib.nullcontext()
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -82,7 +84,9 @@ def validated_jit(
     """A decorator that checks the arguments of a function, as ``validated`` does, and compiles it.
 
     The checks run outside `jax.jit`, so they see concrete values in an eager call. An argument with
-    a static `Check` is static for `jax.jit`.
+    a static `Check` is static for `jax.jit`. Other shapes, such as a larger n, K or D, are another
+    program, which JAX compiles anew. The function is one program under `jax.disable_jit`, too, as
+    its operations would take longer to compile one by one.
 
     Args:
       relation: as for ``validated``.
@@ -134,7 +138,8 @@ def _decorated(
         given = bound.arguments
         arguments = {name: _checked(checks[name], name, given[name]) for name in given}
         bound.arguments = dict(arguments if relation is None else relation(arguments))
-        return called(*bound.args, **bound.kwargs)
+        with jax.disable_jit(False) if compiled and jax.config.jax_disable_jit else NO_CONTEXT:
+            return called(*bound.args, **bound.kwargs)
 
     vars(checked).update(__signature__=_as_shown(signature), declared=(checked, declared))
     return checked

@@ -2,15 +2,20 @@
 compilation for a shape.
 """
 
+import time
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.flatten_util import ravel_pytree
 
+import jaxgmm
+from oracles import dense, differences, quadrature
 from support.compilations import COMPILATIONS
 from support.covariance_types import TYPES
-from support.mixtures import stack
-from support.public_functions import FUNCTIONS, pair
+from support.mixtures import PAIRS, gmm, stack
+from support.public_functions import FUNCTIONS, RULE, pair
 
 OF_FUNCTIONS = ("expectation", "elbo", "importance_weights")  # a new function is a new program
 WITHOUT_WEIGHTS = ("component_log_prob", "gaussian_kl", "gaussian_wasserstein_squared")
@@ -85,3 +90,40 @@ def test_one_compilation_for_a_shape(name):
     assert len(COMPILATIONS) == 1
     FUNCTIONS[name](keys[3], smaller, pairs[0][1])
     assert len(COMPILATIONS) == 2  # the counter counts
+
+
+def test_no_leaked_tracers_and_one_program_without_jit(key):
+    """The check of leaks ends, and `jax.disable_jit` does not compile operations one by one."""
+    p, q = pair("full", 0)
+    with jax.checking_leaks():
+        jaxgmm.kl_divergence(None, p, q, jaxgmm.GaussHermite(2))
+    start = time.process_time()
+    with jax.disable_jit():
+        value = jaxgmm.kl_divergence(key, p, q, RULE)
+    assert time.process_time() - start < 5
+    assert value == jaxgmm.kl_divergence(key, p, q, RULE)
+
+
+def test_derivatives_in_every_mode():
+    """Forward, reverse, forward over reverse, and forward of a stack, against differences."""
+    p, q = PAIRS["overlapping"]
+    flat, unravel = ravel_pytree(gmm(q))
+
+    def value(x):
+        return jaxgmm.kl_divergence(None, gmm(p), unravel(x), jaxgmm.GaussHermite(160))
+
+    def truth(x):
+        leaves = unravel(jnp.asarray(x))
+        parts = (leaves.logits, leaves.loc, leaves.log_diag, leaves.off_diag)
+        return quadrature.kl(p, dense.from_unconstrained(*map(np.asarray, parts)))
+
+    def stacked(x):
+        return jax.jvp(jax.vmap(value), (x[None],), (jnp.ones_like(x)[None],))[1][0]
+
+    modes = jax.jacfwd(value), jax.jacrev(value), jax.jacfwd(jax.grad(value)), stacked
+    forward, reverse, second, along = jax.jit(lambda x: [mode(x) for mode in modes])(flat)
+    exact = differences.gradient(truth, np.asarray(flat))
+    np.testing.assert_allclose(forward, exact, atol=1e-7)
+    np.testing.assert_allclose(reverse, exact, atol=1e-7)
+    np.testing.assert_allclose(along, exact.sum(), atol=1e-7)
+    np.testing.assert_allclose(second, differences.hessian(truth, np.asarray(flat)), atol=1e-5)
