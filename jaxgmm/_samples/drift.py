@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -26,6 +27,7 @@ from jaxgmm._samples.labellings import (
 )
 from jaxgmm._samples.result import in_digits
 from jaxgmm._samples.table import Columns, Table, TableLike, with_columns
+from jaxgmm._samples.two_sample import Count
 from jaxgmm._validation.arguments import PositiveInt, RequiredKey
 from jaxgmm._validation.checks import as_array, check_concrete
 from jaxgmm._validation.validated_jit import Check, validated
@@ -66,7 +68,7 @@ class DriftResult(Result):
     Attributes:
       periods: the P periods, in order.
       matrix: (P, P), the Jensen-Shannon divergences of the fits to the periods, in nats.
-      chance_mean: the mean of those of two periods of permuted rows.
+      chance_mean: the mean of those of two periods of permuted rows, NaN without permutations.
       chance_level: below it are all of these in 95 % of the permutations.
       p_values: for each period that was compared with its baseline, right for all of them together.
       first: the first period whose p value is at most 0.05, or None.
@@ -88,16 +90,17 @@ class DriftResult(Result):
         return tuple(name for name, (_, p_value) in self.columns.items() if p_value <= 0.05)
 
     def __str__(self) -> str:
+        upper = self.matrix[np.triu_indices(len(self.periods), 1)]
+        of_matrix = f"Between periods JS {in_digits(upper.mean())} on average"
+        if not self.p_values:
+            return f"{of_matrix}. Without permutations, chance is not known"
         least = min(self.p_values.values())
         text = f"No drift: no period differs by more than chance, p = {least:.2g}"
         if self.first is not None:
             moved = ", ".join(self.moved) or "no column alone"
             text = f"Drift from {self.first} on, p = {self.p_values[self.first]:.2g}, in {moved}"
-        upper = self.matrix[np.triu_indices(len(self.periods), 1)]
-        mean, by_chance, level = map(in_digits, (upper.mean(), self.chance_mean, self.chance_level))
-        return (
-            f"{text}. Between periods JS {mean} on average; by chance {by_chance}, at most {level}"
-        )
+        by_chance, level = map(in_digits, (self.chance_mean, self.chance_level))
+        return f"{text}. {of_matrix}; by chance {by_chance}, at most {level}"
 
 
 @validated(_rows_of_periods)
@@ -109,7 +112,7 @@ def drift(
     *,
     baseline: Labels | None = None,
     covariance_type: CovarianceType = "full",
-    num_permutations: PositiveInt = 199,
+    num_permutations: Count = 199,
     columns: Columns | None = None,
     progress: Progress = False,
 ) -> DriftResult:
@@ -126,7 +129,7 @@ def drift(
       num_components: the number of components of each fit.
       baseline: the periods to compare all others with; None compares each with all before it.
       covariance_type: "full", "tied", "diag" or "spherical".
-      num_permutations: the number of permutations.
+      num_permutations: the number of permutations; with 0 there is only the matrix.
       columns, progress: as for `two_sample_test`.
 
     Returns:
@@ -164,11 +167,13 @@ def drift(
     labellings = map(packed, pooled.permuted(generator(of_draws), num_permutations))
     arrays = jax.tree.map(lambda a: np.asarray(a, np.float32), (start, pooled.z))
     program = functools.partial(_values, of_points, *arrays, jnp.asarray(tested))
+    fits, _ = converged_fits(start, z, *packed(pooled.labelled(pooled.sample))[:2])
+    matrix = np.asarray(pairwise(js_divergence, of_points, fits), float)
+    if not num_permutations:
+        return DriftResult(tuple(periods.tolist()), matrix, math.nan, math.nan, {}, None, {})
     values = in_batches(program, labellings, 1 + num_permutations, progress)
     ranked, chance = np.split(values, [len(tested)], axis=1)
     p_values = _of_largest(ranked)
-    fits, _ = converged_fits(start, z, *packed(pooled.labelled(pooled.sample))[:2])
-    matrix = np.asarray(pairwise(js_divergence, of_points, fits), float)
     level = float(np.quantile(chance[1:].max(1), 0.95))
     first, moved = None, {}
     if (p_values <= 0.05).any():

@@ -187,3 +187,16 @@ def test_drift():
     by_file = json.loads(run("drift", *months, *settings, "--json")[0])
     assert by_file["matrix"] == found["matrix"]
     assert math.isfinite(found["chance_mean"])
+
+
+def test_drift_without_permutations():
+    """The divergences of the periods alone, and that chance is not known."""
+    for path, x in (("s", X), ("t", Y), ("u", Z)):
+        write(path, x)
+    settings = ["drift", "s", "t", "u", "-k", "1", "--permutations", "0"]
+    output, _ = run(*settings)
+    assert output.endswith(" on average. Without permutations, chance is not known\n")
+    found = json.loads(run(*settings, "--json")[0], parse_constant=pytest.fail)
+    assert (found["first"], found["p_values"], found["chance_mean"]) == (None, {}, "nan")
+    exact = quadrature.js(moments(X), moments(Z))
+    assert found["matrix"][0][2] == pytest.approx(exact, rel=1e-2)

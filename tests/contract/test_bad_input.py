@@ -67,7 +67,6 @@ LEGAL = {
     "two_sample_test.x two_sample_test.y": NUMBERS,
     "drift.x": NUMBERS - {"its zero"},
     "num_permutations num_bootstrap": {"int", "zero int"},
-    "drift.num_permutations": {"int"},
     "columns": {"None", "texts"},
     "plot.contours.columns plot.log_ratio.columns plot.ellipses.columns": {"None", "texts", "array"}
     | {"array of nan", "ragged list"},
