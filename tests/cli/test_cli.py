@@ -59,7 +59,9 @@ def test_compare_saved_mixtures(capsys):
         "A:   a.npz: 2 components (full) in 1 dimension\n"
         "B:   b.npz: 2 components (full) in 1 dimension\n"
     )
-    assert output.endswith("\n+- is the standard error of the integration alone.\n")
+    errors = "+- is the standard error of the integration alone."
+    chance = "Chance cannot be told without the data: compare tables for that."
+    assert output.splitlines()[-2:] == [errors, chance]
     for label, result in found.items():
         assert re.search(
             rf"^{re.escape(label)} +{result['value']:.6g} \+- {result['standard_error']:.2g} nats$",

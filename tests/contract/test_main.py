@@ -23,6 +23,12 @@ def numbers(output: str, name: str) -> list[list[float]]:
     ]
 
 
+def test_it_ends_with_what_to_type_next(output):
+    last = output.splitlines()[-5:]
+    assert any(line.startswith("  jaxgmm compare A.csv B.csv") for line in last)
+    assert last[-1].startswith("  print(jaxgmm.two_sample_test(")
+
+
 def test_divergences_are_between_the_bounds(output):
     (there, after), (back,), (js,) = (
         numbers(output, name) for name in ("KL(p || q)", "KL(q || p)", "JS(p, q)")
