@@ -16,6 +16,7 @@ import platform
 
 import jax
 from em import em
+from first_answer import first_answer
 from pairs import PAIRS
 from studies import batch_lengths, fitting, growth, one_size, reductions
 from two_samples import samples
@@ -45,6 +46,7 @@ def plot(rows: dict[str, dict[str, float]], path: pathlib.Path) -> None:
 FLAGS = {
     "growth": "also time and memory as n, K and D grow",
     "fitting": "also a step of fit, and mixture reduction on real data",
+    "cold": "only the first answer of the command, and where its seconds go",
     "em": "only fit_em against scikit-learn: a step, and 10 starts",
     "variational": "only variational inference on targets of known evidence, beside NumPyro",
     "reductions": "also what each variance reduction brings, and costs",
@@ -88,6 +90,9 @@ def main() -> None:
     arguments = parsed()
     if arguments.size:
         one_size(*arguments.size)
+        return
+    if arguments.cold:
+        first_answer(arguments.rounds)
         return
     if arguments.em:
         em(arguments.rounds)
