@@ -30,8 +30,8 @@ def compare(arguments: argparse.Namespace) -> None:
     _check_one_space(paths, saved, samples.names)
     if arguments.divergence is None:  # with chance beside it, JS alone tells enough
         arguments.divergence = ["js"] if len(tables) == 2 else ["kl", "js"]
-    key_fit, key = jax.random.split(jax.random.key(arguments.seed))
-    fits, test = fits_of(key_fit, samples, arguments)
+    key_number, key_fit, key = jax.random.split(jax.random.key(arguments.seed), 3)
+    fits, test = fits_of(key_number, key_fit, samples, arguments)
     mixtures = {name: saved[name] if name in saved else fits[name] for name in paths}
     if arguments.plot is not None:
         with announced("drawing"):

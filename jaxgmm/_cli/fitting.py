@@ -34,12 +34,11 @@ def chosen_components(key: jax.Array, samples: Samples, arguments: argparse.Name
 
 
 def fits_of(
-    key: jax.Array, samples: Samples, arguments: argparse.Namespace
+    key_number: jax.Array, key: jax.Array, samples: Samples, arguments: argparse.Namespace
 ) -> tuple[dict[str, GMM], Any]:
     """The fit to each sample, and the result of their test if there are two."""
     if not samples.points:
         return {}, None
-    key_number, key = jax.random.split(key)
     num_components = chosen_components(key_number, samples, arguments)
     names, settings = list(samples.points), {"covariance_type": arguments.covariance_type}
     tested = tested_name(arguments.divergence)
