@@ -14,6 +14,7 @@ import jaxgmm
 from oracles import dense, differences, quadrature
 from support.compilations import COMPILATIONS
 from support.covariance_types import TYPES
+from support.long import first_by_default
 from support.mixtures import PAIRS, gmm, stack
 from support.public_functions import FUNCTIONS, RULE, pair
 
@@ -40,13 +41,17 @@ def test_jit_and_vmap(name, key):
     assert_trees_close(mapped, stack(one_by_one), 1e-12)
 
 
+# Every third function runs by default, with one type; all of them with the long tests.
+EVERY_THIRD = list(FUNCTIONS)[::3]
 EACH_WITH_EACH_TYPE = [
-    pytest.param(
-        name, covariance_type, marks=[pytest.mark.long] if (index + turn) % len(TYPES) else []
-    )
+    pytest.param(name, covariance_type, marks=[] if is_default else pytest.mark.long)
     for index, name in enumerate(FUNCTIONS)
     for turn, covariance_type in enumerate(TYPES)
+    for is_default in [name in EVERY_THIRD and (index + turn) % len(TYPES) == 0]
 ]
+# The others take a function, are not jitted, and say so.
+JITTED = [name for name in FUNCTIONS if name not in OF_FUNCTIONS]
+JITTED.sort(key=lambda name: name not in EVERY_THIRD)
 
 
 @pytest.mark.usefixtures("each_key_is_used_once")
@@ -71,9 +76,7 @@ def test_float32_stays_float32_and_gradients_are_finite(name, covariance_type, k
 
 
 @pytest.mark.usefixtures("each_key_is_used_once")
-@pytest.mark.parametrize(
-    "name", [name for name in FUNCTIONS if name not in OF_FUNCTIONS]
-)  # which take a function, are not jitted, and say so
+@pytest.mark.parametrize("name", first_by_default(JITTED, 10))
 def test_one_compilation_for_a_shape(name):
     """New values, new keys and new Python objects of the same shapes compile nothing; the first
     call compiles one program.

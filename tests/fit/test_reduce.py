@@ -13,6 +13,7 @@ from sklearn.mixture import GaussianMixture
 import jaxgmm
 from oracles import dense
 from support.covariance_types import TYPES
+from support.long import first_by_default
 from support.mixtures import gmm, random_mixture, typed
 
 
@@ -197,7 +198,7 @@ def test_refined_results_do_not_depend_on_units(key):
     np.testing.assert_allclose(refined[1:], refined[0], rtol=1e-6)
 
 
-@pytest.mark.parametrize("covariance_type", ["full", "spherical"])
+@pytest.mark.parametrize("covariance_type", first_by_default(["full", "spherical"]))
 def test_refinement_keeps_the_type_and_is_never_worse(key, covariance_type):
     """Steps that are so large that the loss rises leave the merged mixture."""
     p = mixture_of_nine(covariance_type)

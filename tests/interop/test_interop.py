@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 import jaxgmm
 from oracles import dense
 from support.covariance_types import TYPES
+from support.long import first_by_default
 from support.mixtures import PAIRS, gmm
 
 
@@ -133,9 +134,9 @@ def halves(name: str) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize(
     "covariance_type",
-    ["full", "diag", *(pytest.param(t, marks=pytest.mark.long) for t in ("tied", "spherical"))],
+    first_by_default(["full", "diag", "tied", "spherical"]),
 )
-@pytest.mark.parametrize("name", DATA)
+@pytest.mark.parametrize("name", first_by_default(DATA))
 def test_real_data_against_the_classical_recipe(name, covariance_type, key):
     """X = P.sample(n), mean(log p(X) - log q(X)), with SciPy's densities, for KL both ways and for
     JS.

@@ -15,6 +15,7 @@ import jaxgmm
 from oracles import dense, quadrature
 from support.algebra import MATRIX, SHIFT, X
 from support.covariance_types import TYPES
+from support.long import first_by_default
 from support.mixtures import PAIRS, gmm, read, typed
 
 
@@ -55,7 +56,7 @@ def product_of_normals(m, a, n, b):
     return multivariate_normal(n, a + b).pdf(m), mean, np.linalg.inv(precision)
 
 
-@pytest.mark.parametrize("covariance_type", TYPES)
+@pytest.mark.parametrize("covariance_type", first_by_default(TYPES))
 def test_mixtures_of_one(covariance_type):
     """Marginals, conditionals, affine maps and moments of every covariance type, and the type of
     what comes out.

@@ -12,6 +12,7 @@ import pytest
 import jaxgmm
 from oracles import differences
 from support.algebra import MATRIX, SHIFT, X
+from support.long import first_by_default
 from support.mixtures import read, typed
 
 ALGEBRA = {
@@ -64,7 +65,9 @@ def assert_gradient(value_and_grad, start, *rest) -> None:
         np.testing.assert_allclose(slope, differences.gradient(along, np.zeros(1))[0], rtol=1e-7)
 
 
-@pytest.mark.parametrize("types", [("full", "full"), ("tied", "tied"), ("diag", "spherical")])
+@pytest.mark.parametrize(
+    "types", first_by_default([("full", "full"), ("tied", "tied"), ("diag", "spherical")])
+)
 def test_gradients(types):
     sides = tuple(typed(seed, 3, 3, t)[1] for seed, t in enumerate(types))
     assert_gradient(projection, sides, cotangents_of(sides))

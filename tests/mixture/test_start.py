@@ -7,6 +7,7 @@ from scipy.stats import chisquare
 
 from jaxgmm import GMM
 from support.covariance_types import TYPES
+from support.long import first_by_default
 
 SHAPES = {"full": (4, 3, 3), "tied": (3, 3), "diag": (4, 3), "spherical": (4,)}
 X = (
@@ -64,7 +65,7 @@ def test_centres_are_drawn_by_squared_distance(key):
     )  # as none lies at a distance of 0
 
 
-@pytest.mark.parametrize("covariance_type", TYPES)
+@pytest.mark.parametrize("covariance_type", first_by_default(TYPES))
 def test_random(covariance_type, key):
     keys = jax.random.split(key, 500)
     many = jax.vmap(lambda key: GMM.random(key, 4, 3, covariance_type, spread=3.0))(keys)

@@ -144,6 +144,7 @@ def test_procrustes(d):
         check_grads(jax.jit(procrustes), (a, b), order=1, modes=["fwd", "rev"], rtol=1e-6)
 
 
+@pytest.mark.long
 def test_cholesky_of_what_may_not_be_definite():
     """NumPy's factor where it has one, with its derivative; else the identity and a gradient 0."""
     lower = triangles(3, 5)

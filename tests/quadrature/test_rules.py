@@ -11,6 +11,7 @@ from scipy.stats import kstest, norm, qmc
 
 import jaxgmm
 from jaxgmm._quadrature import digital_nets
+from support.long import first_by_default
 
 RULES = [jaxgmm.MonteCarlo, jaxgmm.Sobol]
 
@@ -38,7 +39,7 @@ def nodes_of(
     ("n", "k", "length"),
     [(1, 1, 64), (1, 5, 64), (1000, 3, 64), (1000, 3, 1), (1024, 1, 2048), (9000, 7, 99)],
 )
-@pytest.mark.parametrize("weights", ["even", "unequal", "one has all"])
+@pytest.mark.parametrize("weights", first_by_default(["unequal", "even", "one has all"]))
 def test_weights_sum_to_one_and_n_is_met(rule, n, k, length, weights, key):
     rng = np.random.default_rng(k)
     weights = {
