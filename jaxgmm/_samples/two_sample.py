@@ -148,8 +148,9 @@ def _warn_of_fits(
     if least <= num_parameters:
         notes.append(f"only {least} rows of a sample for about {num_parameters} parameters")
     if at_floor:
-        narrow = "as narrow as the floor of 1e-6 of the variance allows"
-        notes.append(f"{' and '.join(at_floor[:3])}, {len(at_floor)} in all, {narrow}")
+        more = f" and {len(at_floor) - 3} more" if len(at_floor) > 3 else ""
+        narrow = "no wider than the floor of 1e-6 of the variance"
+        notes.append(f"{' and '.join(at_floor[:3])}{more}, {narrow}")
     if notes:
         message = f"the divergence is that of the fits more than of the samples: {'; '.join(notes)}"
         warnings.warn(message, RuntimeWarning, stacklevel=4)

@@ -69,7 +69,7 @@ def test_a_difference_is_found(other):
 def test_a_component_at_the_floor_is_named():
     """Ten equal rows of x make a component of no width."""
     x = np.concatenate([X[:70], np.full((10, 2), 9.0)])
-    with pytest.warns(RuntimeWarning, match=r"component \d of p, of 10 rows, 1 in all, as narrow"):
+    with pytest.warns(RuntimeWarning, match=r"component \d of p, of 10 rows, no wider than"):
         result = compared(x, SAME, num_permutations=1, num_bootstrap=0)
     k = int(np.abs(result.p.means - 9.0).sum(1).argmin())
     with pytest.warns(RuntimeWarning, match=rf"component {k} of p, of 10 rows"):
