@@ -15,6 +15,7 @@ from jaxgmm._expectation.variance_reduction import with_reduced_variance
 from jaxgmm._mixture.combine import centred
 from jaxgmm._mixture.validation import Mixture, one_space
 from jaxgmm._numerics.autodiff import at_most
+from jaxgmm._numerics.export import exportable
 from jaxgmm._numerics.linalg import vdot
 from jaxgmm._numerics.special import entropy_deficit, sqrt_or_zero
 from jaxgmm._quadrature.rule import RuleArg
@@ -23,6 +24,7 @@ from jaxgmm._validation.arguments import Devices, Key
 from jaxgmm._validation.validated_jit import validated_jit
 
 
+@exportable
 class Divergences(NamedTuple):
     """The common divergences of two mixtures.
 

@@ -11,6 +11,7 @@ from jax import Array
 from jaxgmm._mixture.gmm import GMM, scale_of
 from jaxgmm._mixture.powers import ROUNDING, Companion, quotient
 from jaxgmm._numerics.linalg import einsum, inv_tril, matmul
+from jaxgmm._numerics.sharding import cond, varying_with
 
 STEPS, STEPS_ALONG_DIRECTIONS = 200, 64
 GAP = 0.1  # the search ends this near to the least integral, in logarithms
@@ -111,7 +112,7 @@ def has_infinite_tail(p: GMM, q: GMM, order: float, undecided: Array) -> Array:
     def in_space() -> Array:
         return (undecided & _along_directions(p, q, order)).any()
 
-    return jax.lax.cond(undecided.any(), in_space, lambda: jnp.zeros((), bool))
+    return cond(undecided.any(), in_space, lambda: jnp.zeros((), bool))
 
 
 def _on_the_line(p: GMM, q: GMM, order: float) -> Array:
@@ -156,7 +157,8 @@ def _along_directions(p: GMM, q: GMM, order: float) -> Array:
     start = jnp.full_like(p.loc, 1 / math.sqrt(p.num_dims))
     shares = jnp.zeros_like(p.loc, shape=(p.num_components, q.num_components))
     found = jnp.zeros(p.num_components, bool)
-    return jax.lax.fori_loop(0, STEPS_ALONG_DIRECTIONS, step, (start, shares, found))[2]
+    start_of_loop = varying_with((p, q), (start, shares, found))
+    return jax.lax.fori_loop(0, STEPS_ALONG_DIRECTIONS, step, start_of_loop)[2]
 
 
 def rounding_of(gmm: GMM) -> float:

@@ -32,6 +32,7 @@ from jaxgmm._mixture.powers import (
     rooted_products,
 )
 from jaxgmm._numerics.linalg import matmul, vdot
+from jaxgmm._numerics.sharding import cond
 from jaxgmm._quadrature.deterministic import SigmaPoints
 from jaxgmm._quadrature.rule import Rule
 
@@ -62,7 +63,7 @@ def log_integral(
         excess = _excess_form(key, p, q, order, proposal, rule, mesh)
         return jnp.log1p(jnp.maximum((order - 1) * excess, -1 + jnp.finfo(excess.dtype).eps))
 
-    value = jax.lax.cond(is_near, near, lambda: _overlap_form(key, proposal, rule, mesh))
+    value = cond(is_near, near, lambda: _overlap_form(key, proposal, rule, mesh))
     return jnp.where(is_infinite, jnp.inf, value)
 
 

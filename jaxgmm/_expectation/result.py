@@ -10,9 +10,11 @@ import jax
 import numpy as np
 
 from jaxgmm._expectation.rounding import rounding_matters
+from jaxgmm._numerics.export import exportable
 from jaxgmm._validation.checks import checked_number, quoted
 
 
+@exportable
 @functools.partial(
     jax.tree_util.register_dataclass,
     data_fields=("value", "standard_error", "rounding"),

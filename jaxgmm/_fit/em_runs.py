@@ -17,11 +17,13 @@ from jaxgmm._fit.em_steps import Units, column_scales, em_step
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.initialization import kmeans, kmeans_plus_plus, pooled_scales, residuals
 from jaxgmm._mixture.plain import Result
+from jaxgmm._numerics.export import exportable
 
 ROUGH_TOL = 1e-3  # for all starts, of which the best goes on
 OPERATIONS = 10**9  # between two answers to the keyboard
 
 
+@exportable
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class EMResult(Result):

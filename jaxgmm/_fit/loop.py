@@ -13,6 +13,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxgmm._mixture.plain import Result
+from jaxgmm._numerics.export import exportable
 
 T = TypeVar("T")
 
@@ -28,6 +29,7 @@ class State(NamedTuple):
     best_mean: Array  # the least mean loss of a window, or the first loss
 
 
+@exportable
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class FitResult(Result, Generic[T]):

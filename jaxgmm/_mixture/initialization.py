@@ -8,6 +8,7 @@ from jax.core import Tracer
 from jax.typing import DTypeLike
 
 from jaxgmm._numerics.linalg import matmul, pack_tril, tril_of
+from jaxgmm._numerics.sharding import varying_with
 
 Scales = tuple[Array, Array | None]
 
@@ -28,7 +29,8 @@ def kmeans_plus_plus(
         return jnp.minimum(distances, squared_distances(x, centre)), centre
 
     keys = jax.random.split(key, num_components)
-    return jax.lax.scan(draw, jnp.full_like(x[:, 0], jnp.inf), keys)[1]
+    infinite = varying_with((key, x, log_weights), jnp.full_like(x[:, 0], jnp.inf))
+    return jax.lax.scan(draw, infinite, keys)[1]
 
 
 def kmeans(x: Array, weights: Array, centres: Array, is_used: Array) -> Array:

@@ -45,6 +45,10 @@ def _check_values(name: str, field: str, values: np.ndarray) -> None:
 
 def _check_shapes(name: str, gmm: GMM) -> None:
     leaves = {field.name: getattr(gmm, field.name) for field in dataclasses.fields(gmm)}
+    for field, leaf in leaves.items():
+        if isinstance(leaf, list | tuple | float | int):
+            mend = f"write jnp.asarray({field}), or use GMM.from_moments"
+            raise TypeError(f"{name}.{field} must be an array, got {kind(leaf)}; {mend}")
     shapes = {field: np.shape(leaf) for field, leaf in leaves.items()}
     _check_shape_of_loc(name, shapes["loc"], shapes["logits"])
     k, d = shapes["loc"]

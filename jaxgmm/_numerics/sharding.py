@@ -90,3 +90,11 @@ def varying_with(arrays: Any, value: T) -> T:
     # XLA removes the choice between two equal values.
     choice = functools.reduce(operator.or_, (leaf.ravel()[:1].any() for leaf in leaves))
     return jax.tree.map(lambda v: v if is_key(v) else jnp.where(choice, v, v), value)
+
+
+def cond(condition: Array, if_true: Callable[[], T], if_false: Callable[[], T]) -> T:
+    """`jax.lax.cond`, but computing both results in `jax.shard_map`."""
+    # There, `jax.vmap` of it fails where a constant of a branch is already varying.
+    if jax.typeof(condition).sharding.mesh.empty:
+        return jax.lax.cond(condition, if_true, if_false)
+    return jax.tree.map(functools.partial(jnp.where, condition), if_true(), if_false())

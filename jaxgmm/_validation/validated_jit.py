@@ -138,7 +138,8 @@ def _decorated(
         given = bound.arguments
         arguments = {name: _checked(checks[name], name, given[name]) for name in given}
         bound.arguments = dict(arguments if relation is None else relation(arguments))
-        with jax.disable_jit(False) if compiled and jax.config.jax_disable_jit else NO_CONTEXT:
+        is_off = jax.config.jax_disable_jit  # pyright: ignore[reportAttributeAccessIssue]
+        with jax.disable_jit(False) if compiled and is_off else NO_CONTEXT:
             return called(*bound.args, **bound.kwargs)
 
     vars(checked).update(__signature__=_as_shown(signature), declared=(checked, declared))

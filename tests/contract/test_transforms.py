@@ -16,6 +16,7 @@ from support.compilations import COMPILATIONS
 from support.covariance_types import TYPES
 from support.long import first_by_default
 from support.mixtures import PAIRS, gmm, stack
+from support.processes import run_in_a_process_of_its_own
 from support.public_functions import FUNCTIONS, RULE, pair
 
 OF_FUNCTIONS = ("expectation", "elbo", "importance_weights")  # a new function is a new program
@@ -130,3 +131,38 @@ def test_derivatives_in_every_mode():
     np.testing.assert_allclose(reverse, exact, atol=1e-7)
     np.testing.assert_allclose(along, exact.sum(), atol=1e-7)
     np.testing.assert_allclose(second, differences.hessian(truth, np.asarray(flat)), atol=1e-5)
+
+
+def test_exported_functions_of_our_types(key, tmp_path):
+    """A process that imports the package loads and calls them, and nobody registers a type."""
+    pytest.importorskip("flatbuffers")
+    p, q = (jaxgmm.GMM.random(key, k, 1, "diag", dtype=np.float32) for k in (1, 2))
+    losses, no = np.zeros(2, np.float32), np.zeros((), bool)
+    functions = {
+        "GMM": lambda p, q: jaxgmm.mixture_of([p, q]),
+        "Divergences": lambda p, q: jaxgmm.Divergences(*jnp.arange(6.0)),
+        "Estimate": lambda p, q: jaxgmm.Estimate(q.loc, p.loc, 4, None, True),
+        "FitResult": lambda p, q: jaxgmm.FitResult(p, losses, no, no, None),
+    }
+    for name, function in functions.items():
+        exported = jax.export.export(jax.jit(function))(p, q)
+        (tmp_path / name).write_bytes(exported.serialize())
+    leaves = [np.asarray(leaf).tolist() for leaf in jax.tree.leaves((p, q))]
+    out = run_in_a_process_of_its_own(f"""
+    import pathlib, jax, jaxgmm, jax.numpy as jnp
+    arrays = [jnp.asarray(leaf, jnp.float32) for leaf in {leaves}]
+    p, q = jaxgmm.GMM(*arrays[:3], None), jaxgmm.GMM(*arrays[3:], None)
+    for path in sorted(pathlib.Path({str(tmp_path)!r}).iterdir()):
+        result = jax.export.deserialize(bytearray(path.read_bytes())).call(p, q)
+        print(type(result).__name__, getattr(result, "converged", None))
+    """)
+    assert out.split() == [
+        "Divergences",
+        "None",
+        "Estimate",
+        "True",
+        "FitResult",
+        "False",
+        "GMM",
+        "None",
+    ]

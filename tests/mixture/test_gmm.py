@@ -221,6 +221,11 @@ STACK = jax.tree.map(lambda *leaves: jnp.stack(leaves), GOOD, GOOD)
             "p.loc must be floating, got int64",
         ),
         (
+            dataclasses.replace(GOOD, logits=[0.0, 0.0, 0.0]),
+            TypeError,
+            "p.logits must be an array, got list; write jnp.asarray(logits)",
+        ),
+        (
             dataclasses.replace(GOOD, loc=np.full_like(GOOD.loc, np.nan)),
             ValueError,
             "p.loc holds NaN or infinity",
