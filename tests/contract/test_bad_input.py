@@ -101,7 +101,7 @@ LEGAL = {
     "plot.pairwise.matrix": NUMBERS,
     "mixture_of.weights": {"traced", "None"},
     "means": NUMBERS,
-    "covariances": {"its huge", "its int", "its bool"},
+    "covariances precisions": {"its huge", "its int", "its bool"},
     "bandwidth spread reg_covar": POSITIVE | {"traced"},
     "min_scale": POSITIVE,
     "alpha": POSITIVE | {"huge int"},
