@@ -94,7 +94,8 @@ class TwoSampleResult(Result):
             return f"{text}; excess {in_digits(self.excess)}" if is_more else text
         # The test, which is exact, decides whether the excess may be 0.
         low, high = self.excess_interval
-        return f"{text}; excess {in_digits(low if is_more else 0.0)} to {in_digits(high)}"
+        least = low if is_more else 0.0
+        return f"{text}; excess {in_digits(least)} to {in_digits(high)}"
 
     def to_dict(self) -> dict[str, Any]:
         """The fields in plain numbers, strings and lists, those of each column as "columns"."""

@@ -45,4 +45,25 @@ SAMPLES = [
         "[names.index(column) for column in names[: len(wanted)]]",
         "test_two_sample.py",
     ),
+    Mutation(
+        "an excess above 0 where the test says that it may be 0",
+        "TwoSampleResult._of_chance",
+        "low if is_more else 0.0",
+        "low",
+        "test_words.py",
+    ),
+    Mutation(
+        "the rows of a component at the floor miscounted",
+        "_at_floor",
+        "sizes[:, None]",
+        "sizes[:, None] / 2",
+        "test_two_sample.py -k floor",
+    ),
+    Mutation(
+        "open dots for what is more than chance",
+        "two_samples",
+        "p_value <= 0.05",
+        "p_value > 0.05",
+        "test_plot_results.py -k two_samples",
+    ),
 ]
