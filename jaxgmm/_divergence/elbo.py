@@ -5,7 +5,7 @@ from collections.abc import Callable
 from jax import Array
 
 from jaxgmm._divergence.entropies import held
-from jaxgmm._expectation.expectation import FunctionOfPoints, expectation
+from jaxgmm._expectation.expectation import FunctionOfPoints, checked_at_points, expectation
 from jaxgmm._mixture.density import log_density
 from jaxgmm._mixture.validation import Mixture
 from jaxgmm._quadrature.rule import RuleArg
@@ -67,14 +67,4 @@ def elbo(
 
 def of_points(target: Callable[[Array], Array]) -> Callable[[Array], Array]:
     """The target, with an error if it does not map points (n, D) to (n,)."""
-
-    def checked(x: Array) -> Array:
-        values = target(x)
-        shape = getattr(values, "shape", None)
-        if shape != x.shape[:1]:
-            got = f"{values!r:.200}" if shape is None else f"shape {shape}"
-            needed = f"points (n, D) to (n,), got {got} for points {x.shape}"
-            raise TypeError(f"target must map {needed}: wrap a function of one point in jax.vmap")
-        return values
-
-    return checked
+    return checked_at_points("target", target)

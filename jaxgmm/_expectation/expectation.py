@@ -60,7 +60,7 @@ def expectation(
       The values of fn, averaged over their first axis.
 
     Raises:
-      TypeError: an argument has the wrong type.
+      TypeError: an argument has the wrong type, or fn does not map (n, D) to (n, ...).
       ValueError: a parameter of gmm is not finite, or key is None and the rule draws at random.
 
     Example:
@@ -72,7 +72,28 @@ def expectation(
     if not jax.typeof(gmm.loc).sharding.mesh.empty:
         gmm = varying_with((gmm, fn(gmm.loc)), gmm)
     points = Points.of(key, gmm, rule)
-    return integrate(points, lambda component, x: fn(x.T), mesh)
+    of_points = checked_at_points("fn", fn, "(n, ...)")
+    return integrate(points, lambda component, x: of_points(x.T), mesh)
+
+
+def checked_at_points(
+    name: str, fn: Callable[[Array], T], shape: str = "(n,)"
+) -> Callable[[Array], T]:
+    """The function, with an error if it does not map points (n, D) to arrays of that shape."""
+
+    def checked(x: Array) -> T:
+        values = fn(x)
+        for value in jax.tree.leaves(values):
+            found = getattr(value, "shape", None)
+            if found is None or found[:1] != x.shape[:1] or (shape == "(n,)" and len(found) > 1):
+                got = f"{value!r:.200}" if found is None else f"shape {found}"
+                needed = f"points (n, D) to {shape}, got {got} for points {x.shape}"
+                raise TypeError(
+                    f"{name} must map {needed}: wrap a function of one point in jax.vmap"
+                )
+        return values
+
+    return checked
 
 
 def expectation_of_columns(

@@ -238,3 +238,18 @@ def test_it_never_hangs():
     print("done")
     """
     assert run_in_a_process_of_its_own(MIXTURES + program) == "done\n"
+
+
+@pytest.mark.parametrize(
+    ("fn", "got"),
+    [
+        (lambda x: x.sum(), r"got shape \(\) for points \(\d+, 2\)"),
+        (lambda x: {"first": x[0]}, r"got shape \(2,\)"),
+        (lambda x: 1.0, r"got 1\.0"),
+    ],
+)
+def test_a_function_of_one_point(fn, got, key):
+    p = jaxgmm.GMM.random(key, 2, 2)
+    message = rf"fn must map points \(n, D\) to \(n, \.\.\.\), {got}.*jax\.vmap"
+    with pytest.raises(TypeError, match=message):
+        jaxgmm.expectation(key, p, fn, jaxgmm.Sobol(16))
