@@ -19,6 +19,7 @@ from jaxgmm._expectation.rounding import back_to_unit, values_and_rounding, warn
 from jaxgmm._expectation.tolerance import FIRST_RULE, check_concrete, to_tolerance
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.validation import checked_mixture
+from jaxgmm._numerics.half_precision import in_float32
 from jaxgmm._quadrature.rule import Rule, RuleArg
 from jaxgmm._quadrature.sobol import DEFAULT_RULE
 from jaxgmm._validation.checks import check_key, checked_int, checked_positive, quoted
@@ -215,6 +216,7 @@ def _total(rule: Rule, num_replicates: int) -> int | None:
 
 
 @functools.partial(jax.jit, static_argnums=range(6))
+@in_float32
 def _mean_and_errors(
     divergence: Divergence,
     rule: Rule,

@@ -15,6 +15,7 @@ from jaxgmm._expectation.batched_sum import sum_over_batches
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.placement import batch_length, placement
 from jaxgmm._mixture.validation import Mixture
+from jaxgmm._numerics.half_precision import widened
 from jaxgmm._numerics.linalg import einsum
 from jaxgmm._numerics.sharding import take, varying_with
 from jaxgmm._quadrature.rule import Batch, Rule, RuleArg, checked_batch
@@ -68,7 +69,7 @@ def expectation(
       >>> print(expectation(jax.random.key(0), p, lambda x: x).round(2))
       [3.]
     """
-    gmm = jax.tree.map(jnp.asarray, gmm)
+    gmm = widened(jax.tree.map(jnp.asarray, gmm))
     if not jax.typeof(gmm.loc).sharding.mesh.empty:
         gmm = varying_with((gmm, fn(gmm.loc)), gmm)
     points = Points.of(key, gmm, rule)

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from jaxgmm._mixture.gmm import GMM, centre_of, log_det, scale_of
 from jaxgmm._mixture.validation import Mixture, points_of_mixture
+from jaxgmm._numerics.half_precision import widened
 from jaxgmm._validation.validated_jit import validated, validated_jit
 
 
@@ -64,8 +65,8 @@ def log_density(gmm: Mixture) -> Callable[[Array], Array]:
       >>> print(f"{log_density(p)(jnp.zeros(1)):.4f}")
       -1.6118
     """
-    of_columns = log_density_of_columns(gmm)
-    return lambda x: of_columns(_columns(x)).reshape(x.shape[:-1])
+    of_columns = log_density_of_columns(widened(gmm))
+    return lambda x: of_columns(_columns(widened(x))).reshape(x.shape[:-1])
 
 
 @validated_jit(points_of_mixture)

@@ -28,7 +28,8 @@ class GMM:
 
     Every finite pytree of these shapes is a valid mixture, so an optimiser needs no projection.
     `GMM.from_moments` builds one from weights, means and covariances. Several mixtures of equal
-    shapes make one stacked pytree, for `jax.vmap`; see `stack`.
+    shapes make one stacked pytree, for `jax.vmap`; see `stack`. Parameters in float16 or
+    bfloat16 are for storage: functions compute in float32 and round their results.
 
     Attributes:
       logits: (K,), :math:`\pi = \mathrm{softmax}(\mathrm{logits})`. A logit of -inf is weight 0.

@@ -12,6 +12,7 @@ import jax
 import numpy.typing as npt
 from jax.typing import ArrayLike, DTypeLike
 
+from jaxgmm._numerics.half_precision import in_float32
 from jaxgmm._numerics.sharding import on_any_mesh
 from jaxgmm._validation.checks import check_static
 
@@ -130,7 +131,8 @@ def _decorated(
     signature = inspect.signature(function)
     checks = {name: _check_of(p.annotation) for name, p in signature.parameters.items()}
     static = [name for name, check in checks.items() if check is not None and check.static]
-    called = jax.jit(on_any_mesh(function), static_argnames=static) if compiled else function
+    program = on_any_mesh(in_float32(function))
+    called = jax.jit(program, static_argnames=static) if compiled else function
 
     @functools.wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:

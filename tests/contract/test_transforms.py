@@ -166,3 +166,22 @@ def test_exported_functions_of_our_types(key, tmp_path):
         "GMM",
         "None",
     ]
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_half_precision_is_computed_in_float32(dtype, key):
+    """The divergence of the rounded parameters, rounded once, and the points of float32."""
+    p, q = (jax.tree.map(lambda leaf: leaf.astype(dtype), gmm(m)) for m in PAIRS["overlapping"])
+    names = ("logits", "loc", "log_diag", "off_diag")
+    leaves = ([np.asarray(getattr(m, name), float) for name in names] for m in (p, q))
+    truth = quadrature.kl(*(dense.from_unconstrained(*of_one) for of_one in leaves))
+    kl = jax.value_and_grad(jaxgmm.kl_divergence, argnums=2)
+    value, gradient = kl(None, p, q, jaxgmm.GaussHermite(100))
+    assert {leaf.dtype for leaf in jax.tree.leaves((value, gradient))} == {np.dtype(dtype)}
+    np.testing.assert_allclose(float(value), truth, rtol=float(jnp.finfo(dtype).eps))
+    wide = jax.tree.map(lambda leaf: leaf.astype(np.float32), p)
+    points = jaxgmm.sample(key, wide, 50)
+    np.testing.assert_array_equal(jaxgmm.sample(key, p, 50), points.astype(dtype))
+    means = [jaxgmm.expectation(key, m, lambda x: x, RULE) for m in (p, wide)]
+    np.testing.assert_array_equal(*means)
+    assert jaxgmm.estimate(jaxgmm.kl_divergence, key, p, q, rule=RULE).value.dtype == dtype
