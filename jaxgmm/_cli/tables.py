@@ -8,9 +8,7 @@ import numpy as np
 from jaxgmm._cli.text import MAX_COLUMNS, Columns, column_of, read_text, too_wide
 from jaxgmm.interop._imports import imported
 
-ARCHIVE = b"PK\x03\x04"
-ARRAY = b"\x93NUMPY"
-PARQUET = b"PAR1"
+ARCHIVE, ARRAY, PARQUET = b"PK\x03\x04", b"\x93NUMPY", b"PAR1"
 
 # The first bytes of files that are not read, and how to convert them.
 FOREIGN = {

@@ -1,18 +1,7 @@
-"""Imports of other libraries on demand, and checks of their types without an import."""
+"""Imports of other libraries on demand."""
 
 import importlib
 from types import ModuleType
-from typing import Any
-
-from jaxgmm._validation.checks import kind
-
-
-def check_type(mixture: Any, library: str, name: str) -> None:
-    """Raise unless the type of a mixture, or a base class, has this name in this library."""
-    bases = type(mixture).__mro__
-    if (library, name) not in [(base.__module__.split(".")[0], base.__name__) for base in bases]:
-        got = kind(mixture, type(mixture).__module__)
-        raise TypeError(f"mixture must be a {name} of {library}, got {got}")
 
 
 def imported(module: str, function: str, library: str, extra: str) -> ModuleType:

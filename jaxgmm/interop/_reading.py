@@ -44,7 +44,11 @@ def _read_same_family(log_weights: Any, components: Any, dtype: DTypeLike | None
     loc, scale, form = _gaussians(components)
     _check_one_mixture(np.shape(log_weights), np.shape(loc), np.shape(scale), form)
     gmm = _packed(log_weights, loc, scale, form, floating_dtype(dtype, log_weights, loc, scale))
-    _check_finite(gmm)
+    try:
+        checked_mixture("distribution", gmm)
+    except ValueError as error:  # with the causes in a user's distribution
+        needed = "no weight negative, and every scale or covariance positive (definite)"
+        raise ValueError(f"{error}\nEvery weight and loc must be finite, {needed}") from None
     return gmm
 
 
@@ -122,34 +126,20 @@ def _packed(log_weights: Any, loc: Any, scale: Any, form: str, dtype: DTypeLike)
         shape = len(log_weights), max(np.shape(loc)[-1:] + scale.shape[-1:])
         return GMM(log_weights, jnp.broadcast_to(jnp.atleast_2d(loc), shape), jnp.log(scale), None)
     rows = scale.reshape(-1, *scale.shape[-2:])
-    lower = tril_of(rows)[0] if form == "root" else _with_positive_diagonal(rows)
+    # Negated columns of a triangle keep L L^T.
+    signs = jnp.where(jnp.diagonal(rows, axis1=1, axis2=2) < 0, -1, 1).astype(dtype)
+    lower = tril_of(rows)[0] if form == "root" else rows * signs[:, None, :]
     loc = jnp.broadcast_to(jnp.atleast_2d(loc), (len(log_weights), rows.shape[1]))
     return GMM(log_weights, loc, *pack_tril(lower))
-
-
-def _with_positive_diagonal(lower: Array) -> Array:
-    """The triangles (R, D, D) with a positive diagonal. Columns are negated, which keeps L L^T."""
-    diagonal = jnp.diagonal(lower, axis1=1, axis2=2)
-    return lower * jnp.where(diagonal < 0, -jnp.ones_like(diagonal), 1)[:, None, :]
 
 
 def _check_one_mixture(
     weights: tuple[int, ...], loc: tuple[int, ...], scale: tuple[int, ...], form: str
 ) -> None:
     """Raise unless the shapes of the log-weights, means and scales are those of one mixture."""
-    event = 0 if form == "scalar" else 1
-    scale_event = event + (form in ("tril", "root"))
+    event, scale_event = {"scalar": (0, 0), "diagonal": (1, 1)}.get(form, (1, 2))
     batch = np.broadcast_shapes(loc[: len(loc) - event], scale[: len(scale) - scale_event])
     if len(weights) != 1 or batch not in ((), (1,), weights):
         shapes = f"weights of shape {weights} and Gaussians in a batch of shape {batch}"
         mend = "convert each under jax.vmap, or wrap a vector of Normals in Independent(..., 1)"
         raise ValueError(f"distribution is a batch, with {shapes}: {mend}")
-
-
-def _check_finite(gmm: GMM) -> None:
-    """Raise unless a mixture is finite; the error tells the causes in a user's distribution."""
-    try:
-        checked_mixture("distribution", gmm)
-    except ValueError as error:
-        needed = "no weight negative, and every scale or covariance positive (definite)"
-        raise ValueError(f"{error}\nEvery weight and loc must be finite, {needed}") from None

@@ -1,6 +1,6 @@
 """Mixtures from and to scikit-learn."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jax.typing import DTypeLike
@@ -10,9 +10,6 @@ from jaxgmm._mixture.read_out import cholesky_factors_of, moments_of
 from jaxgmm._mixture.validation import checked_mixture
 from jaxgmm._validation.checks import check_concrete, kind
 from jaxgmm.interop._imports import imported
-
-if TYPE_CHECKING:
-    from sklearn.mixture import GaussianMixture
 
 
 def from_sklearn(mixture: Any, dtype: DTypeLike | None = None) -> GMM:
@@ -47,7 +44,7 @@ def from_sklearn(mixture: Any, dtype: DTypeLike | None = None) -> GMM:
     return GMM.from_moments(weights, means, covariances, mixture.covariance_type, dtype=dtype)
 
 
-def to_sklearn(gmm: GMM) -> "GaussianMixture":
+def to_sklearn(gmm: GMM) -> Any:
     """A fitted scikit-learn ``GaussianMixture`` with the parameters of a mixture, in float64.
 
     Args:
@@ -72,18 +69,13 @@ def to_sklearn(gmm: GMM) -> "GaussianMixture":
     weights, means, covariances, family = moments_of(gmm)
     mixture = sklearn_mixture.GaussianMixture(len(weights), covariance_type=family)
     mixture.weights_, mixture.means_, mixture.covariances_ = weights, means, np.array(covariances)
-    mixture.precisions_, mixture.precisions_cholesky_ = _precisions(gmm, covariances, family)
+    if family in ("diag", "spherical"):
+        upper, mixture.precisions_ = 1 / np.sqrt(covariances), 1 / covariances
+    else:  # scikit-learn's upper triangular U, with U U^T the precision
+        upper = np.linalg.inv(cholesky_factors_of(gmm)).swapaxes(-1, -2)
+        upper = upper if family == "full" else upper[0]
+        mixture.precisions_ = upper @ upper.swapaxes(-1, -2)
+    mixture.precisions_cholesky_ = upper
     mixture.n_features_in_ = gmm.num_dims
     mixture.converged_, mixture.n_iter_, mixture.lower_bound_ = True, 0, np.nan
     return mixture
-
-
-def _precisions(
-    gmm: GMM, covariances: np.ndarray, covariance_type: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Precisions, and scikit-learn's upper triangular U with U U^T the precision."""
-    if covariance_type in ("diag", "spherical"):
-        return 1 / covariances, 1 / np.sqrt(covariances)
-    upper = np.linalg.inv(cholesky_factors_of(gmm)).swapaxes(-1, -2)
-    upper = upper if covariance_type == "full" else upper[0]
-    return upper @ upper.swapaxes(-1, -2), upper

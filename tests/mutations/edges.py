@@ -76,7 +76,7 @@ EDGES = [
     Mutation(
         "signs of a factor's diagonal kept",
         "_packed",
-        "_with_positive_diagonal(rows)",
+        "rows * signs[:, None, :]",
         "rows",
         "test_interop_distributions.py -k sign",
     ),
@@ -111,8 +111,8 @@ EDGES = [
     Mutation(
         "the factor of an indefinite matrix accepted",
         "_read_same_family",
-        "_check_finite(gmm)",
-        "",
+        'checked_mixture("distribution", gmm)',
+        "None",
         "test_interop_libraries.py -k no_mixture",
     ),
     Mutation(
@@ -124,7 +124,7 @@ EDGES = [
     ),
     Mutation(
         "scikit-learn's factor transposed",
-        "_precisions",
+        "to_sklearn",
         "np.linalg.inv(cholesky_factors_of(gmm)).swapaxes(-1, -2)",
         "np.linalg.inv(cholesky_factors_of(gmm))",
         "test_interop.py -k to_sklearn",
