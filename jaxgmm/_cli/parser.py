@@ -33,14 +33,18 @@ def run() -> NoReturn:
     signal.signal(signal.SIGINT, _end)  # imports that are interrupted would print tracebacks
     status = main(prepare=prepared)
     if status == INTERRUPTED:
-        _end()
+        # Threads of XLA may still be at work, and would crash an interpreter that ends as usual.
+        os._exit(status)
     sys.exit(status)
 
 
 def _end(*_: Any) -> NoReturn:
+    os._exit(_interrupted())
+
+
+def _interrupted() -> int:
     print("jaxgmm: interrupted", file=sys.stderr, flush=True)
-    # Threads of XLA may still be at work, and would crash an interpreter that ends as usual.
-    os._exit(INTERRUPTED)
+    return INTERRUPTED
 
 
 def main(
@@ -53,7 +57,7 @@ def main(
             prepare(arguments)
         _command(arguments.run or "demo")(arguments)
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return _interrupted()
     except OSError as error:
         parser.error(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except (ValueError, ImportError, FloatingPointError) as error:

@@ -157,10 +157,11 @@ def test_a_picture(num_dims, capsys, monkeypatch):
     assert (said in capsys.readouterr().err.splitlines()) == (num_dims == 3)
 
 
-def note(drawn, name, picture, a, b, ax):
+def note(drawn, name, picture, a, b, ax, *, dims, columns):
     np.testing.assert_array_equal(a.means, [np.arange(a.num_dims)])
-    drawn.append((name, b.num_dims, ax.get_title()))
-    return picture(a, b, ax=ax)
+    assert (list(dims), columns) == ([0, 1][: a.num_dims], None)
+    drawn.append((name, len(dims), ax.get_title()))
+    return picture(a, b, ax=ax, dims=dims, columns=columns)
 
 
 def test_a_picture_without_matplotlib(capsys, monkeypatch):
