@@ -30,7 +30,6 @@ html_static_path = ["static"]
 html_css_files = ["wide.css"]
 
 autodoc_member_order = "bysource"
-autodoc_preserve_defaults = True
 autosummary_generate = False
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True

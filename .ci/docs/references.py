@@ -52,17 +52,23 @@ def with_doi(line: str) -> str:
 
 
 def add_links(lines: list[str]) -> None:
-    """Link the references of a docstring, in its lines as autodoc has them."""
-    heads = [i for i, line in enumerate(lines) if "References" in line]
-    for i in range(heads[0], len(lines)) if heads else ():
-        lines[i] = with_doi(lines[i])
+    """Make a list of the references of a docstring, in its lines as autodoc has them."""
+    heads = [i for i, line in enumerate(lines) if line.strip() == ".. rubric:: References"]
+    if heads:
+        entries = joined(lines[heads[0] + 1 :])
+        lines[heads[0] + 1 :] = ["", *(f"- {with_doi(entry)}" for entry in entries), ""]
 
 
 def references_of(value: Any) -> list[str]:
-    """The references in a docstring, one a sentence or more that ends its line."""
-    _, head, text = (inspect.getdoc(value) or "").partition("\nReferences:\n")
+    """The references in a docstring."""
+    _, _, text = (inspect.getdoc(value) or "").partition("\nReferences:\n")
+    return joined(text.split("\n"))
+
+
+def joined(lines: list[str]) -> list[str]:
+    """The references in some lines; each begins a line, and ends another with a full stop."""
     found, line = [], ""
-    for part in text.split("\n") if head else ():
+    for part in lines:
         line = f"{line} {part.strip()}".strip()
         if line.endswith("."):
             found.append(line)

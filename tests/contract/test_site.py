@@ -85,3 +85,7 @@ def test_references_are_linked_and_listed():
     assert "https://doi.org/10.1109/18.61115" in page
     assert nobody in page
     assert ":py:obj:`jaxgmm.cited`" in page
+    lines = ["Text.", ".. rubric:: References", "", "Lin, Divergence measures", "(1991).", ""]
+    references.add_links(lines)
+    link = "`doi <https://doi.org/10.1109/18.61115>`__"
+    assert lines[3] == f"- Lin, Divergence measures (1991). {link}"
