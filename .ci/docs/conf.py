@@ -63,14 +63,22 @@ def add_mathjax(app: Any, exception: Exception | None) -> None:
         shutil.copy(str(source), pathlib.Path(app.outdir) / "_static" / "tex-svg.js")
 
 
-def as_help(app: Any, what: str, name: str, obj: Any, *_: Any) -> tuple[str, str] | None:
-    """The signature that `help` shows, of functions that check their arguments."""
-    if inspect.isclass(obj) or not hasattr(obj, "__wrapped__"):
+def as_help(
+    app: Any, what: str, name: str, obj: Any, options: Any, arguments: str, returns: str
+) -> tuple[str, str] | None:
+    """The signature that `help` shows, without modules, of functions."""
+    if inspect.isclass(obj) or not callable(obj):
         return None
-    arguments, _, returns = str(inspect.signature(obj)).rpartition(" -> ")
-    arguments = arguments.replace("~", "")
-    arguments = re.sub(r"<function (\w+) at \w+>", r"\1", arguments)
-    return re.sub(r"Sobol\(n=(\d+)[^)]*\)", r"Sobol(\1)", arguments), returns.replace("~", "")
+    if hasattr(obj, "__wrapped__"):  # it checks its arguments
+        arguments, _, returns = str(inspect.signature(obj)).rpartition(" -> ")
+    return plain(arguments), plain(returns or "")
+
+
+def plain(text: str) -> str:
+    text = re.sub(r"<function (\w+) at \w+>", r"\1", text)
+    text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text)
+    text = re.sub(r"~(?:\w+\.)*(?=[A-Z])", "", text)
+    return re.sub(r"Sobol\(n=(\d+)[^)]*\)", r"Sobol(\1)", text)
 
 
 def setup(app: Any) -> None:
