@@ -154,35 +154,38 @@ def drift(
     of_start, of_draws, of_points, of_columns = jax.random.split(key, 4)
     periods, sample = np.unique(period, return_inverse=True)
     tested, is_before = _comparisons(periods, baseline)
-    options = num_components, covariance_type, js_divergence, num_permutations, 0, False, progress
-    settings = Settings(*options)
+    options = js_divergence, num_permutations, 0, False, progress
+    settings = Settings(num_components, covariance_type, *options)
     pooled = Pooled.of(x.rows, sample, None, covariance_type)
-    z = jnp.asarray(pooled.z, jnp.result_type(float))
+    z = pooled.z.astype(jnp.result_type(float))
     start = pooled_start(of_start, z, len(periods), settings)
 
     def packed(weights: np.ndarray) -> tuple[np.ndarray, ...]:
         before = pooled.packed(is_before @ weights, len(x.rows))
         return *pooled.packed(weights, int(pooled.sizes.max())), *before
 
-    labellings = map(packed, pooled.permuted(generator(of_draws), num_permutations))
-    arrays = jax.tree.map(lambda a: np.asarray(a, np.float32), (start, pooled.z))
-    program = functools.partial(_values, of_points, *arrays, jnp.asarray(tested))
     fits, _ = converged_fits(start, z, *packed(pooled.labelled(pooled.sample))[:2])
     matrix = np.asarray(pairwise(js_divergence, of_points, fits), float)
+    known = tuple(periods.tolist()), matrix
     if not num_permutations:
-        return DriftResult(tuple(periods.tolist()), matrix, math.nan, math.nan, {}, None, {})
+        return DriftResult(*known, math.nan, math.nan, {}, None, {})
+    labellings = map(packed, pooled.permuted(generator(of_draws), num_permutations))
+    arrays = jax.tree.map(lambda a: np.asarray(a, np.float32), (start, pooled.z))
+    program = functools.partial(_values, of_points, *arrays, tested)
     values = in_batches(program, labellings, 1 + num_permutations, progress)
-    ranked, chance = np.split(values, [len(tested)], axis=1)
-    p_values = _of_largest(ranked)
-    level = float(np.quantile(chance[1:].max(1), 0.95))
+    p_values, chance = _of_largest(values[:, : len(tested)]), values[1:, len(tested) :]
     first, moved = None, {}
-    if (p_values <= 0.05).any():
+    if p_values.min() <= 0.05:
         t = int((p_values <= 0.05).argmax())
-        first = periods[tested[t]].item()
         moved = _columns_moved(of_columns, x, sample, is_before[t], tested[t], settings)
+        first = periods[tested[t]].item()
     of_periods = dict(zip(periods[tested].tolist(), p_values.tolist(), strict=True))
-    details = matrix, float(chance[1:].mean()), level, of_periods, first, moved
-    return DriftResult(tuple(periods.tolist()), *details)
+    return DriftResult(*known, *_levels(chance), of_periods, first, moved)
+
+
+def _levels(chance: np.ndarray) -> tuple[float, float]:
+    """The mean, and what the largest of each permutation exceeds in 5 % of them."""
+    return float(chance.mean()), float(np.quantile(chance.max(1), 0.95))
 
 
 def _columns_moved(
