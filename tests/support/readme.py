@@ -38,11 +38,16 @@ def differences(printed: str, promised: str) -> list[str]:
     """
     parts = re.split(f"({NUMBER})", " ".join(promised.split()))
     pattern = "".join(f"({NUMBER})" if i % 2 else re.escape(part) for i, part in enumerate(parts))
-    found = re.search(pattern, " ".join(printed.split()))
-    if found is None:
+    pairs = [
+        list(zip(parts[1::2], found.groups(), strict=True))
+        for found in re.finditer(pattern, " ".join(printed.split()))
+    ]
+    if not pairs:
         return [f"nothing like this is printed: {promised}"]
-    pairs = zip(parts[1::2], found.groups(), strict=True)
-    return [f"{one} is {other}" for one, other in pairs if is_far(one, other)]
+    return min(
+        ([f"{one} is {other}" for one, other in each if is_far(one, other)] for each in pairs),
+        key=len,
+    )
 
 
 def is_far(one: str, other: str) -> bool:
