@@ -203,8 +203,7 @@ class GMM:
           The mixture.
 
         Raises:
-          TypeError: an argument has the wrong type.
-          ValueError: a number is not positive, or covariance_type is unknown.
+          TypeError, ValueError: as in `from_moments`, or a number is not positive.
 
         Example:
           >>> GMM.random(jax.random.key(0), 3, 2, "tied").covariances.shape
@@ -214,9 +213,8 @@ class GMM:
         logits_key, loc_key, scale_key = jax.random.split(key, 3)
         logits = 0.5 * jax.random.normal(logits_key, (num_components,), dtype)
         loc = spread * jax.random.normal(loc_key, (num_components, num_dims), dtype)
-        return cls(
-            logits, loc, *initialization.random_scales(scale_key, loc.shape, covariance_type, dtype)
-        )
+        scales = initialization.random_scales(scale_key, loc.shape, covariance_type, dtype)
+        return cls(logits, loc, *scales)
 
     def replace(self, **leaves: Array | None) -> "GMM":
         """The mixture with other leaves, such as ``gmm.replace(loc=gmm.loc + 1)``, not checked."""

@@ -113,12 +113,15 @@ def main() -> None:
     if arguments.batches:
         batch_lengths(arguments.points, arguments.rounds)
     if arguments.output:
-        arguments.output.mkdir(parents=True, exist_ok=True)
-        (arguments.output / "work.json").write_text(
-            json.dumps({"machine": machine(), "pairs": rows}, indent=2)
-        )
-        if importlib.util.find_spec("matplotlib"):
-            plot(rows, arguments.output / "work.png")
+        write(rows, arguments.output)
+
+
+def write(rows: list, folder: pathlib.Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"machine": machine(), "pairs": rows}, indent=2)
+    (folder / "work.json").write_text(text)
+    if importlib.util.find_spec("matplotlib"):
+        plot(rows, folder / "work.png")
 
 
 if __name__ == "__main__":
