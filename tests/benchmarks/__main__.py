@@ -116,7 +116,7 @@ def main() -> None:
         write(rows, arguments.output)
 
 
-def write(rows: list, folder: pathlib.Path) -> None:
+def write(rows: dict[str, dict[str, float]], folder: pathlib.Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"machine": machine(), "pairs": rows}, indent=2)
     (folder / "work.json").write_text(text)
