@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import jaxgmm
-from jaxgmm._cli import parser
+from jaxgmm._cli import parser, process
 from jaxgmm._cli.process import prepared
 from support.mixtures import PAIRS, POINTS, gmm
 from support.paths import ROOT
@@ -123,6 +123,14 @@ def test_flags_of_the_compiler(num_bytes, is_little, monkeypatch):
     *ours, last = os.environ["XLA_FLAGS"].split()
     assert last == "--mine"
     assert ("--xla_backend_optimization_level=0" in ours) == is_little
+
+
+def test_an_unknown_compiler_gets_no_flags(monkeypatch):
+    """As it would end the process."""
+    monkeypatch.setattr(process, "version", lambda name: "0.99.1")
+    monkeypatch.setenv("XLA_FLAGS", "--mine")
+    prepared(argparse.Namespace(run="compare", cache=False))
+    assert os.environ["XLA_FLAGS"] == "--mine"
 
 
 def test_as_a_process():
