@@ -25,6 +25,9 @@ from functools import cache as _cache
 
 __version__ = "0.1.0"
 
+# `jax.export` loads only types whose modules are imported, so that the first name imports these.
+_EXPORTED = ("GMM", "Estimate", "Divergences", "EMResult", "FitResult")
+
 
 @_cache
 def _homes() -> dict[str, str]:
@@ -46,7 +49,8 @@ def __getattr__(name: str) -> object:
     home = _homes()[name]
     if home == "jaxgmm":
         return importlib.import_module(f"jaxgmm.{name}")
-    globals()[name] = getattr(importlib.import_module(home), name)
+    for found in {name, *_EXPORTED} - set(globals()):
+        globals()[found] = getattr(importlib.import_module(_homes()[found]), found)
     return globals()[name]
 
 

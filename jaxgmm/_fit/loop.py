@@ -3,17 +3,19 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax import Array
 from jax.typing import ArrayLike
 
 from jaxgmm._mixture.plain import Result
 from jaxgmm._numerics.export import exportable
+
+if TYPE_CHECKING:
+    import optax
 
 T = TypeVar("T")
 
@@ -65,7 +67,7 @@ def run_steps(
     key: Array | None,
     tol: ArrayLike,
     window: ArrayLike,
-    optimizer: optax.GradientTransformation,
+    optimizer: "optax.GradientTransformation",
     fixed_key: bool,
     start: FitResult[T],
     limit: ArrayLike,
@@ -96,12 +98,16 @@ def _key_of_step(key: Array, index: Array, fixed_key: bool) -> Array:
 
 
 def _step(
-    objective: Callable[[Any], Array], now: FitResult[Any], optimizer: optax.GradientTransformation
+    objective: Callable[[Any], Array],
+    now: FitResult[Any],
+    optimizer: "optax.GradientTransformation",
 ) -> tuple[Array, Any, Any, Any, Array]:
     """The loss, the next parameters and states, and whether the loss and its gradient are finite.
 
     Where they are not finite, the parameters and the state are those before the last step.
     """
+    import optax
+
     value, gradient = jax.value_and_grad(objective)(now.params)
     here = now.params, now.state.optimizer
     update = optax.with_extra_args_support(optimizer).update

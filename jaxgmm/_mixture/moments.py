@@ -10,7 +10,6 @@ from jax import Array
 from jax.core import Tracer
 from jax.typing import DTypeLike
 from numpy.typing import ArrayLike
-from scipy.linalg import solve_triangular
 
 from jaxgmm._validation.checks import as_array, finite_array, floating_dtype, quoted
 from jaxgmm._validation.validated_jit import Check
@@ -170,6 +169,8 @@ def _factors(name: str, matrices: np.ndarray) -> np.ndarray:
             raise ValueError(
                 f"{name} must be upper triangles U with U U^T the precision, got {got}"
             )
+    from scipy.linalg import solve_triangular  # whose import takes longer than all of ours
+
     identity = np.eye(matrices.shape[1])
     return np.stack([solve_triangular(u, identity, trans=1) for u in upper])  # L = U^-T
 
