@@ -84,7 +84,7 @@ def checked_at_points(
 
     def checked(x: Array) -> T:
         values = fn(x)
-        for value in jax.tree.leaves(values):
+        for value in [values] if shape == "(n,)" else jax.tree.leaves(values) or [values]:
             found = getattr(value, "shape", None)
             if found is None or found[:1] != x.shape[:1] or (shape == "(n,)" and len(found) > 1):
                 got = f"{value!r:.200}" if found is None else f"shape {found}"

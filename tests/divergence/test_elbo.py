@@ -81,7 +81,7 @@ def test_the_path_gradient_vanishes_at_the_target(key):
 
 def test_what_is_wrong_with_a_target_is_named(key):
     q = gmm(random_mixture(0, 3, 2))
-    for target in (lambda x: x, lambda x: x.sum(), lambda x: None):
+    for target in (lambda x: x, lambda x: x.sum(), lambda x: None, lambda x: [x[:, 0]]):
         with pytest.raises(TypeError, match=r"target must map points \(n, D\) to \(n,\)"):
             jaxgmm.elbo(key, q, target, RULE)
 
