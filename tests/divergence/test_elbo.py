@@ -42,6 +42,7 @@ def test_by_quadrature(key):
     assert abs(result.value - by_quadrature(q)) < 5 * result.standard_error < 0.05
 
 
+@pytest.mark.long
 def test_it_is_the_evidence_less_a_divergence(key):
     """log Z - KL(q || f / Z), for f a mixture times 7."""
     p, q = gmm(random_mixture(0, 3, 2)), gmm(random_mixture(1, 2, 2))

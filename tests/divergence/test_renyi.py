@@ -13,6 +13,7 @@ from benchmarks.pairs import PAIRS as BENCHMARKS
 from jaxgmm._divergence.renyi import of_order
 from jaxgmm._expectation.finiteness import Finiteness
 from oracles import dense, renyi
+from support.long import first_by_default
 from support.mixtures import gmm, random_mixture, read
 from support.units import random_stack
 
@@ -127,6 +128,7 @@ def test_an_infinite_divergence(key):
     assert all((leaf == 0).all() for leaf in jax.tree.leaves(gradient))
 
 
+@pytest.mark.long
 def test_what_cannot_be_told(key):
     """At equality in the plane, with two components of q: a warning, and no convergence."""
     p = gmm(dense.mixture([1.0], [[0, 0]], [np.eye(2)]))
@@ -138,6 +140,7 @@ def test_what_cannot_be_told(key):
     assert result.converged is False
 
 
+@pytest.mark.long
 def test_finiteness_by_a_scan_of_directions():
     """Of random mixtures in the plane: never against the scan, and hardly ever undecided."""
     verdicts = []
@@ -225,6 +228,7 @@ def test_coverage(alpha):
             assert 0.9 <= covered.mean() <= 0.99, (name, covered.mean())
 
 
+@pytest.mark.long
 def test_a_map_over_pairs_and_a_key_of_none():
     """Both forms run under `jax.vmap`, and neither spoils the other."""
     ps, qs = stacked([*FAR.values(), renyi.LINE["shifted by 0.1"], renyi.LINE["too narrow a q"]])
@@ -257,7 +261,7 @@ def test_the_hellinger_distance_far_apart(key):
     assert jaxgmm.hellinger_distance(key, p, q, jaxgmm.Sobol(256)) == 1
 
 
-@pytest.mark.parametrize("i", [103, 108, 166])
+@pytest.mark.parametrize("i", first_by_default([103, 108, 166]))
 def test_between_the_components_of_q(key, i):
     """Where p^a / q^(a-1) has its mass between two components of q, and no Gaussian beside a single
     one has any. From those, the estimate of the second pair would be 2.03 for 16.12.

@@ -44,6 +44,7 @@ def test_the_first_points_along_the_only_direction_that_matters():
     np.testing.assert_allclose(np.abs(turn[:, :, 0] @ direction), 1, rtol=1e-12)
 
 
+@pytest.mark.long
 def test_they_leave_the_value_and_cut_the_error(key, monkeypatch):
     p, q = (gmm(random_mixture(seed, 4, 16, spread=1.5)) for seed in (1, 2))
     rotated = jaxgmm.estimate(

@@ -19,6 +19,7 @@ import jaxgmm
 from jaxgmm import GMM
 from oracles import dense, quadrature
 from support.fitting import FORWARD, RULE, THREE, two
+from support.long import first_by_default
 from support.mixtures import gmm, read
 
 pytestmark = pytest.mark.usefixtures("as_optax_needs_it")
@@ -72,6 +73,7 @@ def test_cross_entropy_is_forward_kl_but_for_a_constant():
     assert largest(jax.grad(loss, argnums=1)(None, start)) > 0.01
 
 
+@pytest.mark.long
 def test_reverse_kl_seeks_modes():
     """KL(q || p) is least where q is p without one of its modes: then it is -log of the weight of
     the others.
@@ -84,6 +86,7 @@ def test_reverse_kl_seeks_modes():
     assert THREE.log_prob(THREE.means[2:]) - jaxgmm.log_prob(q, THREE.means[2:]) > 10
 
 
+@pytest.mark.long
 def test_js_is_less_where_js_was_minimised():
     """JS, too, keeps to two of the modes, where these are far apart; from there it goes on from
     where the reverse KL ends.
@@ -119,7 +122,10 @@ def test_recovering_five_components(key, record_property):
 
 
 @pytest.mark.parametrize(
-    "make", [jaxgmm.forward_kl_loss, jaxgmm.reverse_kl_loss, jaxgmm.js_loss, jaxgmm.jeffreys_loss]
+    "make",
+    first_by_default(
+        [jaxgmm.forward_kl_loss, jaxgmm.reverse_kl_loss, jaxgmm.js_loss, jaxgmm.jeffreys_loss]
+    ),
 )
 def test_a_component_of_weight_1e_6_comes_back(make, key):
     p = GMM.from_moments([0.5, 0.5], [[0.0], [4.0]], [[1.0], [1.0]], "diag")

@@ -49,6 +49,26 @@ def test_twelve_months():
     assert set(fixed.p_values) == set(range(4, 13))
 
 
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_the_first_period_and_its_columns():
+    """An earlier period is an alarm at a level of 5 %, although later ones differ, and so is an
+    unmoved column.
+    """
+    month, found = np.repeat(np.arange(1, 9), 100), []
+    for seed in range(100):
+        x = np.random.default_rng(seed).normal(size=(800, 3))
+        x[month >= 6, 1] += 1
+        options = {"columns": ["a", "b", "c"], "num_permutations": 99}
+        result = drift(jax.random.key(seed), x, month, 1, **options)
+        found.append((result.first < 6, result.first > 6, set(result.moved) != {"b"}))
+    early, late, others = np.mean(found, 0)
+    bound = 0.05 + 3 * np.sqrt(0.05 * 0.95 / 100)
+    assert early <= bound
+    assert late == 0
+    assert others <= bound
+
+
 @pytest.mark.parametrize(
     ("period", "options", "message"),
     [
