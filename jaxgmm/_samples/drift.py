@@ -47,6 +47,7 @@ Labels = Annotated[Any, Check(_labels)]
 
 def _rows_of_periods(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     """The arguments with x as a table, or an error unless it has rows of several periods."""
+    check_concrete("key", arguments["key"], "a comparison of samples")
     x, period = with_columns("x", arguments["x"], arguments.get("columns")), arguments["period"]
     if len(period) != len(x.rows):
         raise ValueError(f"period has {len(period)} labels for the {len(x.rows)} rows of x")

@@ -72,6 +72,7 @@ LEGAL = {
     | {"array of nan", "ragged list"},
     "plot.densities.columns plot.integrand.columns": {"None", "text"},
     "groups baseline dims": {"None"},
+    "condition.dims marginal.dims": set(),
     "by_column": {"bool"},
     "path_gradient midpoint log_ratio antithetic variance_reduction fixed_key progress": {"bool"},
     "keep_best normalize": {"bool"},

@@ -42,17 +42,17 @@ def test_jit_and_vmap(name, key):
     assert_trees_close(mapped, stack(one_by_one), 1e-12)
 
 
-# Every third function runs by default, with one type; all of them with the long tests.
-EVERY_THIRD = list(FUNCTIONS)[::3]
+# Every fourth function runs by default, with one type; all of them with the long tests.
+EVERY_FOURTH = list(FUNCTIONS)[::4]
 EACH_WITH_EACH_TYPE = [
     pytest.param(name, covariance_type, marks=[] if is_default else pytest.mark.long)
     for index, name in enumerate(FUNCTIONS)
     for turn, covariance_type in enumerate(TYPES)
-    for is_default in [name in EVERY_THIRD and (index + turn) % len(TYPES) == 0]
+    for is_default in [name in EVERY_FOURTH and (index + turn) % len(TYPES) == 0]
 ]
 # The others take a function, are not jitted, and say so.
 JITTED = [name for name in FUNCTIONS if name not in OF_FUNCTIONS]
-JITTED.sort(key=lambda name: name not in EVERY_THIRD)
+JITTED.sort(key=lambda name: name not in EVERY_FOURTH)
 
 
 @pytest.mark.usefixtures("each_key_is_used_once")
@@ -77,7 +77,7 @@ def test_float32_stays_float32_and_gradients_are_finite(name, covariance_type, k
 
 
 @pytest.mark.usefixtures("each_key_is_used_once")
-@pytest.mark.parametrize("name", first_by_default(JITTED, 10))
+@pytest.mark.parametrize("name", first_by_default(JITTED, 8))
 def test_one_compilation_for_a_shape(name):
     """New values, new keys and new Python objects of the same shapes compile nothing; the first
     call compiles one program.
@@ -160,7 +160,7 @@ def test_exported_functions_of_our_types(key, tmp_path):
     assert ", ".join(out.splitlines()) == expected
 
 
-@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+@pytest.mark.parametrize("dtype", first_by_default([jnp.bfloat16, jnp.float16]))
 def test_half_precision_is_computed_in_float32(dtype, key):
     """The divergence of the rounded parameters, rounded once, and the points of float32."""
     p, q = (jax.tree.map(lambda leaf: leaf.astype(dtype), gmm(m)) for m in PAIRS["overlapping"])

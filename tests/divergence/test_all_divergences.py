@@ -11,6 +11,7 @@ import jaxgmm
 from oracles import quadrature
 from support.estimates import assert_within, estimate
 from support.leaves import gradient_of, unconstrained
+from support.long import first_by_default
 from support.mixtures import PAIRS, gmm, random_mixture, typed
 
 SOME = [("full", "full"), ("full", "diag"), ("spherical", "diag")]
@@ -46,7 +47,7 @@ FIELDS = {
 }
 
 
-@pytest.mark.parametrize("types", SOME)
+@pytest.mark.parametrize("types", first_by_default(SOME))
 def test_all_divergences(types, key):
     (p, p_gmm), (q, q_gmm) = (
         typed(seed, seed, 2, kind) for seed, kind in zip((2, 3), types, strict=True)

@@ -18,6 +18,7 @@ from jaxgmm._quadrature.rule import doubled
 from oracles import quadrature
 from support.estimates import assert_within, estimate
 from support.leaves import gradient_of, unconstrained
+from support.long import first_by_default
 from support.mixtures import PAIRS, gmm, random_mixture, typed
 
 RULES = [
@@ -91,7 +92,7 @@ def test_the_integrand_of_js_for_every_log_ratio(dtype):
     )
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", first_by_default([np.float32, np.float64]))
 def test_js_stays_between_0_and_log_2(dtype, key):
     """For every rule, between mixtures that agree, that nearly do, and that are far apart."""
     p = gmm(PAIRS["overlapping"][0], dtype)
@@ -107,7 +108,9 @@ def test_js_stays_between_0_and_log_2(dtype, key):
         np.testing.assert_allclose(values[-1], log_2, rtol=8 * np.finfo(dtype).eps)
 
 
-@pytest.mark.parametrize("divergence", [jaxgmm.js_divergence, NEAR_KL, NEAR_JEFFREYS])
+@pytest.mark.parametrize(
+    "divergence", first_by_default([jaxgmm.js_divergence, NEAR_KL, NEAR_JEFFREYS])
+)
 def test_gradients_at_equal_mixtures_are_exactly_0(divergence):
     """For every key and in every leaf: also those of the weights."""
     p = gmm(random_mixture(0, 3, 2))

@@ -121,13 +121,9 @@ def test_recovering_five_components(key, record_property):
     assert share >= 0.15
 
 
-@pytest.mark.parametrize(
-    "make",
-    first_by_default(
-        [jaxgmm.forward_kl_loss, jaxgmm.reverse_kl_loss, jaxgmm.js_loss, jaxgmm.jeffreys_loss]
-    ),
-)
-def test_a_component_of_weight_1e_6_comes_back(make, key):
+@pytest.mark.parametrize("name", first_by_default(["forward_kl", "reverse_kl", "js", "jeffreys"]))
+def test_a_component_of_weight_1e_6_comes_back(name, key):
+    make = getattr(jaxgmm, f"{name}_loss")
     p = GMM.from_moments([0.5, 0.5], [[0.0], [4.0]], [[1.0], [1.0]], "diag")
     q = GMM.from_moments([1 - 1e-6, 1e-6], [[0.0], [4.0]], [[1.0], [1.0]], "diag")
     result = jaxgmm.fit(

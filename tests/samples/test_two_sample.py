@@ -245,6 +245,7 @@ def test_halves_of_one_data_set():
     assert np.sum(is_usual) >= 85  # of 95 on average
 
 
+@pytest.mark.long
 def test_value_and_chance_are_alike_where_nothing_differs():
     """EM takes many steps to converge on these few rows, and follows noise with each of them."""
     rows = np.delete(load_diabetes(scaled=False).data, [1, 7], axis=1)
