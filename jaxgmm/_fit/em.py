@@ -116,9 +116,9 @@ def fit_em(
 
     A row of weight 2 counts as two equal rows. Inside, each column is divided by its standard
     deviation, so the fit does not depend on units; a spherical fit, which means one common unit,
-    divides all columns by one number. The starts, by k-means, take steps until one gains less than
-    1e-3 nats per row. The best goes on. The points pass in blocks, so beside a copy of the data
-    the memory does not grow with their number.
+    divides all columns by one number. The starts, by k-means and by points alone in turns, take
+    steps until one gains less than 1e-3 nats per row. The best goes on. The points pass in blocks,
+    so beside a copy of the data the memory does not grow with their number.
 
     Args:
       key: a random key for the starts.

@@ -33,8 +33,10 @@ def kmeans_plus_plus(
     return jax.lax.scan(draw, infinite, keys)[1]
 
 
-def kmeans(x: Array, weights: Array, centres: Array, is_used: Array) -> Array:
-    """The centres (K, D) after 30 steps of Lloyd's algorithm; those not in use stay as they are."""
+def kmeans(
+    x: Array, weights: Array, centres: Array, is_used: Array, num_steps: Array | int
+) -> Array:
+    """The centres (K, D) after steps of Lloyd's algorithm; those not in use stay as they are."""
 
     def step(_: Array, centres: Array) -> Array:
         half_squares = jnp.where(is_used, 0.5 * jnp.square(centres).sum(1), jnp.inf)
@@ -44,7 +46,7 @@ def kmeans(x: Array, weights: Array, centres: Array, is_used: Array) -> Array:
         means = matmul(members, x) / jnp.where(mass > 0, mass, jnp.ones_like(mass))
         return jnp.where(mass > 0, means, centres)
 
-    return jax.lax.fori_loop(0, 30, step, centres)
+    return jax.lax.fori_loop(0, num_steps, step, centres)
 
 
 def check_distinct(centres: Array) -> None:

@@ -192,6 +192,21 @@ def test_the_best_start_finds_all_clusters(covariance_type):
         assert sorted(nearest) == list(range(9))
 
 
+def test_clusters_that_one_column_of_four_tells_apart():
+    """K-means cuts along the others, which are correlated, and mostly ends in a worse optimum."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(800, 4))
+    x[:, 2:] = 0.5 * x[:, 2:] + x[:, 1:2]
+    x[:, 0] = np.where(rng.random(800) < 0.4, -2, 2) + 0.6 * rng.normal(size=800)
+
+    def distance(key):
+        means = jaxgmm.fit_em(key, x, 2).params.means
+        return jnp.abs(means[0, 0] - means[1, 0])
+
+    distances = jax.jit(jax.vmap(distance))(jax.random.split(jax.random.key(0), 20))
+    assert np.sum(distances > 3.5) >= 17  # of about 19
+
+
 def test_its_likelihood_and_bic():
     x = mixed_rows()
     result = fitted(x, "full")
