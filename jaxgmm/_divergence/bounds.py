@@ -14,6 +14,7 @@ from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.overall_moments import moment_matched
 from jaxgmm._mixture.validation import Mixture, one_space
 from jaxgmm._numerics.linalg import vdot
+from jaxgmm._numerics.sharding import varying_with
 from jaxgmm._validation.validated_jit import validated_jit
 
 MAX_ALTERNATIONS = 1000
@@ -202,7 +203,7 @@ def _alternate(log_pi: Array, log_omega: Array, kl: Array) -> tuple[Array, Array
         return (previous - bound > rounding) & (num_steps < MAX_ALTERNATIONS)
 
     independent = jnp.broadcast_to(log_omega[None], kl.shape)
-    infinity = jnp.full((), jnp.inf, kl.dtype)
+    infinity = varying_with((log_pi, log_omega, kl), jnp.full((), jnp.inf, kl.dtype))
     first = step((independent, infinity, infinity, jnp.int32(0)))
     log_phi = jax.lax.while_loop(falls, step, first)[0]
     return log_phi, log_psi_for(log_phi)
