@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import json
-import math
 import sys
 import threading
 import warnings
@@ -16,6 +15,7 @@ import numpy as np
 import jaxgmm
 from jaxgmm._expectation.rounding import rounding_matters
 from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.plain import plain
 
 PATIENCE = 2.0  # seconds before the command says what it is doing
 ERRORS = "+- is the standard error of the integration alone."
@@ -62,16 +62,7 @@ def print_json(arguments: argparse.Namespace, **entries: Any) -> None:
     """Print a JSON object of the versions, the settings and these entries."""
     settings = {name: value for name, value in vars(arguments).items() if name != "run"}
     versions = {"jaxgmm": jaxgmm.__version__, "jax": jax.__version__, "numpy": np.__version__}
-    print(json.dumps(_plain({**versions, "settings": settings, **entries}), indent=2))
-
-
-def _plain(value: Any) -> Any:
-    """The value with text for each number that JSON has not, which are infinity and NaN."""
-    if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+    print(json.dumps(plain({**versions, "settings": settings, **entries}), indent=2))
 
 
 def _number(result: dict[str, Any]) -> str:
