@@ -32,11 +32,13 @@ def warn_of_new_wrapper(
 ) -> None:
     """Warn of a new `jax.grad` or `functools.partial` of a function that had an equal one."""
     wrapped = getattr(function, "__wrapped__", getattr(function, "func", None))
+    traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(arguments))
+    if wrapped is None or traced:
+        return
     bound = repr((getattr(function, "args", ()), getattr(function, "keywords", {})))
     # The docstring of a gradient names the function and the arguments.
     known = objects_known_for(program_for(arguments, wrapped, function.__doc__, bound, *static))
-    traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(arguments))
-    if wrapped is None or traced or any(function is other for other in known):
+    if any(function is other for other in known):
         return
     if known:
         warn_of_another(name, mend, stacklevel=4)
