@@ -84,9 +84,10 @@ def varying_with(arrays: Any, value: T) -> T:
     def is_key(array: Array) -> bool:
         return jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
 
-    leaves = [jax.random.key_data(a) if is_key(a) else a for a in jax.tree.leaves(arrays) if a.size]
+    leaves = [array for array in jax.tree.leaves(arrays) if array.size]
     if all(jax.typeof(leaf).sharding.mesh.empty for leaf in leaves):
         return value
+    leaves = [jax.random.key_data(leaf) if is_key(leaf) else leaf for leaf in leaves]
     # XLA removes the choice between two equal values.
     choice = functools.reduce(operator.or_, (leaf.ravel()[:1].any() for leaf in leaves))
     return jax.tree.map(lambda v: v if is_key(v) else jnp.where(choice, v, v), value)
