@@ -12,11 +12,18 @@ import tomllib
 
 import pytest
 
+from support.long import first_by_default
 from support.paths import ROOT
-from support.readme import GUIDE, PUBLIC, README, blocks, commands, differences, write_wines
-
-RESULTS = ("Divergences", "Estimate", "FitResult", "Column", "DriftResult", "TwoSampleResult")
-RESULTS += ("EMResult", "ComponentTable", "ImportanceWeights")
+from support.readme import (
+    GUIDE,
+    PUBLIC,
+    README,
+    RESULTS,
+    blocks,
+    commands,
+    differences,
+    write_wines,
+)
 
 # Of TensorFlow Probability and of OTT-JAX, when they are imported.
 IGNORED = [
@@ -37,7 +44,7 @@ def run(command: list[str], folder: pathlib.Path) -> str:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "page",
-    [README, *(pytest.param(page, marks=pytest.mark.long) for page in GUIDE)],
+    first_by_default([README, *GUIDE]),
     ids=lambda page: page.stem,
 )
 def test_blocks_of_a_page(page, tmp_path):

@@ -143,7 +143,7 @@ def test_js_of_near_mixtures(dtype, tolerance):
 
 @pytest.mark.parametrize(
     "divergence",
-    ["js", *(pytest.param(name, marks=pytest.mark.long) for name in ("kl", "jeffreys"))],
+    first_by_default(["js", "kl", "jeffreys"]),
 )
 def test_near_mixtures_in_16_dimensions(divergence):
     p = gmm(random_mixture(3, 10, 16, spread=1.0))

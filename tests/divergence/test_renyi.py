@@ -75,7 +75,7 @@ def closed_form(alpha, p, q):
     return (0.5 * alpha * square + 0.5 * logs / (1 - alpha)).sum()
 
 
-@pytest.mark.parametrize("dtype", [np.float32, pytest.param(np.float64, marks=pytest.mark.long)])
+@pytest.mark.parametrize("dtype", first_by_default([np.float32, np.float64]))
 def test_far_apart_below_one(key, dtype):
     """100 for means 20 apart at order 1/2, and 900 for 60, with the gradients in every leaf."""
     ps, qs = stacked(FAR.values(), dtype)
@@ -95,7 +95,7 @@ def test_far_apart_below_one(key, dtype):
                 np.testing.assert_allclose(value, getattr(exact[side], leaf), rtol=2e-5)
 
 
-@pytest.mark.parametrize("dtype", [np.float64, pytest.param(np.float32, marks=pytest.mark.long)])
+@pytest.mark.parametrize("dtype", first_by_default([np.float64, np.float32]))
 def test_above_one(key, dtype):
     """Far apart, between mixtures that are hard, and where the tails decide."""
     ps, qs = stacked([pair for pair, _ in ABOVE.values()], dtype)

@@ -17,11 +17,12 @@ import jaxgmm
 from jaxgmm._fit.em_steps import column_scales, em_step
 from support.covariance_types import TYPES
 from support.em import fitted, mixed_rows
+from support.long import first_by_default
 
 KEY = jax.random.key(0)
 LONG = pytest.mark.long
-DIAGONAL_FIRST = ["diag", *(pytest.param(t, marks=LONG) for t in TYPES if t != "diag")]
-FULL_FIRST = ["full", *(pytest.param(t, marks=LONG) for t in TYPES if t != "full")]
+DIAGONAL_FIRST = first_by_default(["diag", "full", "tied", "spherical"])
+FULL_FIRST = first_by_default(TYPES)
 DATA = {
     "iris": lambda: (load_iris().data, 3),
     "wine": lambda: (load_wine().data, 3),

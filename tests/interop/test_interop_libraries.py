@@ -21,6 +21,7 @@ from support.libraries import (
     oracle,
     parameters,
 )
+from support.long import first_by_default
 
 pytestmark = SILENCED
 
@@ -125,7 +126,7 @@ def test_what_is_not_written(writer):
         writer(oracle("full"))
 
 
-@pytest.mark.parametrize("covariance_type", [pytest.param("full", marks=pytest.mark.long), "diag"])
+@pytest.mark.parametrize("covariance_type", first_by_default(["diag", "full"]))
 def test_from_gmmx(covariance_type):
     """Which holds float32 alone."""
     p = as_gmm(covariance_type, np.float32)

@@ -14,6 +14,7 @@ import pytest
 
 import jaxgmm
 from jaxgmm import GMM
+from support.long import first_by_default
 from support.mixtures import PAIRS, gmm
 from support.trees import assert_same
 
@@ -31,7 +32,7 @@ def damaged(path: pathlib.Path, content: bytes) -> bool:
     return False
 
 
-@pytest.mark.parametrize("step", [23, pytest.param(2, marks=pytest.mark.long)])
+@pytest.mark.parametrize("step", first_by_default([23, 2]))
 def test_truncated_anywhere(step, tmp_path):
     path = tmp_path / "p.npz"
     jaxgmm.save(path, P)
@@ -47,7 +48,7 @@ def flip(content: bytes, bit: int) -> bytes:
     return bytes(flipped)
 
 
-@pytest.mark.parametrize("step", [101, pytest.param(11, marks=pytest.mark.long)])
+@pytest.mark.parametrize("step", first_by_default([101, 11]))
 def test_any_bit_flipped(step, tmp_path):
     path = tmp_path / "p.npz"
     jaxgmm.save(path, P)

@@ -21,6 +21,7 @@ import jaxgmm
 from jaxgmm import GMM
 from support.leaves import LEAVES
 from support.libraries import library
+from support.readme import RESULTS
 
 P = GMM.from_moments(
     [0.3, 0.7], [[-1.0, 0.5], [1.0, 2.0]], [[[1.0, 0.2], [0.2, 2.0]], [[3.0, 0.5], [0.5, 1.5]]]
@@ -144,8 +145,6 @@ def of_gmmx() -> Any:
     return library("gmmx").GaussianMixtureModelJax.from_squeezed(*parameters)
 
 
-RESULTS = ("Divergences", "Estimate", "FitResult", "Column", "DriftResult", "TwoSampleResult")
-RESULTS += ("EMResult", "ComponentTable", "ImportanceWeights")
 NOT_BUILT_BY_HAND = ("GMM", "Rule", *RESULTS)
 # What is handed on to another function, and what is for a tolerance only, which has its own row.
 LEFT_OUT = {

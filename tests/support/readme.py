@@ -17,6 +17,9 @@ PUBLIC = {
     if name[0] != "_" and not isinstance(getattr(jaxgmm, name), types.ModuleType)
 }
 PUBLIC |= {f"plot.{name}": value for name, value in vars(jaxgmm.plot).items() if name[0] != "_"}
+# Which are not built by hand.
+RESULTS = ("Divergences", "Estimate", "FitResult", "Column", "DriftResult", "TwoSampleResult")
+RESULTS += ("EMResult", "ComponentTable", "ImportanceWeights")
 NUMBER = r"-?\d+(?:[.,]\d+)*(?:e[-+]?\d+)?"
 
 
