@@ -17,9 +17,8 @@ from support.covariance_types import TYPES
 from support.long import first_by_default
 from support.mixtures import PAIRS, gmm, stack
 from support.processes import run_in_a_process_of_its_own
-from support.public_functions import FUNCTIONS, RULE, pair
+from support.public_functions import FUNCTIONS, OF_FUNCTIONS, RULE, pair
 
-OF_FUNCTIONS = ("expectation", "elbo", "importance_weights")  # a new function is a new program
 WITHOUT_WEIGHTS = ("component_log_prob", "gaussian_kl", "gaussian_wasserstein_squared")
 
 

@@ -58,6 +58,8 @@ FUNCTIONS = {
     "pairwise": lambda key, p, q: jaxgmm.pairwise(jaxgmm.kl_divergence, key, [p, q], rule=RULE),
 }
 
+OF_FUNCTIONS = ("expectation", "elbo", "importance_weights")  # a new function is a new program
+
 
 def pair(covariance_type: str, seed: int, dtype=np.float64) -> tuple[jaxgmm.GMM, jaxgmm.GMM]:
     """A full mixture of three components, and one of two of that covariance type."""
