@@ -41,9 +41,10 @@ def kl_bounds(p: Mixture, q: Mixture) -> tuple[Array, Array]:
       p, q: mixtures in one space. KL(p || q) averages over p.
 
     Returns:
-      (lower, upper), scalars in nats with 0 <= lower <= KL(p || q) <= upper, up to rounding: about
-      5e-7 (1e-15 in float64) of the largest of 1, the bounds and the entropies, if covariances are
-      well-conditioned. The gradient is that of the tightest bound; second derivatives are wrong.
+      (lower, upper), scalars in nats with 0 <= lower <= KL(p || q) <= upper, up to rounding. This
+      is about 5e-7 (1e-15 in float64) of the largest of 1, the bounds and the entropies, if
+      covariances are well-conditioned. The gradient is that of the tightest bound; second
+      derivatives are wrong.
 
     Raises:
       TypeError: p or q is not a GMM.

@@ -83,7 +83,8 @@ def importance_weights(
     Example:
       >>> import jaxgmm
       >>> q = jaxgmm.GMM.from_moments([0.5, 0.5], [[-1.0], [1.0]], [2.0, 2.0], "spherical")
-      >>> weights = importance_weights(jax.random.key(0), q, lambda x: -0.5 * x[:, 0] ** 2, 10_000)
+      >>> def log_f(x): return -0.5 * x[:, 0] ** 2
+      >>> weights = importance_weights(jax.random.key(0), q, log_f, 10_000)
       >>> print(f"{weights.log_evidence:.1f}")  # log sqrt(2 pi)
       0.9
 

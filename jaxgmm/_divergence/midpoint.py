@@ -159,7 +159,8 @@ def f_divergence(
     Example:
       >>> import jax
       >>> p, q = (GMM.from_moments([1.0], [[mu]], [1.0], "spherical") for mu in (-0.5, 0.5))
-      >>> print(f"{f_divergence(jax.random.key(0), p, q, lambda t: -jnp.log(t)):.3f}")  # KL(q || p)
+      >>> reverse_kl = f_divergence(jax.random.key(0), p, q, lambda t: -jnp.log(t))
+      >>> print(f"{reverse_kl:.3f}")
       0.500
 
     References:

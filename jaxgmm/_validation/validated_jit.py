@@ -23,6 +23,7 @@ ALIASES: list[tuple[Any, str]] = [
     (ArrayLike, "ArrayLike"),
     (npt.ArrayLike, "ArrayLike"),
     (ArrayLike | None, "ArrayLike | None"),
+    (npt.ArrayLike | None, "ArrayLike | None"),
     (DTypeLike | None, "DTypeLike | None"),
 ]
 """Unions that `help` shows by their names."""

@@ -217,6 +217,17 @@ def test_extras_are_imported_on_demand(module):
     assert imported_at_once(parsed(MODULES[module])) - set(sys.stdlib_module_names) <= DEPENDENCIES
 
 
+def test_examples_fit_the_pages_of_the_site():
+    """Docstrings are indented by at most six columns, which their pages do not show."""
+    wide = {
+        f"{path.name}: {line.strip()}"
+        for path in PACKAGE.rglob("*.py")
+        for line in path.read_text().splitlines()
+        if re.match(r" *(>>>|\.\.\.) ", line) and len(line.strip()) > 88
+    }
+    assert wide == set()
+
+
 @pytest.mark.smoke
 def test_the_checks_themselves():
     """Each sees what it is there for."""

@@ -1,5 +1,6 @@
 """The names of the package: each is imported when it is first used, and help tells of them."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import sys
 import pytest
 
 import jaxgmm
+from jaxgmm import GMM
 from support.paths import ROOT
 
 EXTRAS = ("sklearn", "matplotlib", "pyarrow", "tqdm", "numpyro", "distrax", "gmmx", "ott", "pandas")
@@ -46,3 +48,16 @@ def test_help_is_a_page():
     assert len(text.splitlines()) > 20
     assert len(named) > 20
     assert [name for name in named if not hasattr(jaxgmm, name)] == []
+
+
+def test_signatures_show_no_private_names():
+    """Functions that check their arguments show unions of arrays by their names."""
+    public = {name: getattr(jaxgmm, name) for name in dir(jaxgmm) if name[0] != "_"}
+    checked = [*public.values(), *vars(GMM).values()]
+    signatures = {
+        value.__name__: str(inspect.signature(value))
+        for value in (getattr(value, "__func__", value) for value in checked)
+        if hasattr(value, "__wrapped__")
+    }
+    assert len(signatures) > 60
+    assert [n for n, text in signatures.items() if re.search(r"\b_[A-Za-z]|dtype\[", text)] == []
