@@ -15,22 +15,18 @@ from jaxgmm._cli.divergences import MEASURES, function_of
 from jaxgmm._cli.report import announced, counted
 from jaxgmm._cli.samples import Samples
 from jaxgmm._mixture.gmm import GMM
-
-NUM_COMPONENTS = range(1, 9)
+from jaxgmm._samples.comparison import components_of
 
 
 def chosen_components(key: jax.Array, samples: Samples, arguments: argparse.Namespace) -> int:
     """The number of components that is asked for, or the one of the lowest BIC for all rows."""
-    if arguments.components is not None:
+    if arguments.components != "auto":
         return arguments.components
-    x = np.concatenate(list(samples.points.values()))
-    most = max(1, len(x) // (2 * (x.shape[1] + 1)))
-    counts = [count for count in NUM_COMPONENTS if count <= most]
+    rows = np.concatenate(list(samples.points.values()))
     with announced("choosing the number of components", samples.note):
-        found = jaxgmm.select_components(key, x, counts, arguments.covariance_type)
-    count = counted(found.num_components, "component")
-    samples.note(f"{count} by the BIC of all rows; -k sets another number")
-    return found.num_components
+        number = components_of(key, rows, "auto", arguments.covariance_type)
+    samples.note(f"{counted(number, 'component')} by the BIC of all rows; -k sets another number")
+    return number
 
 
 def fits_of(

@@ -132,7 +132,7 @@ def _add_drift(commands: Any) -> None:
 def _add_of_tables(add: Callable[..., Any]) -> None:
     """Add what both commands on tables take."""
     text = "the number of components of each fit, or auto (the default): the one of the lowest BIC"
-    add("-k", "--components", type=_components, metavar="K", help=text)
+    add("-k", "--components", type=_components, default="auto", metavar="K", help=text)
     text = "of the fitted mixtures (default: %(default)s)"
     types = ("full", "tied", "diag", "spherical")
     add("--covariance-type", choices=types, default="full", help=text)
@@ -175,8 +175,8 @@ def _add_rtol(add: Callable[..., Any]) -> None:
     add("--rtol", type=_positive_float, default=1e-3, help=text)
 
 
-def _components(text: str) -> int | None:
-    return None if text == "auto" else _positive_int(text)
+def _components(text: str) -> int | str:
+    return text if text == "auto" else _positive_int(text)
 
 
 def _count(text: str) -> int:

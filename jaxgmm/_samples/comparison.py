@@ -12,7 +12,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxgmm._divergence.pairwise import between
-from jaxgmm._fit.em import fit_em
+from jaxgmm._fit.em import fit_em, select_components
 from jaxgmm._mixture.algebra import selected
 from jaxgmm._mixture.combine import in_units
 from jaxgmm._mixture.gmm import GMM
@@ -32,6 +32,7 @@ from jaxgmm._validation.validated_jit import declared_by
 
 RULE = Sobol(2**9, variance_reduction=False)  # the same for all labellings
 FINE_RULE = Sobol(2**14, variance_reduction=False)
+NUM_COMPONENTS = range(1, 9)  # of which "auto" chooses
 
 
 class Settings(NamedTuple):
@@ -41,7 +42,14 @@ class Settings(NamedTuple):
     num_permutations: int
     num_bootstrap: int
     by_column: bool
-    progress: Any
+    advance: Callable[[int], Any] = bool  # is told how many fits more are done
+
+    def num_alone(self, num_columns: int) -> int:
+        """The number of permutations for each column alone, as Holm's method needs many."""
+        return max(self.num_permutations, 25 * num_columns)
+
+    def num_fits_alone(self, num_columns: int) -> int:
+        return num_columns * (1 + self.num_alone(num_columns))
 
 
 class Compared(NamedTuple):
@@ -124,7 +132,7 @@ def compared(
         arrays = jax.tree.map(lambda a: np.asarray(a, np.float32), (start, pooled.z, units))
         program = functools.partial(_values, measure, key_points, *arrays)
         packed = (pooled.packed(of_rows, width) for of_rows in weights)
-        return in_batches(program, packed, total, settings.progress)
+        return in_batches(program, packed, total, settings.advance)
 
     z, units = (np.asarray(a, jnp.result_type(float)) for a in (pooled.z, units))
     start = pooled_start(key_start, z, 2, settings)
@@ -187,6 +195,20 @@ def pair_of(fits: GMM) -> tuple[GMM, GMM]:
     return jax.tree.map(lambda leaf: leaf[0], fits), jax.tree.map(lambda leaf: leaf[1], fits)
 
 
+def components_of(
+    key: Array, rows: np.ndarray, num_components: int | str, covariance_type: str
+) -> int:
+    """The number of components, for "auto" that of the least BIC of all rows.
+
+    It does not know their samples, so the test stays exact.
+    """
+    if isinstance(num_components, int):
+        return num_components
+    most = min(len(rows) // (2 * (rows.shape[1] + 1)), len(np.unique(rows, axis=0)))
+    counts = [count for count in NUM_COMPONENTS if count <= max(1, most)]
+    return select_components(key, rows, counts, covariance_type).num_components
+
+
 def p_values(ranked: np.ndarray) -> np.ndarray:
     """The shares of values, the first included, that are at least the first, up to rounding."""
     if not len(ranked):  # interrupted before the first
@@ -197,6 +219,7 @@ def p_values(ranked: np.ndarray) -> np.ndarray:
 
 def pooled_start(key: Array, z: ArrayLike, num_samples: int, settings: Settings) -> GMM:
     """A stack of one fit to all rows, which does not know their samples, for each sample."""
+    z = np.asarray(z, jnp.result_type(float))
     fit = fit_em(key, z, settings.num_components, settings.covariance_type, tol=1e-4).params
     return jax.tree.map(lambda leaf: np.stack(num_samples * [np.asarray(leaf)]), fit)
 
@@ -230,8 +253,7 @@ def columns_alone(
 ) -> tuple[list[float], np.ndarray, list[tuple[float, float]]]:
     """The divergence in each column, its p value by Holm's method, and its range by chance."""
     num_columns = rows.shape[1]
-    # The more columns there are, the more permutations Holm's method needs.
-    number = max(settings.num_permutations, 25 * num_columns)
+    number = settings.num_alone(num_columns)
     settings = settings._replace(num_permutations=number, num_bootstrap=0, by_column=False)
     alone = [
         compared(of_column, rows[:, [d]], sample, groups, settings)

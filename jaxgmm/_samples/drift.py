@@ -17,18 +17,25 @@ from jaxgmm._fit.em import check_that_columns_vary
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.moments import CovarianceType
 from jaxgmm._mixture.plain import Result
-from jaxgmm._samples.comparison import RULE, Settings, columns_alone, pooled_start
+from jaxgmm._samples.comparison import (
+    RULE,
+    Settings,
+    columns_alone,
+    components_of,
+    pooled_start,
+)
 from jaxgmm._samples.labellings import (
     Pooled,
     Progress,
+    advancing,
     converged_fits,
     generator,
     in_batches,
 )
 from jaxgmm._samples.result import in_digits
-from jaxgmm._samples.table import Columns, Table, TableLike, with_columns
+from jaxgmm._samples.table import Columns, NumComponents, Table, TableLike, with_columns
 from jaxgmm._samples.two_sample import Count
-from jaxgmm._validation.arguments import PositiveInt, RequiredKey
+from jaxgmm._validation.arguments import RequiredKey
 from jaxgmm._validation.checks import as_array, check_concrete
 from jaxgmm._validation.validated_jit import Check, validated
 
@@ -109,7 +116,7 @@ def drift(
     key: RequiredKey,
     x: TableLike,
     period: Labels,
-    num_components: PositiveInt,
+    num_components: NumComponents = "auto",
     *,
     baseline: Labels | None = None,
     covariance_type: CovarianceType = "full",
@@ -127,7 +134,7 @@ def drift(
       key: a random key.
       x: rows (n, D), an array or a data frame of pandas or polars.
       period: (n,), the period of each row: numbers, dates or strings whose order is that in time.
-      num_components: the number of components of each fit.
+      num_components: the number of components of each fit, or "auto", as for `two_sample_test`.
       baseline: the periods to compare all others with; None compares each with all before it.
       covariance_type: "full", "tied", "diag" or "spherical".
       num_permutations: the number of permutations; with 0 there is only the matrix.
@@ -152,20 +159,19 @@ def drift(
     References:
       Westfall and Young, Resampling-based multiple testing (1993), for the largest of many.
     """
-    of_start, of_draws, of_points, of_columns = jax.random.split(key, 4)
+    of_start, of_draws, of_points, of_columns, of_number = jax.random.split(key, 5)
     periods, sample = np.unique(period, return_inverse=True)
     tested, is_before = _comparisons(periods, baseline)
-    options = js_divergence, num_permutations, 0, False, progress
-    settings = Settings(num_components, covariance_type, *options)
+    number = components_of(of_number, x.rows, num_components, covariance_type)
+    settings = Settings(number, covariance_type, js_divergence, num_permutations, 0, False)
     pooled = Pooled.of(x.rows, sample, None, covariance_type)
-    z = pooled.z.astype(jnp.result_type(float))
-    start = pooled_start(of_start, z, len(periods), settings)
+    start = pooled_start(of_start, pooled.z, len(periods), settings)
 
     def packed(weights: np.ndarray) -> tuple[np.ndarray, ...]:
         before = pooled.packed(is_before @ weights, len(x.rows))
         return *pooled.packed(weights, int(pooled.sizes.max())), *before
 
-    fits, _ = converged_fits(start, z, *packed(pooled.labelled(pooled.sample))[:2])
+    fits, _ = converged_fits(start, pooled.z, *packed(pooled.labelled(pooled.sample))[:2])
     matrix = np.asarray(pairwise(js_divergence, of_points, fits), float)
     known = tuple(periods.tolist()), matrix
     if not num_permutations:
@@ -173,13 +179,14 @@ def drift(
     labellings = map(packed, pooled.permuted(generator(of_draws), num_permutations))
     arrays = jax.tree.map(lambda a: np.asarray(a, np.float32), (start, pooled.z))
     program = functools.partial(_values, of_points, *arrays, tested)
-    values = in_batches(program, labellings, 1 + num_permutations, progress)
+    total = 1 + num_permutations
+    values = in_batches(program, labellings, total, advancing(progress, total))
     p_values, chance = _of_largest(values[:, : len(tested)]), values[1:, len(tested) :]
     first, moved = None, {}
     if p_values.min() <= 0.05:
         t = int((p_values <= 0.05).argmax())
-        moved = _columns_moved(of_columns, x, sample, is_before[t], tested[t], settings)
-        first = periods[tested[t]].item()
+        first, parts = periods[tested[t]].item(), (is_before[t][sample] > 0, sample >= tested[t])
+        moved = _columns_moved(of_columns, x, *parts, settings, progress)
     of_periods = dict(zip(periods[tested].tolist(), p_values.tolist(), strict=True))
     return DriftResult(*known, *_levels(chance), of_periods, first, moved)
 
@@ -190,11 +197,11 @@ def _levels(chance: np.ndarray) -> tuple[float, float]:
 
 
 def _columns_moved(
-    key: Array, x: Table, sample: np.ndarray, is_before: np.ndarray, first: int, settings: Settings
+    key: Array, x: Table, before: np.ndarray, after: np.ndarray, settings: Settings, progress: Any
 ) -> dict[str, tuple[float, float]]:
     """Each column in the baseline and in the periods from the first on, alone."""
-    before = is_before[sample] > 0
-    used = before | (sample >= first)
+    used, number = before | after, settings.num_fits_alone(x.rows.shape[1])
+    settings = settings._replace(advance=advancing(progress, number))
     values, p_values, _ = columns_alone(key, x.rows[used], 1 * ~before[used], None, settings)
     columns = zip(values, p_values.tolist(), strict=True)
     return dict(zip(x.names or (), columns, strict=True))

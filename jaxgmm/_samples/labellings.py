@@ -128,22 +128,33 @@ def converged_fits(
     return jax.vmap(converged)(start, rows, weights.astype(z.dtype))
 
 
+def advancing(progress: Any, total: int) -> Callable[[int], None]:
+    """A function that is told of each so many fits more, and reports how many of all are done."""
+    report, done = reporter(progress, total, "fit"), 0
+
+    def advance(number: int) -> None:
+        nonlocal done
+        done += number
+        report((done, total), done)
+
+    return advance
+
+
 def in_batches(
     program: Callable[..., Array],
     labellings: Iterable[tuple[np.ndarray, ...]],
     total: int,
-    progress: Any,
+    advance: Callable[[int], Any],
 ) -> np.ndarray:
     """The values of a compiled program for each labelling, or for those before an interrupt."""
     values: list[np.ndarray] = []
-    remaining, report = iter(labellings), reporter(progress, total, "fit")
+    remaining = iter(labellings)
     try:
         while batch := list(itertools.islice(remaining, BATCH)):
             filled = [batch[i % len(batch)] for i in range(BATCH)]
             arrays = [np.stack(part) for part in zip(*filled, strict=True)]
             values.append(np.asarray(program(*arrays), float)[: len(batch)])
-            done = sum(map(len, values))
-            report((done, total), done)
+            advance(len(batch))
     except KeyboardInterrupt:
         message = f"interrupted after {sum(map(len, values))} of {total} labellings"
         warnings.warn(f"{message}; this is their result", RuntimeWarning, stacklevel=2)

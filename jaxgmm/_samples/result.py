@@ -88,14 +88,15 @@ class TwoSampleResult(Result):
             return ""
         low, high = map(in_digits, self.chance_range)
         text = f"; by chance {in_digits(self.chance_mean)} on average (95 %: {low} to {high}): "
-        is_more = self.p_value <= 0.05
+        is_more, number = self.p_value <= 0.05, len(self.chance)
         text += f"{'more' if is_more else 'no more'} than chance, p = {self.p_value:.2g}"
-        if self.excess_interval is None:
-            return f"{text}; excess {in_digits(self.excess)}" if is_more else text
+        text += f", the least of {number} permutations" * (self.p_value <= 1 / (1 + number))
+        low, high = map(in_digits, self.excess_interval or (0.0, 0.0))
         # The test, which is exact, decides whether the excess may be 0.
-        low, high = self.excess_interval
-        least = low if is_more else 0.0
-        return f"{text}; excess {in_digits(least)} to {in_digits(high)}"
+        if not is_more:
+            return f"{text}; excess 0 to {high}" if self.excess_interval else text
+        interval = f" (95 %: {low} to {high})" if self.excess_interval else ""
+        return f"{text}; excess {in_digits(self.excess)}{interval}"
 
     def to_dict(self) -> dict[str, Any]:
         """The fields in plain numbers, strings and lists, those of each column as "columns"."""
@@ -112,13 +113,11 @@ def in_digits(value: float, digits: int = 2) -> str:
 
 
 def _lines_of_columns(columns: Mapping[str, Column]) -> list[str]:
-    head = "alone, p of all columns (Holm); beyond the others, p if nothing differs at all"
-    lines = [
-        f"{name}: {in_digits(c.alone)}, p = {c.p_value:.2g}; "
-        f"{in_digits(c.beyond)}, p = {c.p_value_if_nothing_differs:.2g}"
+    return [
+        f"{name}: alone {in_digits(c.alone)}, p = {c.p_value:.2g} (Holm); beyond the others "
+        f"{in_digits(c.beyond)}, p = {c.p_value_if_nothing_differs:.2g} if nothing differs at all"
         for name, c in columns.items()
     ]
-    return [head, *lines] if lines else []
 
 
 def middle_of(values: np.ndarray) -> tuple[float, float]:

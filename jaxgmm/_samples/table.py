@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgmm._fit.em import check_that_columns_vary
-from jaxgmm._validation.checks import as_array, check_concrete, check_unmasked, kind
+from jaxgmm._validation.checks import as_array, check_concrete, check_unmasked, checked_int, kind
 from jaxgmm._validation.validated_jit import Check
 
 
@@ -48,6 +48,12 @@ def _numbers(name: str, value: Any) -> np.ndarray:
     return given.astype(np.float64)
 
 
+def _num_components(name: str, value: Any) -> int | str:
+    if isinstance(value, str) and value != "auto":
+        raise ValueError(f"{name} must be 'auto' or a positive integer, got {value!r:.200}")
+    return value if isinstance(value, str) else checked_int(name, value)
+
+
 def _columns(name: str, columns: Any) -> tuple[str | int, ...] | None:
     are_known = isinstance(columns, Sequence | np.ndarray) and not isinstance(columns, str)
     chosen: tuple[Any, ...] = tuple(columns) if are_known else ()
@@ -70,6 +76,7 @@ def _groups(name: str, groups: Any) -> tuple[np.ndarray, np.ndarray]:
 
 TableLike = Annotated[Any, Check(_table)]
 Groups = Annotated[Any, Check(_groups)]
+NumComponents = Annotated[int | str, Check(_num_components, static=True)]
 Columns = Annotated[Sequence[str | int], Check(_columns, static=True)]
 
 

@@ -16,11 +16,25 @@ from jaxgmm._expectation.estimate import estimate
 from jaxgmm._mixture.combine import translate
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.moments import CovarianceType
-from jaxgmm._samples.comparison import FINE_RULE, Settings, columns_compared, compared, pair_of
-from jaxgmm._samples.labellings import Progress
+from jaxgmm._samples.comparison import (
+    FINE_RULE,
+    Settings,
+    columns_compared,
+    compared,
+    components_of,
+    pair_of,
+)
+from jaxgmm._samples.labellings import Progress, advancing
 from jaxgmm._samples.result import TwoSampleResult
-from jaxgmm._samples.table import Columns, Groups, Table, TableLike, two_tables
-from jaxgmm._validation.arguments import Flag, PositiveInt, RequiredKey
+from jaxgmm._samples.table import (
+    Columns,
+    Groups,
+    NumComponents,
+    Table,
+    TableLike,
+    two_tables,
+)
+from jaxgmm._validation.arguments import Flag, RequiredKey
 from jaxgmm._validation.checks import checked_int
 from jaxgmm._validation.validated_jit import Check, validated
 
@@ -34,7 +48,7 @@ def two_sample_test(
     key: RequiredKey,
     x: TableLike,
     y: TableLike,
-    num_components: PositiveInt,
+    num_components: NumComponents = "auto",
     divergence: DivergenceArg = js_divergence,
     *,
     covariance_type: CovarianceType = "full",
@@ -62,7 +76,8 @@ def two_sample_test(
       key: a random key.
       x, y: rows (n, D) and (m, D), arrays or data frames of pandas or polars. Columns of two
         data frames are matched by their names.
-      num_components: the number of components of each fit, chosen without regard to the samples.
+      num_components: the number of components of each fit, chosen without regard to the samples;
+        "auto" takes that of 1 to 8 which has the least BIC for all rows.
       divergence: a function of (key, p, q, rule) or of (p, q), such as `js_divergence`.
       covariance_type: "full", "tied", "diag" or "spherical".
       num_permutations: B. The least p value is 1 / (1 + B).
@@ -98,9 +113,13 @@ def two_sample_test(
       Holm, A simple sequentially rejective multiple test procedure, Scand. J. Stat. 6 (1979).
     """
     table, sample, left_out = pooled_table(x, y)
-    options = num_components, covariance_type, divergence, num_permutations, num_bootstrap
-    settings = Settings(*options, by_column, progress)
-    of_all, of_value, of_columns = jax.random.split(key, 3)
+    of_all, of_value, of_columns, of_number = jax.random.split(key, 4)
+    number = components_of(of_number, table.rows, num_components, covariance_type)
+    options = number, covariance_type, divergence, num_permutations, num_bootstrap, by_column
+    settings = Settings(*options)
+    num_fits = 1 + num_permutations + num_bootstrap if num_permutations else 0
+    num_fits += settings.num_fits_alone(table.rows.shape[1]) if by_column else 0
+    settings = settings._replace(advance=advancing(progress, num_fits))
     found = compared(of_all, table.rows, sample, groups, settings)
     _warn_of_fits(settings, table, sample, found.at_floor)
     value, error = _integrated(divergence, of_value, *pair_of(found.fits))

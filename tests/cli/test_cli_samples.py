@@ -101,7 +101,7 @@ def test_words():
     assert "; excess 0 to 0." in words
     assert ". Error of the integration 0.0" in words
     words = run("compare", "x.csv", "z.csv", *FEW)[0].splitlines()[2]
-    assert ": more than chance, p = 0.05; excess 0." in words
+    assert ": more than chance, p = 0.05, the least of 19 permutations; excess 0." in words
     words = run("compare", "x.csv", "z.csv", *FEW, "--permutations", "0")[0].splitlines()[2]
     assert "chance" not in words
 
@@ -152,7 +152,7 @@ def test_the_number_of_components_is_chosen():
         write(path, x)
     found = compared("x.csv", "z.csv", "-k", "auto")
     assert found["mixtures"]["A"]["num_components"] == 1
-    assert found["settings"]["components"] is None
+    assert found["settings"]["components"] == "auto"
 
 
 def test_a_table_against_a_saved_mixture():

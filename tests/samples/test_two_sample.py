@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import warnings
 
 import jax
 import numpy as np
@@ -156,6 +155,26 @@ def test_an_interrupt_returns_what_is_done():
     assert result.excess_interval is None
 
 
+def test_progress_counts_all_fits():
+    told = []
+    compared(X, OTHER, by_column=True, progress=lambda *numbers: told.append(numbers))
+    done, totals = zip(*told, strict=True)
+    assert list(done) == sorted(set(done))
+    assert set(totals) == {done[-1]} == {(1 + 39 + 39) + 2 * (1 + 50)}
+
+
+def test_the_number_of_components_is_chosen_from_all_rows():
+    """By the BIC, whatever the samples, so that the test stays exact."""
+    options = {"num_permutations": 39, "num_bootstrap": 0}
+    x, y = X - 5, SAME + 5
+    apart = two_sample_test(KEY, x, y, **options)
+    mixed = two_sample_test(KEY, *np.split(RNG.permutation(np.concatenate([x, y])), 2), **options)
+    assert apart.p.num_components == mixed.p.num_components == 2
+    assert apart.p_value == 1 / 40 < 0.05 < mixed.p_value
+    with pytest.raises(ValueError, match="num_components must be 'auto' or a positive integer"):
+        two_sample_test(KEY, X, SAME, "bic")
+
+
 def test_columns_are_matched_by_their_names(same):
     x, y = Frame(["a", "b"], X), Frame(["b", "a"], SAME[:, ::-1])
     assert compared(x, y).value == same.value
@@ -257,39 +276,3 @@ def test_value_and_chance_are_alike_where_nothing_differs():
         ranks.append((result.chance < result.value).mean())
     # The mean rank is 1/2 with a standard error of 1/12.
     assert abs(np.mean(ranks) - 0.5) < 5 / 12**0.5 / 12**0.5
-
-
-@pytest.mark.long
-@pytest.mark.timeout(900)
-def test_which_column_differs():
-    """One is shifted, and three others, correlated .8 with it, are not."""
-    covariance = np.full((4, 4), 0.8) + 0.2 * np.eye(4)
-    named = np.zeros(4)
-    for seed in range(20):
-        rng = np.random.default_rng(seed)
-        x, y = rng.multivariate_normal(np.zeros(4), covariance, (2, 150))
-        y[:, 2] += 0.6
-        options = {"num_permutations": 39, "num_bootstrap": 0, "by_column": True}
-        result = two_sample_test(jax.random.key(seed), x, y, 1, columns=list("abcd"), **options)
-        columns = result.by_column
-        named += [column.p_value <= 0.05 for column in columns.values()]
-        # Beyond the others, the shift stands out, which the correlation makes easy to see.
-        assert max(columns, key=lambda name: columns[name].beyond) == "c"
-        assert all(column.beyond > -0.002 for column in columns.values())
-    assert named[2] >= 18
-    assert named[[0, 1, 3]].sum() <= 20 * 0.05 + 3 * np.sqrt(20 * 0.05 * 0.95)
-
-
-@pytest.mark.long
-def test_columns_of_a_law_without_differences():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        result = compared(X, SAME, by_column=True)
-    assert "beyond the others" in str(result)
-    assert json.dumps(result.to_dict())
-    for column in result.by_column.values():
-        assert 0 < column.p_value <= 1
-        assert 0 < column.p_value_if_nothing_differs <= 1
-        low, high = column.chance_range
-        assert 0 <= low < high
-        assert (column.alone > high) <= (column.p_value < 0.5)
