@@ -6,7 +6,7 @@ How far apart are two mixtures p and q, or the two data sets that they are fitte
     key = jax.random.key(0)
     p = jaxgmm.GMM.from_moments(weights, means, covariances)    # or jaxgmm.from_sklearn(fitted)
     print(jaxgmm.estimate(jaxgmm.kl_divergence, key, p, q))     # 0.2694 +- 0.0001 (integration)
-    print(jaxgmm.two_sample_test(key, x, y, num_components=3))  # more than chance, or no more?
+    print(jaxgmm.two_sample_test(key, x, y))                    # more than chance, or no more?
 
 Mixtures     `GMM`, `sample`, `log_prob`, `marginal`, `mixture_of`, `from_sklearn`, `save`, `load`
 Divergences  `kl_divergence`, `js_divergence`, `renyi_divergence`, ... of (key, p, q), in nats;
@@ -23,7 +23,7 @@ Read on by `help(jaxgmm.GMM)` and so on, or compare two files of data by `jaxgmm
 
 from functools import cache as _cache
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # `jax.export` loads only types whose modules are imported, so that the first name imports these.
 _EXPORTED = ("GMM", "Estimate", "Divergences", "EMResult", "FitResult")

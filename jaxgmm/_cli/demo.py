@@ -12,7 +12,7 @@ With data of your own, two tables such as .csv, in the shell:
   jaxgmm compare A.csv B.csv        (python -m jaxgmm compare --help tells more)
 and in Python:
   import jax, jaxgmm
-  print(jaxgmm.two_sample_test(jax.random.key(0), x, y, num_components=3))"""
+  print(jaxgmm.two_sample_test(jax.random.key(0), x, y))"""
 
 
 def example_mixtures() -> tuple[GMM, GMM]:
