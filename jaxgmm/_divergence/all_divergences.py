@@ -8,10 +8,13 @@ import jax.numpy as jnp
 from jax import Array
 from jax.sharding import Mesh
 
-from jaxgmm._expectation.control_variate import Integrand, log_density_with_control
 from jaxgmm._expectation.expectation import integrate
 from jaxgmm._expectation.under_midpoint import Part, mean_of_parts, parts_of_midpoint
-from jaxgmm._expectation.variance_reduction import with_reduced_variance
+from jaxgmm._expectation.variance_reduction import (
+    Integrand,
+    log_density_with_control,
+    with_reduced_variance,
+)
 from jaxgmm._mixture.combine import centred
 from jaxgmm._mixture.validation import Mixture, one_space
 from jaxgmm._numerics.autodiff import at_most

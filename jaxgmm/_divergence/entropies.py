@@ -9,10 +9,9 @@ import jax.numpy as jnp
 from jax import Array
 from jax.sharding import Mesh
 
-from jaxgmm._expectation.control_variate import log_density_with_control
 from jaxgmm._expectation.expectation import expectation_of_columns
 from jaxgmm._expectation.under_midpoint import mean_under_midpoint
-from jaxgmm._expectation.variance_reduction import controlled_expectation
+from jaxgmm._expectation.variance_reduction import controlled_expectation, log_density_with_control
 from jaxgmm._mixture.combine import centred
 from jaxgmm._mixture.density import component_log_densities
 from jaxgmm._mixture.gmm import GMM

@@ -9,14 +9,13 @@ from jax import Array
 from jax.sharding import Mesh
 
 from jaxgmm._divergence.entropies import held
-from jaxgmm._expectation.control_variate import without_control
 from jaxgmm._expectation.expectation import expectation_of_columns
 from jaxgmm._expectation.under_midpoint import (
     expectation_under_midpoint,
     log_ratio_of_columns,
     mean_under_midpoint,
 )
-from jaxgmm._expectation.variance_reduction import controlled_expectation
+from jaxgmm._expectation.variance_reduction import controlled_expectation, without_control
 from jaxgmm._mixture.combine import centred
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.validation import Mixture, one_space

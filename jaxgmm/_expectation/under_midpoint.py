@@ -8,9 +8,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.sharding import Mesh
 
-from jaxgmm._expectation.control_variate import without_control
 from jaxgmm._expectation.expectation import expectation_of_columns
-from jaxgmm._expectation.variance_reduction import controlled_expectation
+from jaxgmm._expectation.variance_reduction import controlled_expectation, without_control
 from jaxgmm._mixture.combine import centred, midpoint
 from jaxgmm._mixture.density import log_density_of_columns
 from jaxgmm._mixture.gmm import GMM, is_diagonal

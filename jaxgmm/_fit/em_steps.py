@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgmm._expectation.batched_sum import sum_over_batches
+from jaxgmm._expectation.expectation import sum_over_batches
 from jaxgmm._mixture.combine import in_units, translate
 from jaxgmm._mixture.gmm import GMM, log_det, scale_of
 from jaxgmm._numerics.linalg import (

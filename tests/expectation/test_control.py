@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import jaxgmm
-from jaxgmm._expectation.control_variate import (
+from jaxgmm._expectation.variance_reduction import (
     fitted_control_variate,
     log_density_with_control,
     simplex,

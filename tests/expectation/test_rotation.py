@@ -9,7 +9,7 @@ import scipy.linalg
 
 import jaxgmm
 from jaxgmm._expectation import variance_reduction
-from jaxgmm._expectation.active_subspace import active_directions, pivoted_reflections
+from jaxgmm._expectation.variance_reduction import active_directions, pivoted_reflections
 from support.mixtures import gmm, random_mixture
 
 
