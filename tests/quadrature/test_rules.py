@@ -10,7 +10,7 @@ from scipy.special import roots_hermitenorm
 from scipy.stats import kstest, norm, qmc
 
 import jaxgmm
-from jaxgmm._quadrature import digital_nets
+from jaxgmm._quadrature import sobol
 from support.long import first_by_default
 
 RULES = [jaxgmm.MonteCarlo, jaxgmm.Sobol]
@@ -64,11 +64,11 @@ def test_directions_are_those_of_scipy():
     """
     table = pathlib.Path(scipy.__file__).parent / "stats" / "_sobol_direction_numbers.npz"
     for num_dims, num_bits in ((1, 20), (5, 20), (qmc.Sobol.MAXDIM, 8)):
-        from_points = digital_nets.directions_from_points(num_dims, num_bits)
+        from_points = sobol.directions_from_points(num_dims, num_bits)
         np.testing.assert_array_equal(
-            digital_nets.directions_from_table(table, num_dims)[:num_bits], from_points
+            sobol.directions_from_table(table, num_dims)[:num_bits], from_points
         )
-        np.testing.assert_array_equal(digital_nets.directions_of(num_dims, num_bits), from_points)
+        np.testing.assert_array_equal(sobol.directions_of(num_dims, num_bits), from_points)
 
 
 @pytest.mark.parametrize("rule", first_by_default([jaxgmm.Sobol, jaxgmm.MonteCarlo]))
@@ -134,8 +134,8 @@ def test_sobol_points_are_a_net(key):
 @pytest.mark.smoke
 def test_direction_numbers_are_those_of_joe_and_kuo():
     points = np.asarray(
-        digital_nets.net(
-            jnp.asarray(digital_nets.directions_of(7, 6))[:, None, :],
+        sobol.net(
+            jnp.asarray(sobol.directions_of(7, 6))[:, None, :],
             jnp.arange(64, dtype=np.uint32)[None],
         )
     )[0].T
@@ -150,8 +150,8 @@ def test_every_bit_is_scrambled():
     keys = jax.random.split(jax.random.key(4), 2000)
 
     def point(key):
-        directions, shift = digital_nets.scrambled(key, 6, 1, 2)
-        return digital_nets.net(directions, jnp.array([[37]], np.uint32))[..., 0] ^ shift
+        directions, shift = sobol.scrambled(key, 6, 1, 2)
+        return sobol.net(directions, jnp.array([[37]], np.uint32))[..., 0] ^ shift
 
     words = np.asarray(jax.vmap(point)(keys))
     bits = (words[..., None] >> np.arange(32, dtype=np.uint32)) & 1
@@ -160,7 +160,7 @@ def test_every_bit_is_scrambled():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_no_infinity_at_the_ends(dtype):
-    ends = digital_nets.normal_from_bits(
+    ends = sobol.normal_from_bits(
         jnp.array([0, 2**32 - 1, 2**31 - 1, 2**31], np.uint32), dtype
     )
     assert ends.dtype == dtype
