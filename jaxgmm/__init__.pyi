@@ -60,6 +60,8 @@ from jaxgmm._fit.scale_floor import scale_floor as scale_floor
 from jaxgmm._mixture.algebra import affine as affine
 from jaxgmm._mixture.algebra import condition as condition
 from jaxgmm._mixture.algebra import marginal as marginal
+from jaxgmm._mixture.algebra import mixture_covariance as mixture_covariance
+from jaxgmm._mixture.algebra import mixture_mean as mixture_mean
 from jaxgmm._mixture.combine import centred as centred
 from jaxgmm._mixture.combine import mixture_of as mixture_of
 from jaxgmm._mixture.combine import stack as stack
@@ -69,8 +71,6 @@ from jaxgmm._mixture.density import log_prob as log_prob
 from jaxgmm._mixture.density import negative_log_likelihood as negative_log_likelihood
 from jaxgmm._mixture.density import responsibilities as responsibilities
 from jaxgmm._mixture.gmm import GMM as GMM
-from jaxgmm._mixture.overall_moments import mixture_covariance as mixture_covariance
-from jaxgmm._mixture.overall_moments import mixture_mean as mixture_mean
 from jaxgmm._mixture.products import convolve as convolve
 from jaxgmm._mixture.products import product as product
 from jaxgmm._mixture.sampling import sample as sample

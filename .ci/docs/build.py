@@ -32,7 +32,6 @@ PAGES = {
         "_mixture.sampling",
         "_mixture.algebra",
         "_mixture.products",
-        "_mixture.overall_moments",
         "_mixture.combine",
     ),
     "Estimates of divergences": (

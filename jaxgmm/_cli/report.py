@@ -15,7 +15,7 @@ import numpy as np
 import jaxgmm
 from jaxgmm._expectation.rounding import rounding_matters
 from jaxgmm._mixture.gmm import GMM
-from jaxgmm._mixture.plain import plain
+from jaxgmm._mixture.read_out import plain
 
 PATIENCE = 2.0  # seconds before the command says what it is doing
 ERRORS = "+- is the standard error of the integration alone."

@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jaxgmm._mixture.algebra import moment_matched
 from jaxgmm._mixture.combine import centred, midpoint
 from jaxgmm._mixture.components import component_kl, component_overlaps
 from jaxgmm._mixture.gmm import GMM
-from jaxgmm._mixture.overall_moments import moment_matched
 from jaxgmm._mixture.validation import Mixture, one_space
 from jaxgmm._numerics.linalg import vdot
 from jaxgmm._validation.validated_jit import validated_jit

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxgmm._divergence.approximations import mean_log_mixture
+from jaxgmm._mixture.algebra import moment_matched
 from jaxgmm._mixture.combine import centred, midpoint, midpoint_log_weights
 from jaxgmm._mixture.components import component_entropy, component_kl, component_overlaps
 from jaxgmm._mixture.gmm import GMM
-from jaxgmm._mixture.overall_moments import moment_matched
 from jaxgmm._mixture.validation import Mixture, one_space
 from jaxgmm._numerics.linalg import vdot
 from jaxgmm._numerics.sharding import varying_with

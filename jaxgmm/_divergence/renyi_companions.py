@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from jaxgmm._mixture.gmm import GMM, scale_of
-from jaxgmm._mixture.powers import ROUNDING, Companion, quotient
+from jaxgmm._mixture.products import ROUNDING, Companion, quotient
 from jaxgmm._numerics.linalg import einsum, inv_tril, matmul
 from jaxgmm._numerics.sharding import cond, varying_with
 

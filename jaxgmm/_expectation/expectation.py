@@ -15,7 +15,7 @@ from jax.custom_derivatives import SymbolicZero
 from jax.sharding import Mesh, PartitionSpec
 
 from jaxgmm._mixture.gmm import GMM
-from jaxgmm._mixture.placement import batch_length, placement
+from jaxgmm._mixture.sampling import batch_length, placement
 from jaxgmm._mixture.validation import Mixture
 from jaxgmm._numerics.autodiff import captured_as_arguments, derivative_by_retracing
 from jaxgmm._numerics.half_precision import widened

@@ -19,7 +19,7 @@ from jax.typing import DTypeLike
 from jaxgmm._expectation.expectation import Points, integrate
 from jaxgmm._mixture.density import component_log_densities
 from jaxgmm._mixture.gmm import GMM, is_diagonal
-from jaxgmm._mixture.placement import pilot_nodes, placement
+from jaxgmm._mixture.sampling import pilot_nodes, placement
 from jaxgmm._numerics.linalg import einsum, matmul, vdot
 from jaxgmm._numerics.sharding import varying_with
 from jaxgmm._quadrature.rule import Rule

@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 from jaxgmm._fit.em_steps import Units, column_scales, em_step
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.initialization import kmeans, kmeans_plus_plus, pooled_scales, residuals
-from jaxgmm._mixture.plain import Result
+from jaxgmm._mixture.read_out import Result
 from jaxgmm._numerics.export import exportable
 
 ROUGH_TOL = 1e-3  # for all starts, of which the best goes on

@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxgmm._mixture.plain import Result
+from jaxgmm._mixture.read_out import Result
 from jaxgmm._numerics.export import exportable
 
 if TYPE_CHECKING:

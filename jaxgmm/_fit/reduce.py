@@ -13,8 +13,8 @@ from jax import Array
 from jaxgmm._fit.em_steps import Units
 from jaxgmm._fit.fit import NumSteps, fit
 from jaxgmm._fit.merging import merge_cheapest
+from jaxgmm._mixture.algebra import mixture_covariance, mixture_mean
 from jaxgmm._mixture.gmm import GMM
-from jaxgmm._mixture.overall_moments import mixture_covariance, mixture_mean
 from jaxgmm._mixture.read_out import moments_of
 from jaxgmm._mixture.validation import Mixture
 from jaxgmm._validation.arguments import Key, PositiveInt, function_that_must

@@ -16,7 +16,7 @@ from jaxgmm._divergence.pairwise import pairwise
 from jaxgmm._fit.em import check_that_columns_vary
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.moments import CovarianceType
-from jaxgmm._mixture.plain import Result
+from jaxgmm._mixture.read_out import Result
 from jaxgmm._samples.comparison import (
     RULE,
     Settings,

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxgmm._mixture.gmm import GMM
-from jaxgmm._mixture.plain import Result
+from jaxgmm._mixture.read_out import Result
 
 
 class Column(NamedTuple):

@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 from jax.core import Tracer
 
-from jaxgmm._mixture.plain import fields_of
+from jaxgmm._mixture.read_out import fields_of
 from jaxgmm._validation.checks import quoted
 
 STORABLE = (jax.dtypes.prng_key, np.number, np.bool_)

@@ -19,7 +19,7 @@ from timing import medians
 
 import jaxgmm
 from jaxgmm import GMM
-from jaxgmm._mixture.placement import batch_length
+from jaxgmm._mixture.sampling import batch_length
 
 RTOL = 1e-3
 

@@ -14,7 +14,7 @@ from jaxgmm._expectation.variance_reduction import (
     log_density_with_control,
     simplex,
 )
-from jaxgmm._mixture.placement import placement
+from jaxgmm._mixture.sampling import placement
 from oracles import dense, differences, gaussians, quadrature
 from support.covariance_types import of_type
 from support.estimates import assert_within, estimate

@@ -160,9 +160,7 @@ def test_every_bit_is_scrambled():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_no_infinity_at_the_ends(dtype):
-    ends = sobol.normal_from_bits(
-        jnp.array([0, 2**32 - 1, 2**31 - 1, 2**31], np.uint32), dtype
-    )
+    ends = sobol.normal_from_bits(jnp.array([0, 2**32 - 1, 2**31 - 1, 2**31], np.uint32), dtype)
     assert ends.dtype == dtype
     np.testing.assert_allclose(ends[0], -ends[1], rtol=1e-6)
     kept = 23 if dtype == np.float32 else 32
