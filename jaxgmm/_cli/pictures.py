@@ -5,7 +5,7 @@ import os
 import jaxgmm
 from jaxgmm._cli.report import say
 from jaxgmm._mixture.gmm import GMM
-from jaxgmm.interop._imports import imported
+from jaxgmm.interop._mixtures import imported
 
 
 def check_picture(path: str) -> None:

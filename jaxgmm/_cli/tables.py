@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxgmm._cli.text import MAX_COLUMNS, Columns, column_of, read_text, too_wide
-from jaxgmm.interop._imports import imported
+from jaxgmm.interop._mixtures import imported
 
 ARCHIVE, ARRAY, PARQUET = b"PK\x03\x04", b"\x93NUMPY", b"PAR1"
 

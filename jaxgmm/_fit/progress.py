@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from jaxgmm._validation.checks import quoted
-from jaxgmm.interop._imports import imported
+from jaxgmm.interop._mixtures import imported
 
 
 def checked_progress(name: str, value: Any) -> Any:

@@ -6,5 +6,5 @@ from jaxgmm.interop._distributions import to_numpyro as to_numpyro
 from jaxgmm.interop._distributions import to_tfp as to_tfp
 from jaxgmm.interop._mixtures import from_gmmx as from_gmmx
 from jaxgmm.interop._mixtures import from_ott as from_ott
-from jaxgmm.interop._sklearn import from_sklearn as from_sklearn
-from jaxgmm.interop._sklearn import to_sklearn as to_sklearn
+from jaxgmm.interop._mixtures import from_sklearn as from_sklearn
+from jaxgmm.interop._mixtures import to_sklearn as to_sklearn

@@ -13,8 +13,7 @@ from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.read_out import moments_of
 from jaxgmm._mixture.validation import checked_mixture
 from jaxgmm._validation.checks import kind
-from jaxgmm.io._archive import FORMAT, VERSION, Archive
-from jaxgmm.io._leaves import class_of, encoded, named_leaves, stored, structure_of
+from jaxgmm.io import _archive
 
 Path = str | os.PathLike[str]
 
@@ -54,14 +53,14 @@ def save(path: Path, tree: Any) -> None:
       [0.5 0.5]
     """
     path = _decoded(path)
-    about: dict[str, Any] = {"format": FORMAT, "version": VERSION}
-    leaves, arrays = named_leaves(tree), {}
-    if class_of(type(tree).__name__) is type(tree) and not isinstance(tree, GMM):
+    about: dict[str, Any] = {"format": _archive.FORMAT, "version": _archive.VERSION}
+    leaves, arrays = _archive.named_leaves(tree), {}
+    if _archive.class_of(type(tree).__name__) is type(tree) and not isinstance(tree, GMM):
         with contextlib.suppress(TypeError):  # the state of an optimiser needs like=
-            about["result"] = json.dumps(encoded("leaves", tree, arrays))
+            about["result"] = json.dumps(_archive.encoded("leaves", tree, arrays))
             leaves = {name: leaf for name, leaf in leaves.items() if leaf is not tree} | arrays
-    about["structure"] = structure_of(leaves)
-    arrays = {name: stored(leaf) for name, leaf in leaves.items()}
+    about["structure"] = _archive.structure_of(leaves)
+    arrays = {name: _archive.stored(leaf) for name, leaf in leaves.items()}
     _write_whole(os.path.realpath(path), {**about, **_moments(tree), **arrays})
 
 
@@ -95,11 +94,11 @@ def load(path: Path, like: Any = None) -> Any:
       ...     print((load(pathlib.Path(folder, "p.npz")).loc == p.loc).all())
       True
     """
-    expected = None if like is None else structure_of(named_leaves(like))
+    expected = None if like is None else _archive.structure_of(_archive.named_leaves(like))
     path = _decoded(path)
     with open(path, "rb") as file:
         try:
-            archive = Archive(file)
+            archive = _archive.Archive(file)
             return archive.value() if expected is None else archive.tree(like, expected)
         except ValueError as error:
             raise ValueError(f"{path} cannot be loaded: {error}") from error

@@ -11,7 +11,7 @@ from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.read_out import cholesky_factors_of
 from jaxgmm._mixture.validation import checked_mixture, one_space
 from jaxgmm._validation.checks import kind
-from jaxgmm.interop._imports import imported
+from jaxgmm.interop._mixtures import imported
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -131,7 +131,7 @@ EDGES = [
     ),
     Mutation(
         "scikit-learn imported at once",
-        "_sklearn.<module>",
+        "interop._mixtures.<module>",
         "import numpy as np",
         "import numpy as np\nimport sklearn",
         "test_layout.py",
