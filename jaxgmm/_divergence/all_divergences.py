@@ -17,10 +17,9 @@ from jaxgmm._expectation.variance_reduction import (
 )
 from jaxgmm._mixture.combine import centred
 from jaxgmm._mixture.validation import Mixture, one_space
-from jaxgmm._numerics.autodiff import at_most
-from jaxgmm._numerics.export import exportable
 from jaxgmm._numerics.linalg import vdot
-from jaxgmm._numerics.special import entropy_deficit, sqrt_or_zero
+from jaxgmm._numerics.special import at_most, entropy_deficit, sqrt_or_zero
+from jaxgmm._numerics.transforms import exportable
 from jaxgmm._quadrature.rule import RuleArg
 from jaxgmm._quadrature.sobol import DEFAULT_RULE
 from jaxgmm._validation.arguments import Devices, Key

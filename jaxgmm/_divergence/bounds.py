@@ -14,7 +14,7 @@ from jaxgmm._mixture.components import component_entropy, component_kl, componen
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.validation import Mixture, one_space
 from jaxgmm._numerics.linalg import vdot
-from jaxgmm._numerics.sharding import varying_with
+from jaxgmm._numerics.transforms import varying_with
 from jaxgmm._validation.validated_jit import validated_jit
 
 MAX_ALTERNATIONS = 1000

@@ -12,8 +12,7 @@ from jaxgmm._mixture.components import component_overlaps
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.products import leaves_of_sums
 from jaxgmm._mixture.validation import Mixture, one_space
-from jaxgmm._numerics.autodiff import not_negative
-from jaxgmm._numerics.special import log_or_minus_infinity
+from jaxgmm._numerics.special import log_or_minus_infinity, not_negative
 from jaxgmm._validation.arguments import PositiveNumber
 from jaxgmm._validation.validated_jit import validated_jit
 

@@ -16,8 +16,7 @@ from jaxgmm._mixture.combine import centred
 from jaxgmm._mixture.density import component_log_densities
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.validation import Mixture, one_space
-from jaxgmm._numerics.autodiff import not_negative
-from jaxgmm._numerics.special import expm1_less_linear
+from jaxgmm._numerics.special import expm1_less_linear, not_negative
 from jaxgmm._quadrature.rule import Rule, RuleArg, split_key
 from jaxgmm._quadrature.sobol import DEFAULT_RULE
 from jaxgmm._validation.arguments import Devices, Flag, Key

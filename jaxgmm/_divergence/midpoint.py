@@ -19,8 +19,7 @@ from jaxgmm._expectation.variance_reduction import controlled_expectation, witho
 from jaxgmm._mixture.combine import centred
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.validation import Mixture, one_space
-from jaxgmm._numerics.autodiff import at_most
-from jaxgmm._numerics.special import entropy_deficit, log_mean_with_one
+from jaxgmm._numerics.special import at_most, entropy_deficit, log_mean_with_one
 from jaxgmm._quadrature.rule import Rule, RuleArg, split_key
 from jaxgmm._quadrature.sobol import DEFAULT_RULE
 from jaxgmm._validation.arguments import Devices, Flag, Key, function_of

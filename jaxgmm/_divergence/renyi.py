@@ -14,9 +14,8 @@ from jaxgmm._expectation.finiteness import Finiteness
 from jaxgmm._mixture.combine import centred
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.validation import Mixture, one_space
-from jaxgmm._numerics.autodiff import at_most
 from jaxgmm._numerics.linalg import vdot
-from jaxgmm._numerics.special import sqrt_or_zero
+from jaxgmm._numerics.special import at_most, sqrt_or_zero
 from jaxgmm._quadrature.rule import RuleArg
 from jaxgmm._quadrature.sobol import DEFAULT_RULE
 from jaxgmm._validation.arguments import Devices, Key, StaticPositiveNumber

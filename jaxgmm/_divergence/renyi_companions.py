@@ -11,7 +11,7 @@ from jax import Array
 from jaxgmm._mixture.gmm import GMM, scale_of
 from jaxgmm._mixture.products import ROUNDING, Companion, quotient
 from jaxgmm._numerics.linalg import einsum, inv_tril, matmul
-from jaxgmm._numerics.sharding import cond, varying_with
+from jaxgmm._numerics.transforms import cond, varying_with
 
 STEPS, STEPS_ALONG_DIRECTIONS = 200, 64
 GAP = 0.1  # the search ends this near to the least integral, in logarithms

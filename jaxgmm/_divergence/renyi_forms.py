@@ -32,7 +32,7 @@ from jaxgmm._mixture.products import (
 )
 from jaxgmm._mixture.sampling import pilot_nodes, placement
 from jaxgmm._numerics.linalg import matmul, vdot
-from jaxgmm._numerics.sharding import cond
+from jaxgmm._numerics.transforms import cond
 from jaxgmm._quadrature.deterministic import SigmaPoints
 from jaxgmm._quadrature.rule import Rule
 

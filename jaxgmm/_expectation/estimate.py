@@ -19,7 +19,7 @@ from jaxgmm._expectation.rounding import back_to_unit, values_and_rounding, warn
 from jaxgmm._expectation.tolerance import FIRST_RULE, check_concrete, to_tolerance
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.validation import checked_mixture
-from jaxgmm._numerics.half_precision import in_float32
+from jaxgmm._numerics.transforms import in_float32
 from jaxgmm._quadrature.rule import Rule, RuleArg
 from jaxgmm._quadrature.sobol import DEFAULT_RULE
 from jaxgmm._validation.checks import check_key, checked_int, checked_positive, quoted

@@ -17,10 +17,14 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.sampling import batch_length, placement
 from jaxgmm._mixture.validation import Mixture
-from jaxgmm._numerics.autodiff import captured_as_arguments, derivative_by_retracing
-from jaxgmm._numerics.half_precision import widened
 from jaxgmm._numerics.linalg import einsum, vdot
-from jaxgmm._numerics.sharding import take, varying_with
+from jaxgmm._numerics.transforms import (
+    captured_as_arguments,
+    derivative_by_retracing,
+    take,
+    varying_with,
+    widened,
+)
 from jaxgmm._quadrature.rule import Batch, Rule, RuleArg, checked_batch
 from jaxgmm._quadrature.sobol import DEFAULT_RULE
 from jaxgmm._validation.arguments import Devices, Key, function_of

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from jaxgmm._expectation.rounding import rounding_matters
-from jaxgmm._numerics.export import exportable
+from jaxgmm._numerics.transforms import exportable
 from jaxgmm._validation.checks import checked_number, quoted
 
 

@@ -21,7 +21,7 @@ from jaxgmm._mixture.density import component_log_densities
 from jaxgmm._mixture.gmm import GMM, is_diagonal
 from jaxgmm._mixture.sampling import pilot_nodes, placement
 from jaxgmm._numerics.linalg import einsum, matmul, vdot
-from jaxgmm._numerics.sharding import varying_with
+from jaxgmm._numerics.transforms import varying_with
 from jaxgmm._quadrature.rule import Rule
 from jaxgmm._quadrature.sobol import MAX_DIMS_OF_WHOLE_NETS
 

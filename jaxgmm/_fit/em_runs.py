@@ -17,7 +17,7 @@ from jaxgmm._fit.em_steps import Units, column_scales, em_step
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.initialization import kmeans, kmeans_plus_plus, pooled_scales, residuals
 from jaxgmm._mixture.read_out import Result
-from jaxgmm._numerics.export import exportable
+from jaxgmm._numerics.transforms import exportable
 
 ROUGH_TOL = 1e-3  # for all starts, of which the best goes on
 LLOYD_STEPS = 30  # of every other start

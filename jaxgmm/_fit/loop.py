@@ -12,7 +12,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxgmm._mixture.read_out import Result
-from jaxgmm._numerics.export import exportable
+from jaxgmm._numerics.transforms import exportable
 
 if TYPE_CHECKING:
     import optax

@@ -11,9 +11,8 @@ from jax import Array
 
 from jaxgmm._mixture.gmm import GMM, by_structure, log_det, scale_of
 from jaxgmm._numerics import linalg
-from jaxgmm._numerics.autodiff import not_negative
 from jaxgmm._numerics.linalg import diagonal_matrices, matmul, power_of_two
-from jaxgmm._numerics.special import expm1_less_linear
+from jaxgmm._numerics.special import expm1_less_linear, not_negative
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from jaxgmm._mixture.gmm import GMM, centre_of, log_det, scale_of
 from jaxgmm._mixture.validation import Mixture, points_of_mixture
-from jaxgmm._numerics.half_precision import widened
+from jaxgmm._numerics.transforms import widened
 from jaxgmm._validation.validated_jit import validated, validated_jit
 
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from jaxgmm._mixture import initialization, moments
 from jaxgmm._mixture.scale import DiagonalScale, Scale, view
-from jaxgmm._numerics.export import exportable
+from jaxgmm._numerics.transforms import exportable
 from jaxgmm._validation import checks
 from jaxgmm._validation.arguments import Flag, PositiveFloat, PositiveInt, RequiredKey
 from jaxgmm._validation.validated_jit import validated

@@ -8,7 +8,7 @@ from jax.core import Tracer
 from jax.typing import DTypeLike
 
 from jaxgmm._numerics.linalg import matmul, pack_tril, tril_of
-from jaxgmm._numerics.sharding import varying_with
+from jaxgmm._numerics.transforms import varying_with
 
 Scales = tuple[Array, Array | None]
 

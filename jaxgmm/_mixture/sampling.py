@@ -12,7 +12,7 @@ from jax import Array
 from jaxgmm._mixture.combine import in_units, translate, units_of
 from jaxgmm._mixture.gmm import GMM, centre_of, scale_of
 from jaxgmm._mixture.validation import Mixture
-from jaxgmm._numerics.sharding import take, varying_with
+from jaxgmm._numerics.transforms import take, varying_with
 from jaxgmm._validation.arguments import PositiveInt, RequiredKey
 from jaxgmm._validation.validated_jit import validated_jit
 

@@ -20,7 +20,7 @@ from jaxgmm._numerics.linalg import (
     tril_of,
     unpack_tril,
 )
-from jaxgmm._numerics.sharding import take
+from jaxgmm._numerics.transforms import take
 
 Leaves = tuple[Array, Array | None]  # log_diag and off_diag
 

@@ -1,1 +1,1 @@
-"""Linear algebra, derivative rules and special functions. It imports no other subpackage."""
+"""Linear algebra, special functions and transformations. It imports no other subpackage."""

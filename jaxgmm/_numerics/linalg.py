@@ -11,8 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgmm._numerics.autodiff import derivative_by_retracing
-from jaxgmm._numerics.sharding import on_any_mesh, varying_with
+from jaxgmm._numerics.transforms import derivative_by_retracing, on_any_mesh, varying_with
 
 Pair = tuple[Array, Array]
 HIGHEST = jax.lax.Precision.HIGHEST

@@ -7,6 +7,17 @@ import jax.numpy as jnp
 from jax import Array
 
 
+def at_most(bound: float, value: Array) -> Array:
+    """The value clipped at an upper bound, with its derivatives kept. Only rounding exceeds it."""
+    # The derivative of `jnp.minimum` would vanish, or be halved, at the bound.
+    return value - jax.lax.stop_gradient(jnp.maximum(value - bound, 0))
+
+
+def not_negative(value: Array) -> Array:
+    """The value clipped at 0, with its derivatives kept. Only rounding makes it negative."""
+    return value + jax.lax.stop_gradient(jnp.maximum(-value, 0))
+
+
 def sqrt_or_zero(x: Array) -> Array:
     """The square root of x, and 0 with gradient 0 where x is not positive."""
     # The derivative at 0 is infinite. Times 0, for the branch not taken, it would be NaN.

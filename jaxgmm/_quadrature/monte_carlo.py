@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgmm._numerics.sharding import varying_with
+from jaxgmm._numerics.transforms import varying_with
 from jaxgmm._quadrature.rule import Batch, Batches, SizedRule, even_weights, required_key
 from jaxgmm._validation.checks import check_flag, checked_int
 

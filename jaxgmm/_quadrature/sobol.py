@@ -12,7 +12,7 @@ import scipy
 from jax import Array
 from jax.typing import DTypeLike
 
-from jaxgmm._numerics.sharding import take
+from jaxgmm._numerics.transforms import take
 from jaxgmm._quadrature.monte_carlo import Allocation, ceil_log2
 from jaxgmm._quadrature.rule import Batch, Batches, SizedRule, even_weights, required_key
 from jaxgmm._validation.checks import check_flag, checked_int

@@ -12,8 +12,7 @@ import jax
 import numpy.typing as npt
 from jax.typing import ArrayLike, DTypeLike
 
-from jaxgmm._numerics.half_precision import in_float32
-from jaxgmm._numerics.sharding import on_any_mesh
+from jaxgmm._numerics.transforms import in_float32, on_any_mesh
 from jaxgmm._validation.checks import check_static
 
 P = ParamSpec("P")

@@ -1,18 +1,90 @@
-"""Arrays on a mesh whose axes are Explicit, as those of `jax.make_mesh` are."""
+"""Derivatives, half precision, exports and explicit meshes, beyond what JAX does by itself."""
 
+import contextlib
 import functools
+import json
 import operator
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 import jax
+import jax.export
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+
+
+def derivative_by_retracing(fn: Callable[..., T]) -> Callable[..., T]:
+    """A function whose derivative JAX takes by calling it again, not by splitting its program."""
+    # JAX before 0.12 splits a loop inside a derivative rule and so loses the derivative rules of
+    # its body. JAX before 0.10.2 fails at the second derivative of a while loop inside a loop.
+    retraced = jax.custom_jvp(fn)
+    retraced.defjvp(lambda primals, tangents: jax.jvp(fn, primals, tangents))
+    return retraced
+
+
+def captured_as_arguments(fn: Callable[[Array], T]) -> tuple[Callable[..., T], list[Array], Any]:
+    """The function with its captured arrays as arguments, these arrays, and the result's shapes."""
+    # A derivative rule sees arguments only. `jax.closure_convert` lifts only floating tracers
+    # (https://github.com/jax-ml/jax/pull/14760), while keys and the bits of Sobol' points are
+    # integers. The constants of `jax.make_jaxpr` are captured arrays of every dtype.
+    program, shape = jax.make_jaxpr(fn, return_shape=True)(jnp.uint32(0))
+    # The function below must not hold the arrays: caches of JAX hold it, and may outlive a trace.
+    jaxpr, captured, tree = program.jaxpr, program.consts, jax.tree.structure(shape)
+
+    def of_captured(index: Array, *captured: Array) -> T:
+        return jax.tree.unflatten(tree, jaxpr_as_fun(ClosedJaxpr(jaxpr, captured))(index))
+
+    return of_captured, captured, shape
+
+
+def _is_floating(leaf: Any) -> bool:
+    return isinstance(leaf, Array) and jnp.issubdtype(leaf.dtype, jnp.floating)
+
+
+def widened(tree: T) -> T:
+    """The tree with float32 in place of float16 and bfloat16."""
+
+    def wide(leaf: Any) -> Any:
+        return leaf.astype(np.float32) if _is_floating(leaf) and leaf.dtype.itemsize < 4 else leaf
+
+    return jax.tree.map(wide, tree)
+
+
+def in_float32(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, computed in float32 for half precision, and rounded if all arrays are so."""
+
+    @functools.wraps(function)
+    def wide(*args: P.args, **kwargs: P.kwargs) -> R:
+        dtypes = {x.dtype for x in jax.tree.leaves((args, kwargs)) if _is_floating(x)}
+        result = function(*widened(args), **widened(kwargs))
+        if len(dtypes) != 1 or (dtype := dtypes.pop()).itemsize >= 4:
+            return result
+        return jax.tree.map(lambda x: x.astype(dtype) if _is_floating(x) else x, result)
+
+    return wide
+
+
+def exportable(cls: type[T]) -> type[T]:
+    """A pytree class whose instances an exported function may take and return, if serialised."""
+    name = f"jaxgmm.{cls.__name__}"
+    with contextlib.suppress(ValueError):  # A module that is imported again registers them again.
+        if issubclass(cls, tuple):
+            jax.export.register_namedtuple_serialization(cls, serialized_name=name)
+        else:
+            jax.export.register_pytree_node_serialization(
+                cls,
+                serialized_name=name,
+                serialize_auxdata=lambda static: json.dumps(static).encode(),
+                deserialize_auxdata=lambda data: tuple(json.loads(data)),
+            )
+    return cls
 
 
 def on_any_mesh(function: Callable[P, R]) -> Callable[P, R]:
