@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 import jaxgmm
-from jaxgmm._expectation.rounding import rounding_matters
+from jaxgmm._expectation.result import rounding_matters
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.read_out import plain
 

@@ -10,7 +10,7 @@ from jax import Array
 from jaxgmm._divergence.entropies import kl_divergence
 from jaxgmm._divergence.renyi_companions import companions
 from jaxgmm._divergence.renyi_forms import above_one, log_integral, pilot_means
-from jaxgmm._expectation.finiteness import Finiteness
+from jaxgmm._expectation.result import Finiteness
 from jaxgmm._mixture.combine import centred
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.validation import Mixture, one_space

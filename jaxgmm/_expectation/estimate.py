@@ -13,10 +13,15 @@ import numpy as np
 from jax import Array
 from jax.core import Tracer
 
-from jaxgmm._expectation.finiteness import Finiteness, finiteness_of
-from jaxgmm._expectation.result import Estimate
-from jaxgmm._expectation.rounding import back_to_unit, values_and_rounding, warn_of_rounding
-from jaxgmm._expectation.tolerance import FIRST_RULE, check_concrete, to_tolerance
+from jaxgmm._expectation.result import (
+    Estimate,
+    Finiteness,
+    check_concrete,
+    finiteness_of,
+    to_tolerance,
+    values_and_rounding,
+    warn_of_rounding,
+)
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.validation import checked_mixture
 from jaxgmm._numerics.transforms import in_float32
@@ -62,23 +67,14 @@ def _num_replicates(name: str, value: Any) -> int:
     return number
 
 
-def _tolerance(name: str, value: Any) -> float:
-    return checked_positive(name, value, "; leave it out for a fixed number of points")
-
-
-def _max_points(name: str, value: Any) -> int:
-    return checked_int(name, value, at_most=2**63)
-
-
-def _argnum(name: str, value: Any) -> int | None:
-    return None if value is None else checked_int(name, value)
-
-
 _ONE_OBJECT = "pass gradient_of=2 for jax.grad(..., 2), options by name, or keep it in a variable"
 FEWEST_TO_STOP_AT = 8  # replicates with a tolerance: the error of fewer is too often too small
 
 Divergence = Annotated[Callable[..., Any], Check(_divergence, static=True)]
-Tolerance = Annotated[float, Check(_tolerance)]
+Tolerance = Annotated[
+    float,
+    Check(functools.partial(checked_positive, mend="; leave it out for a fixed number of points")),
+]
 
 
 @validated()
@@ -87,11 +83,11 @@ def estimate(
     key: Annotated[Array, Check(_key)],
     *mixtures: Annotated[GMM, Check(_mixtures)],
     rule: RuleArg | None = None,
-    gradient_of: Annotated[int | None, Check(_argnum)] = None,
+    gradient_of: Annotated[int, Check(checked_int)] | None = None,
     num_replicates: Annotated[int, Check(_num_replicates)] = 16,
     atol: Tolerance | None = None,
     rtol: Tolerance | None = None,
-    max_points: Annotated[int, Check(_max_points)] = 2**24,
+    max_points: Annotated[int, Check(functools.partial(checked_int, at_most=2**63))] = 2**24,
     **options: Any,
 ) -> Estimate:
     r"""A divergence with its standard error, from independent replicates.
@@ -158,75 +154,60 @@ def estimate(
       Owen, Monte Carlo theory, methods and examples (2013), section 17.2.
     """
     later = DEFAULT_RULE if rule is None else rule
-    _check_that_it_draws(later)
-    _check_gradient_of(gradient_of, mixtures)
+    if not later.is_random:
+        problem = f"rule {later} draws nothing, so replicates would not differ"
+        raise ValueError(f"{problem}: call the divergence itself, with key=None")
+    if gradient_of is not None and gradient_of > len(mixtures):
+        problem = f"gradient_of must be at most {len(mixtures)}, the last of the mixtures"
+        raise ValueError(f"{problem}, got {gradient_of}; 1 is p and 2 is q")
     facts = rule, gradient_of, num_replicates
     warn_of_new_wrapper("divergence", divergence, _ONE_OBJECT, mixtures, *facts)
     verdict = finiteness_of(divergence, mixtures, options)
     if verdict is Finiteness.INFINITE and gradient_of is None:
         infinity = jnp.full_like(mixtures[0].loc, jnp.inf, shape=())
         return Estimate(infinity, jnp.zeros_like(infinity), num_replicates, 0, True)
-    run = functools.partial(
-        _replicated, divergence, key, mixtures, gradient_of=gradient_of, options=options
-    )
+    static = divergence, gradient_of, tuple(sorted(options.items()))
+    run = functools.partial(_finite, key, mixtures, static)
     if atol is None and rtol is None:
-        result = run(later, num_replicates=num_replicates)
+        result = run(later, num_replicates)
     else:
         check_concrete(key, mixtures)
-        run = functools.partial(run, num_replicates=max(num_replicates, FEWEST_TO_STOP_AT))
-        start = FIRST_RULE if rule is None else rule
-        result = to_tolerance(run, start, later, atol or 0.0, rtol or 0.0, max_points)
-    warn_of_rounding(result.value, result.standard_error, result.rounding)
+        num_replicates = max(num_replicates, FEWEST_TO_STOP_AT)
+        tolerances = atol or 0.0, rtol or 0.0
+        result = to_tolerance(run, rule, later, num_replicates, *tolerances, max_points)
+    warn_of_rounding(result)
     is_known = verdict is not Finiteness.UNKNOWN
     return result if is_known else dataclasses.replace(result, converged=False)
 
 
-def _check_that_it_draws(rule: Rule) -> None:
-    if not rule.is_random:
-        problem = f"rule {rule} draws nothing, so replicates would not differ"
-        raise ValueError(f"{problem}: call the divergence itself, with key=None")
-
-
-def _check_gradient_of(gradient_of: int | None, mixtures: tuple[Any, ...]) -> None:
-    if gradient_of is not None and gradient_of > len(mixtures):
-        problem = f"gradient_of must be at most {len(mixtures)}, the last of the mixtures"
-        raise ValueError(f"{problem}, got {gradient_of}; 1 is p and 2 is q")
-
-
-def _replicated(
-    divergence: Divergence,
+def _finite(
     key: Array,
     mixtures: tuple[GMM, ...],
+    static: tuple[Any, ...],
     rule: Rule,
-    *,
-    gradient_of: int | None,
     num_replicates: int,
-    options: dict[str, Any],
     draws_of_size: int | None = None,
 ) -> Estimate:
-    hashable = tuple(sorted(options.items()))
-    static = divergence, rule, gradient_of, num_replicates, hashable, draws_of_size
-    value, error, rounding = _mean_and_errors(*static, key, mixtures)
-    num_points = _total(rule, num_replicates)
-    return _checked_finite(Estimate(value, error, num_replicates, num_points, None, rounding))
-
-
-def _total(rule: Rule, num_replicates: int) -> int | None:
-    return None if rule.num_points is None else num_replicates * rule.num_points
+    """The estimate by one rule, or an error if it is not finite."""
+    result = _replicated(*static, rule, num_replicates, draws_of_size, key, mixtures)
+    for leaf in jax.tree.leaves(result.value):
+        if not isinstance(leaf, Tracer) and not np.isfinite(np.asarray(leaf)).all():
+            raise FloatingPointError(f"the estimate is not finite: {result.value}")
+    return result
 
 
 @functools.partial(jax.jit, static_argnums=range(6))
 @in_float32
-def _mean_and_errors(
+def _replicated(
     divergence: Divergence,
-    rule: Rule,
     gradient_of: int | None,
-    num_replicates: int,
     options: tuple[tuple[str, Any], ...],
+    rule: Rule,
+    num_replicates: int,
     draws_of_size: int | None,
     key: Array,
     mixtures: tuple[GMM, ...],
-) -> tuple[Any, Any, Any]:
+) -> Estimate:
     def replicate(key: Array, *mixtures: GMM) -> Any:
         fn = divergence if gradient_of is None else jax.grad(divergence, gradient_of)
         return fn(key, *mixtures, rule=rule, **dict(options))
@@ -236,16 +217,16 @@ def _mean_and_errors(
         key = jax.random.fold_in(key, draws_of_size)
     keys = jax.random.split(key, num_replicates)
     declared = declared_by(divergence)
-    undo = back_to_unit(declared.scaling, gradient_of is not None)
-    values, rounding = values_and_rounding(replicate, keys, mixtures, undo)
+    of = declared.scaling, gradient_of is not None
+    values, rounding = values_and_rounding(replicate, keys, mixtures, *of)
     mean = jax.tree.map(lambda v: v.mean(0), values)
     error = jax.tree.map(lambda v: v.std(0, ddof=1) / math.sqrt(num_replicates), values)
-    num_points = _total(rule, num_replicates)
+    num_points = None if rule.num_points is None else num_replicates * rule.num_points
     if declared.bound is not None and gradient_of is None and num_points is not None:
         bounds = jax.tree.unflatten(jax.tree.structure(mean), jax.tree.leaves(declared.bound))
         with_unseen = functools.partial(_with_unseen, num_points)
         error = jax.tree.map(with_unseen, error, mean, bounds)
-    return mean, error, rounding
+    return Estimate(mean, error, num_replicates, num_points, None, rounding)
 
 
 def _with_unseen(num_points: int, error: Array, mean: Array, bound: float) -> Array:
@@ -256,10 +237,3 @@ def _with_unseen(num_points: int, error: Array, mean: Array, bound: float) -> Ar
         return error
     unseen = 5 * bound / num_points
     return jnp.where(bound - mean <= 2 * unseen, jnp.maximum(error, unseen), error)
-
-
-def _checked_finite(result: Estimate) -> Estimate:
-    for leaf in jax.tree.leaves(result.value):
-        if not isinstance(leaf, Tracer) and not np.isfinite(np.asarray(leaf)).all():
-            raise FloatingPointError(f"the estimate is not finite: {result.value}")
-    return result

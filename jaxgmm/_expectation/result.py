@@ -1,17 +1,26 @@
-"""The result of an estimate: a value, its standard error and its rounding error."""
+"""The result of an estimate: its rounding error, its finiteness and its tolerance."""
 
 import dataclasses
+import enum
 import functools
 import math
 import operator
+import warnings
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import Array
+from jax.core import Tracer
 
-from jaxgmm._expectation.rounding import rounding_matters
+from jaxgmm._mixture.gmm import GMM, centre_of
 from jaxgmm._numerics.transforms import exportable
+from jaxgmm._quadrature.rule import Rule
+from jaxgmm._quadrature.sobol import Sobol
 from jaxgmm._validation.checks import checked_number, quoted
+from jaxgmm._validation.validated_jit import declared_by
 
 
 @exportable
@@ -89,3 +98,169 @@ class Estimate:
             half = jax.tree.map(operator.add, half, self.rounding)
         low = jax.tree.map(operator.sub, self.value, half)
         return low, jax.tree.map(operator.add, self.value, half)
+
+
+FACTORS = (1.37, 0.71)  # scale x to other units; not powers of two, so all roundings change
+
+
+def values_and_rounding(
+    fn: Callable[..., Any],
+    keys: Array,
+    mixtures: tuple[GMM, ...],
+    scaling: float | None,
+    is_gradient: bool,
+) -> tuple[Any, Any]:
+    """The values of fn(key, *mixtures) for all keys, and the rounding error of the first one.
+
+    The rounding error is the range of the values in all units, plus a unit in the last place. When
+    x is multiplied by c, a value grows by scaling * D * log c. The rounding error is None if
+    ``scaling`` is None, as the divergence does not declare it.
+    """
+    if scaling is None:
+        return jax.lax.map(lambda key: fn(key, *mixtures), keys), None
+    num_keys = keys.shape[0]
+    origin = centre_of(mixtures[0])
+    # The other units are two more turns of the loop over the replicates, which compiles only once.
+    replicate = np.concatenate([np.arange(num_keys), np.zeros(len(FACTORS), int)])
+    factors = jnp.asarray(np.concatenate([np.ones(num_keys), FACTORS]), origin.dtype)
+
+    def value(key_and_factor: tuple[Array, Array]) -> Any:
+        key, factor = key_and_factor
+        found = fn(key, *(_times(factor, gmm, origin) for gmm in mixtures))
+        if is_gradient:
+            return _gradient_back(found, factor)
+        shift = scaling * len(origin) * jnp.log(factor)
+        return jax.tree.map(lambda v: v - shift.astype(v.dtype), found)
+
+    values = jax.lax.map(value, (keys[replicate], factors))
+    units = jax.lax.stop_gradient(jax.tree.map(lambda v: v[replicate == 0], values))
+    rounding = jax.tree.map(_spread, units)
+    return jax.tree.map(lambda v: v[:num_keys], values), rounding
+
+
+def _gradient_back(gradient: GMM, factor: Array) -> GMM:
+    """The gradient in x of one in factor * x. Derivatives in logits and log_diag stay."""
+    off_diag = None if gradient.off_diag is None else factor * gradient.off_diag
+    return gradient.replace(loc=factor * gradient.loc, off_diag=off_diag)
+
+
+def _spread(values: Array) -> Array:
+    """The range of the values plus a unit in the last place, which no difference may show."""
+    unit = float(jnp.finfo(values.dtype).eps) * jnp.abs(values[0])
+    return values.max(0) - values.min(0) + unit
+
+
+def _times(factor: Array, gmm: GMM, origin: Array) -> GMM:
+    """The mixture of factor (x - origin), or the mixture itself where the factor is 1."""
+    # Far from the origin, loc would be rounded more than the offsets that the values depend on.
+    loc = jnp.where(factor == 1, gmm.loc, factor * (gmm.loc - origin[None]))
+    off_diag = None if gmm.off_diag is None else factor * gmm.off_diag
+    return GMM(gmm.logits, loc, gmm.log_diag + jnp.log(factor), off_diag)
+
+
+def rounding_matters(error: Any, rounding: Any) -> bool:
+    """Whether rounding is above a tenth of the standard error in any of the leaves."""
+    pairs = zip(*map(jax.tree.leaves, (error, rounding)), strict=False)
+    return any(_traced(e, r) or largest(r) > 0.1 * largest(e) for e, r in pairs)
+
+
+def warn_of_rounding(result: Estimate) -> None:
+    """Warn of rounding above the standard error and a thousandth of the value, outside of jit."""
+    trees = result.value, result.standard_error, result.rounding
+    for v, e, r in zip(*map(jax.tree.leaves, trees), strict=False):
+        if not _traced(v, e, r) and largest(r) > max(largest(e), 1e-3 * largest(v)):
+            size = f"the rounding error in {r.dtype}, about {largest(r):.1g}"
+            problem = f"{size}, is above the standard error of sampling, {largest(e):.1g}"
+            is_widest = jnp.finfo(r.dtype).bits == 64
+            mend = "" if is_widest else "; use float64 (jax.config.update('jax_enable_x64', True))"
+            warnings.warn(problem + mend, RuntimeWarning, stacklevel=4)
+            return
+
+
+def _traced(*values: Any) -> bool:
+    return any(isinstance(value, Tracer) for value in values)
+
+
+def largest(values: Any) -> float:
+    """The largest absolute value; 0 of an empty array."""
+    return float(np.max(np.abs(values), initial=0))
+
+
+FIRST_RULE = Sobol(2**12, variance_reduction=False)  # compiles fast, and often suffices
+
+DOUBLES = "as atol and rtol double the points of the rule until the error is small"
+
+
+def check_concrete(key: Any, mixtures: tuple[Any, ...]) -> None:
+    for name, value in (("key", key), *zip("pq", mixtures, strict=False)):
+        if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
+            problem = f"{name} must be concrete, outside jax.jit, {DOUBLES}"
+            raise TypeError(f"{problem}; or leave atol and rtol out")
+
+
+def to_tolerance(
+    run: Callable[..., Estimate],
+    rule: Rule | None,
+    later: Rule,
+    num_replicates: int,
+    atol: float,
+    rtol: float,
+    limit: int,
+) -> Estimate:
+    """The estimate of the first rule whose error is within the tolerance, or else of the last."""
+    rule = FIRST_RULE if rule is None else rule
+    size = rule.num_points
+    if size is None:
+        raise TypeError(f"rule must have num_points and resized(n), {DOUBLES}; got {rule!r}")
+    while True:
+        result = run(rule, num_replicates, size)
+        excess = _excess(result.standard_error, result.value, atol, rtol)
+        if excess <= 1:
+            # More points would not lower the rounding.
+            is_covered = _excess(result.rounding, result.value, atol, rtol) <= 1
+            return dataclasses.replace(result, converged=is_covered)
+        # These doublings suffice for an error that falls as 1 / n. A slower one takes more rounds.
+        doublings = math.ceil(min(math.log2(excess), 30.0))
+        affordable = int(math.log2(max(1.0, limit / (num_replicates * size))))
+        if affordable == 0:
+            return dataclasses.replace(result, converged=False)
+        size *= 2 ** min(doublings, affordable)
+        rule = later.resized(size)
+
+
+def _excess(error: Any, value: Any, atol: float, rtol: float) -> float:
+    """The largest ratio of an error to its tolerance; 0 without an error."""
+    ratios = [0.0]
+    leaves = (jax.tree.leaves(jax.tree.map(np.asarray, tree)) for tree in (error, value))
+    for e, v in zip(*leaves, strict=False):
+        tolerance = np.maximum(np.maximum(atol, rtol * np.abs(v)), np.finfo(float).tiny)
+        ratios.append(largest(np.where(e == 0, 0, e / tolerance)))
+    return max(ratios)
+
+
+class Finiteness(enum.Enum):
+    """Whether a value is finite; see `estimate`."""
+
+    BOUNDED = "bounded"
+    INFINITE = "infinite"
+    UNKNOWN = "unknown"
+
+
+def finiteness_of(
+    divergence: Callable[..., Any], mixtures: tuple[GMM, ...], options: Mapping[str, Any]
+) -> Finiteness:
+    """Whether the divergence declares itself finite for these mixtures, with a warning if unknown.
+
+    A divergence that declares nothing, or one of traced mixtures, is taken as bounded.
+    """
+    check = declared_by(divergence).finiteness
+    traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(mixtures))
+    if check is None or traced:
+        return Finiteness.BOUNDED
+    verdict = check(*mixtures, {**getattr(divergence, "keywords", {}), **options})
+    if verdict is Finiteness.UNKNOWN:
+        problem = (
+            "this divergence may be infinite or far above its estimate, whatever the error says"
+        )
+        warnings.warn(f"{problem}: take a lower order", RuntimeWarning, stacklevel=4)
+    return verdict

@@ -11,7 +11,7 @@ from scipy.stats import t as student
 import jaxgmm
 from benchmarks.pairs import PAIRS as BENCHMARKS
 from jaxgmm._divergence.renyi import of_order
-from jaxgmm._expectation.finiteness import Finiteness
+from jaxgmm._expectation.result import Finiteness
 from oracles import dense, renyi
 from support.long import first_by_default
 from support.mixtures import gmm, random_mixture, read

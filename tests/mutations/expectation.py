@@ -89,7 +89,7 @@ EXPECTATION = [
     ),
     Mutation(
         "a standard error of one run",
-        "_mean_and_errors",
+        "estimate._replicated",
         "v.std(0, ddof=1) / math.sqrt(num_replicates)",
         "v.std(0, ddof=1)",
         "test_estimate.py",
@@ -110,7 +110,7 @@ EXPECTATION = [
     ),
     Mutation(
         "one key for all replicates",
-        "_mean_and_errors",
+        "estimate._replicated",
         "jax.random.split(key, num_replicates)",
         "jnp.stack([key] * num_replicates)",
         "test_estimate.py",
@@ -131,9 +131,9 @@ EXPECTATION = [
     ),
     Mutation(
         "entropies that do not shift",
-        "_value_back",
-        "scaling * num_dims * jnp.log(factor)",
-        "0 * num_dims * jnp.log(factor)",
+        "values_and_rounding",
+        "scaling * len(origin) * jnp.log(factor)",
+        "0 * len(origin) * jnp.log(factor)",
         "test_rounding.py -k scaling",
     ),
     Mutation(
@@ -159,7 +159,7 @@ EXPECTATION = [
     ),
     Mutation(
         "NaN as an answer",
-        "_checked_finite",
+        "_finite",
         "not isinstance(leaf, Tracer)",
         "False",
         "test_estimate.py",
