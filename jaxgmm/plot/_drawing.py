@@ -22,7 +22,6 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 LINE_STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)), (0, (1, 3)))
 MARKERS = ("o", "s", "^", "D", "v", "P")
 SHADES = ("#D9E8F2", "#A3C9E2", "#5C9FCB")  # of the first colour, from light to dark
-MASSES = (0.95, 0.8, 0.5)
 
 
 def check_axes(ax: Any) -> None:
@@ -45,10 +44,6 @@ def axes(ax: Any, size: tuple[float, float] | None = None) -> "Axes":
 
 def style(i: int) -> dict[str, Any]:
     return {"color": COLORS[i % len(COLORS)], "linestyle": LINE_STYLES[i % len(LINE_STYLES)]}
-
-
-def given(p: GMM, q: GMM | None) -> dict[str, GMM]:
-    return {"p": p} if q is None else {"p": p, "q": q}
 
 
 def named(
@@ -76,21 +71,13 @@ def nodes(gmms: list[GMM], dim: int = 0, reach: float = 4.0) -> np.ndarray:
     """Increasing coordinates that cover all components, dense where a component is narrow."""
     alive = [(gmm, np.asarray(gmm.weights) > 0) for gmm in gmms]
     centres = np.concatenate([np.asarray(gmm.means, float)[has, dim] for gmm, has in alive])
-    scales = np.concatenate([_deviations(gmm)[has, dim] for gmm, has in alive])
+    rows = [np.broadcast_to(cholesky_factors_of(g)[:, dim], g.loc.shape)[has] for g, has in alive]
+    scales = np.linalg.norm(np.concatenate(rows), axis=1)
     steps = np.linspace(-1.5 * reach, 1.5 * reach, 2 * max(6, 150 // len(centres)) + 1)
     own = np.sort(np.ravel(centres[:, None] + scales[:, None] * steps))
     own = own[:: 1 + own.size // 600]
     low, high = (centres - reach * scales).min(), (centres + reach * scales).max()
     return np.unique(np.concatenate([own[(low < own) & (own < high)], np.linspace(low, high, 201)]))
-
-
-def grid(gmms: list[GMM]) -> tuple[np.ndarray, np.ndarray]:
-    return nodes(gmms, 0, 3.3), nodes(gmms, 1, 3.3)
-
-
-def _deviations(gmm: GMM) -> np.ndarray:
-    variances = np.square(cholesky_factors_of(gmm)).sum(2)
-    return np.broadcast_to(np.sqrt(variances), gmm.loc.shape)
 
 
 def log_densities(gmm: GMM, *coordinates: np.ndarray) -> np.ndarray:
@@ -103,17 +90,6 @@ def quantiles(values: np.ndarray, mass: np.ndarray, shares: tuple[float, ...]) -
     order = np.argsort(values, axis=None)
     held = np.cumsum(mass.ravel()[order])
     return values.ravel()[order][np.searchsorted(held / held[-1], shares)]
-
-
-def cells(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.gradient(y)[:, None] * np.gradient(x)[None, :]
-
-
-def density_and_levels(gmm: GMM, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The density on a grid, and its levels above which 95, 80 and 50 % of the mass lie."""
-    density = np.exp(log_densities(gmm, x, y))
-    shares = tuple(1 - mass for mass in MASSES)
-    return density, np.unique(quantiles(density, density * cells(x, y), shares))
 
 
 def checked_labels(name: str, labels: Any, count: int) -> list[str]:

@@ -49,7 +49,8 @@ def densities(
       >>> print(ax.get_xlabel(), ax.get_ylabel())
       $x$ density
     """
-    mixtures, names, (column,) = _drawing.named(1, _drawing.given(p, q), labels, columns, dims)
+    given = {"p": p} if q is None else {"p": p, "q": q}
+    mixtures, names, (column,) = _drawing.named(1, given, labels, columns, dims)
     ax = _drawing.axes(ax)
     x = nodes(mixtures)
     for i, (name, gmm) in enumerate(zip(names, mixtures, strict=True)):
@@ -145,35 +146,29 @@ def contours(
       >>> print(contours(p).get_legend().get_title().get_text())
       50, 80 and 95 % of
     """
-    mixtures, names, axes = _drawing.named(2, _drawing.given(p, q), labels, columns, dims)
+    given = {"p": p} if q is None else {"p": p, "q": q}
+    mixtures, names, axes = _drawing.named(2, given, labels, columns, dims)
     ax = _drawing.axes(ax)
-    x, y = _drawing.grid(mixtures)
-    draw = (_filled_regions, _dashed_regions)
-    triples = zip(draw, mixtures, names, strict=False)
-    handles = [regions(ax, x, y, gmm, name) for regions, gmm, name in triples]
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    x, y = (nodes(mixtures, dim, 3.3) for dim in (0, 1))
+    handles: list[Any] = []
+    for i, (gmm, name) in enumerate(zip(mixtures, names, strict=True)):
+        density = np.exp(log_densities(gmm, x, y))
+        mass = density * np.outer(np.gradient(y), np.gradient(x))
+        levels = np.unique(_drawing.quantiles(density, mass, (0.05, 0.2, 0.5)))
+        if i == 0:
+            ax.contourf(x, y, density, levels=[*levels, 2 * density.max()], colors=SHADES)
+            ax.contour(x, y, density, levels=levels, colors=COLORS[0], linewidths=0.8)
+            handles.append(Patch(facecolor=SHADES[1], edgecolor=COLORS[0], label=name))
+        else:
+            line = {"colors": COLORS[1], "linestyles": "--", "linewidths": (1.0, 1.5, 2.0)}
+            ax.contour(x, y, density, levels=levels, **line)
+            handles.append(Line2D([], [], label=name, **style(1)))
     ax.legend(handles=handles, title="50, 80 and 95 % of")
     ax.set(xlabel=axes[0], ylabel=axes[1])
     return ax
-
-
-def _filled_regions(ax: "Axes", x: np.ndarray, y: np.ndarray, p: GMM, name: str) -> Any:
-    """Fill the regions of p, and return their entry in the legend."""
-    from matplotlib.patches import Patch
-
-    density, levels = _drawing.density_and_levels(p, x, y)
-    ax.contourf(x, y, density, levels=[*levels, 2 * density.max()], colors=SHADES)
-    ax.contour(x, y, density, levels=levels, colors=COLORS[0], linewidths=0.8)
-    return Patch(facecolor=SHADES[1], edgecolor=COLORS[0], label=name)
-
-
-def _dashed_regions(ax: "Axes", x: np.ndarray, y: np.ndarray, p: GMM, name: str) -> Any:
-    """Draw the borders of the regions of p, and return their entry in the legend."""
-    from matplotlib.lines import Line2D
-
-    density, levels = _drawing.density_and_levels(p, x, y)
-    line: dict[str, Any] = {"colors": COLORS[1], "linestyles": "--", "linewidths": (1.0, 1.5, 2.0)}
-    ax.contour(x, y, density, levels=levels, **line)
-    return Line2D([], [], label=name, **style(1))
 
 
 def ellipses(
@@ -262,10 +257,11 @@ def log_ratio(
     from matplotlib import colormaps
     from matplotlib.ticker import MaxNLocator
 
-    x, y = _drawing.grid([p, q])
+    x, y = (nodes([p, q], dim, 3.3) for dim in (0, 1))
     log_p, log_q = log_densities(p, x, y), log_densities(q, x, y)
     ratio = log_p - log_q
-    mass = np.exp(np.logaddexp(log_p, log_q)) * _drawing.cells(x, y)
+    cells = np.outer(np.gradient(y), np.gradient(x))
+    mass = np.exp(np.logaddexp(log_p, log_q)) * cells
     limit = float(_drawing.quantiles(np.abs(ratio), mass, (0.99,))[0]) or 1.0
     levels = np.asarray(MaxNLocator(8, symmetric=True).tick_values(-limit, limit))
     # Black lines and labels could not be read on the dark ends of the colour map.

@@ -15,21 +15,15 @@ from jaxgmm._quadrature.monte_carlo import MonteCarlo
 from jaxgmm._quadrature.rule import Rule
 from jaxgmm._quadrature.sobol import Sobol
 from jaxgmm._samples.result import TwoSampleResult
-from jaxgmm._validation.checks import (
-    check_static,
-    check_text,
-    checked_int,
-    finite_array,
-    kind,
-    quoted,
-)
+from jaxgmm._validation import checks
 from jaxgmm.plot import _drawing
-from jaxgmm.plot._drawing import COLORS, MARKERS, style
+from jaxgmm.plot._drawing import COLORS, MARKERS, checked_labels, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 RULES: Mapping[str, Callable[[int], Rule]] = {"Monte Carlo": MonteCarlo, "Sobol'": Sobol}
+MOST_WRITTEN = 16  # rows or columns of a matrix whose values are written
 SIZES = (2**8, 2**10, 2**12, 2**14, 2**16)
 
 
@@ -56,7 +50,11 @@ def losses(result: FitResult[Any], ax: "Axes | None" = None) -> "Axes":
       >>> print(losses(result).get_ylabel())
       loss (nats)
     """
-    curves = _checked_losses(result)
+    if not isinstance(result, FitResult):
+        raise TypeError(f"result must be what jaxgmm.fit returns, got {checks.kind(result)}")
+    curves = np.atleast_2d(np.asarray(result.losses, float))
+    if not curves.size:
+        raise ValueError("result has no losses: its fit took no step")
     ax = _drawing.axes(ax)
     for i, curve in enumerate(curves):
         ax.plot(curve, color="0.7", linewidth=0.8, label="_" * (i > 0) + "each step")
@@ -68,15 +66,6 @@ def losses(result: FitResult[Any], ax: "Axes | None" = None) -> "Axes":
     ax.set(xlabel="step", ylabel="loss (nats)")
     ax.legend()
     return ax
-
-
-def _checked_losses(result: Any) -> np.ndarray:
-    if not isinstance(result, FitResult):
-        raise TypeError(f"result must be what jaxgmm.fit returns, got {kind(result)}")
-    losses = np.atleast_2d(np.asarray(result.losses, float))
-    if not losses.size:
-        raise ValueError("result has no losses: its fit took no step")
-    return losses
 
 
 def convergence(
@@ -123,10 +112,9 @@ def convergence(
       >>> print([text.get_text() for text in ax.get_legend().get_texts()])
       ['Sobol', '$n^{-1/2}$', '$n^{-1}$']
     """
-    _check_rules(rules)
     _drawing.check_axes(ax)
-    n = np.array(_checked_sizes(sizes), float)
-    mixtures = _drawing.given(p, q).values()
+    n = np.array(_checked_sizes(rules, sizes), float)
+    mixtures = (p,) if q is None else (p, q)
 
     def error(rule: Rule) -> float:
         result = estimate(
@@ -146,23 +134,16 @@ def convergence(
     return ax
 
 
-def _checked_sizes(sizes: Any) -> list[int]:
-    check_static("sizes", sizes)
-    if not (isinstance(sizes, Sequence | np.ndarray) and len(sizes)):
-        raise TypeError(
-            f"sizes must be a sequence of integers, such as (256, 1024), got {quoted(sizes)}"
-        )
-    return [checked_int("sizes", size) for size in sizes]
-
-
-def _check_rules(rules: Any) -> None:
-    check_static("rules", rules)
+def _checked_sizes(rules: Any, sizes: Any) -> list[int]:
+    checks.check_static("rules", rules)
+    checks.check_static("sizes", sizes)
     if not (isinstance(rules, Mapping) and rules):
-        mend = "such as {'Sobol': jaxgmm.Sobol}"
-        raise TypeError(f"rules must map names to functions of n, {mend}, got {quoted(rules)}")
-
-
-MOST_WRITTEN = 16  # rows or columns of a matrix whose values are written
+        needed = "map names to functions of n, such as {'Sobol': jaxgmm.Sobol}"
+        raise TypeError(f"rules must {needed}, got {checks.quoted(rules)}")
+    if not (isinstance(sizes, Sequence | np.ndarray) and len(sizes)):
+        needed = "a sequence of integers, such as (256, 1024)"
+        raise TypeError(f"sizes must be {needed}, got {checks.quoted(sizes)}")
+    return [checks.checked_int("sizes", size) for size in sizes]
 
 
 def pairwise(
@@ -198,15 +179,13 @@ def pairwise(
       >>> print([text.get_text() for text in ax.texts])
       ['0', '0.25', '0.25', '0']
     """
-    values = finite_array("matrix", matrix)
+    values = checks.finite_array("matrix", matrix)
     if values.ndim != 2 or not values.size:
         raise ValueError(f"matrix must have shape (N, M), got {values.shape}")
-    rows = _drawing.checked_labels("labels", labels, len(values))
+    rows = checked_labels("labels", labels, len(values))
     same = column_labels is None and values.shape[0] == values.shape[1]
-    columns = (
-        rows if same else _drawing.checked_labels("column_labels", column_labels, values.shape[1])
-    )
-    check_text("unit", unit)
+    columns = rows if same else checked_labels("column_labels", column_labels, values.shape[1])
+    checks.check_text("unit", unit)
     count = max(values.shape)
     side = count * (0.17 if count > MOST_WRITTEN else 0.45)
     ax = _drawing.axes(ax, (2.4 + side, 1.4 + side) if count > 8 else None)
@@ -259,7 +238,14 @@ def two_samples(result: TwoSampleResult, ax: "Axes | None" = None) -> "Axes":
       >>> print(two_samples(result).get_xlabel())
       JS (nats)
     """
-    rows = _rows_of_test(result)
+    if not isinstance(result, TwoSampleResult):
+        got = checks.kind(result)
+        raise TypeError(f"result must be what jaxgmm.two_sample_test returns, got {got}")
+    if result.p_value is None:
+        raise ValueError("result has no chance: test with num_permutations of at least 1")
+    rows = {"all columns": (result.value, *result.chance_range, result.p_value)}
+    for name, column in (result.by_column or {}).items():
+        rows[f"{name} alone"] = column.alone, *column.chance_range, column.p_value
     ax = _drawing.axes(ax, (6.4, 1.2 + 0.35 * len(rows)))
     for y, (value, low, high, p_value) in enumerate(rows.values()):
         ax.plot([low, high], [y, y], color="0.75", linewidth=8, solid_capstyle="butt")
@@ -273,15 +259,3 @@ def two_samples(result: TwoSampleResult, ax: "Axes | None" = None) -> "Axes":
     ax.lines[1].set_label("as found")
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
     return ax
-
-
-def _rows_of_test(result: Any) -> dict[str, tuple[float, float, float, float]]:
-    """For all columns and for each: the value, the ends of its range by chance and the p value."""
-    if not isinstance(result, TwoSampleResult):
-        raise TypeError(f"result must be what jaxgmm.two_sample_test returns, got {kind(result)}")
-    if result.p_value is None:
-        raise ValueError("result has no chance: test with num_permutations of at least 1")
-    rows = {"all columns": (result.value, *result.chance_range, result.p_value)}
-    for name, column in (result.by_column or {}).items():
-        rows[f"{name} alone"] = column.alone, *column.chance_range, column.p_value
-    return rows
