@@ -22,6 +22,10 @@ from jaxgmm._quadrature.sobol import Sobol
 from jaxgmm._validation.checks import checked_number, quoted
 from jaxgmm._validation.validated_jit import declared_by
 
+FACTORS = (1.37, 0.71)  # scale x to other units; not powers of two, so all roundings change
+FIRST_RULE = Sobol(2**12, variance_reduction=False)  # compiles fast, and often suffices
+DOUBLES = "as atol and rtol double the points of the rule until the error is small"
+
 
 @exportable
 @functools.partial(
@@ -53,13 +57,15 @@ class Estimate:
     rounding: Any = None
 
     def __str__(self) -> str:
+        matters = rounding_matters(self.standard_error, self.rounding)
         if np.ndim(self.value) or not jax.tree_util.all_leaves([self.value]):
-            return self._fields()
+            names = [f.name for f in dataclasses.fields(self) if matters or f.name != "rounding"]
+            return f"Estimate({', '.join(f'{name}={getattr(self, name)!s}' for name in names)})"
         value, error = float(self.value), float(self.standard_error)
         # The last digit of the value is the first digit of its standard error.
         digits = 6 if not 0 < error < math.inf else max(0, -math.floor(math.log10(error)))
         text = f"{value:.{digits}f} +- {error:.1g} (integration)"
-        if rounding_matters(self.standard_error, self.rounding):
+        if matters:
             text += f", rounding {float(self.rounding):.1g}"
         return f"{text}, not converged" if self.converged is False else text
 
@@ -70,12 +76,6 @@ class Estimate:
         """The fields by name, with lists and numbers of Python in place of arrays, for json."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return jax.tree.map(lambda leaf: np.asarray(leaf).tolist(), fields)
-
-    def _fields(self) -> str:
-        names = [field.name for field in dataclasses.fields(self)]
-        if not rounding_matters(self.standard_error, self.rounding):
-            names.remove("rounding")
-        return f"Estimate({', '.join(f'{name}={getattr(self, name)!s}' for name in names)})"
 
     def interval(self, level: float = 0.95) -> tuple[Any, Any]:
         """The lower and upper ends of the confidence interval.
@@ -98,9 +98,6 @@ class Estimate:
             half = jax.tree.map(operator.add, half, self.rounding)
         low = jax.tree.map(operator.sub, self.value, half)
         return low, jax.tree.map(operator.add, self.value, half)
-
-
-FACTORS = (1.37, 0.71)  # scale x to other units; not powers of two, so all roundings change
 
 
 def values_and_rounding(
@@ -184,11 +181,6 @@ def _traced(*values: Any) -> bool:
 def largest(values: Any) -> float:
     """The largest absolute value; 0 of an empty array."""
     return float(np.max(np.abs(values), initial=0))
-
-
-FIRST_RULE = Sobol(2**12, variance_reduction=False)  # compiles fast, and often suffices
-
-DOUBLES = "as atol and rtol double the points of the rule until the error is small"
 
 
 def check_concrete(key: Any, mixtures: tuple[Any, ...]) -> None:

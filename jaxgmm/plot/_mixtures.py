@@ -9,7 +9,7 @@ import numpy as np
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._validation.checks import check_text, quoted
 from jaxgmm.plot import _drawing
-from jaxgmm.plot._drawing import COLORS, SHADES, log_densities, nodes, style
+from jaxgmm.plot._drawing import COLORS, LINE_STYLES, SHADES, log_densities, nodes, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -160,12 +160,12 @@ def contours(
         levels = np.unique(_drawing.quantiles(density, mass, (0.05, 0.2, 0.5)))
         if i == 0:
             ax.contourf(x, y, density, levels=[*levels, 2 * density.max()], colors=SHADES)
-            ax.contour(x, y, density, levels=levels, colors=COLORS[0], linewidths=0.8)
             handles.append(Patch(facecolor=SHADES[1], edgecolor=COLORS[0], label=name))
         else:
-            line = {"colors": COLORS[1], "linestyles": "--", "linewidths": (1.0, 1.5, 2.0)}
-            ax.contour(x, y, density, levels=levels, **line)
             handles.append(Line2D([], [], label=name, **style(1)))
+        width = 0.8 if i == 0 else (1.0, 1.5, 2.0)
+        dash = LINE_STYLES[i]
+        ax.contour(x, y, density, levels, colors=COLORS[i], linestyles=dash, linewidths=width)
     ax.legend(handles=handles, title="50, 80 and 95 % of")
     ax.set(xlabel=axes[0], ylabel=axes[1])
     return ax

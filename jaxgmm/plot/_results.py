@@ -50,8 +50,7 @@ def losses(result: FitResult[Any], ax: "Axes | None" = None) -> "Axes":
       >>> print(losses(result).get_ylabel())
       loss (nats)
     """
-    if not isinstance(result, FitResult):
-        raise TypeError(f"result must be what jaxgmm.fit returns, got {checks.kind(result)}")
+    _check_type(result, FitResult, "jaxgmm.fit")
     curves = np.atleast_2d(np.asarray(result.losses, float))
     if not curves.size:
         raise ValueError("result has no losses: its fit took no step")
@@ -238,9 +237,7 @@ def two_samples(result: TwoSampleResult, ax: "Axes | None" = None) -> "Axes":
       >>> print(two_samples(result).get_xlabel())
       JS (nats)
     """
-    if not isinstance(result, TwoSampleResult):
-        got = checks.kind(result)
-        raise TypeError(f"result must be what jaxgmm.two_sample_test returns, got {got}")
+    _check_type(result, TwoSampleResult, "jaxgmm.two_sample_test")
     if result.p_value is None:
         raise ValueError("result has no chance: test with num_permutations of at least 1")
     rows = {"all columns": (result.value, *result.chance_range, result.p_value)}
@@ -259,3 +256,8 @@ def two_samples(result: TwoSampleResult, ax: "Axes | None" = None) -> "Axes":
     ax.lines[1].set_label("as found")
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
     return ax
+
+
+def _check_type(result: Any, expected: type, function: str) -> None:
+    if not isinstance(result, expected):
+        raise TypeError(f"result must be what {function} returns, got {checks.kind(result)}")
