@@ -19,9 +19,7 @@ from jaxgmm._divergence.closed_form import log_l2_distance as log_l2_distance
 from jaxgmm._divergence.closed_form import mmd as mmd
 from jaxgmm._divergence.closed_form import quadratic_renyi_entropy as quadratic_renyi_entropy
 from jaxgmm._divergence.elbo import elbo as elbo
-from jaxgmm._divergence.entropies import (
-    classification_entropy as classification_entropy,
-)
+from jaxgmm._divergence.entropies import classification_entropy as classification_entropy
 from jaxgmm._divergence.entropies import component_information as component_information
 from jaxgmm._divergence.entropies import cross_entropy as cross_entropy
 from jaxgmm._divergence.entropies import entropy as entropy

@@ -24,12 +24,7 @@ from jaxgmm._expectation.under_midpoint import (
 from jaxgmm._mixture.combine import centred, concatenate
 from jaxgmm._mixture.density import weighted_log_densities
 from jaxgmm._mixture.gmm import GMM
-from jaxgmm._mixture.products import (
-    Powers,
-    log_integrals_below_one,
-    quotients,
-    rooted_products,
-)
+from jaxgmm._mixture.products import Powers, log_integrals_below_one, quotients, rooted_products
 from jaxgmm._mixture.sampling import pilot_nodes, placement
 from jaxgmm._numerics.linalg import matmul, vdot
 from jaxgmm._numerics.transforms import cond

@@ -96,9 +96,8 @@ def checked_at_points(
             if found is None or found[:1] != x.shape[:1] or (shape == "(n,)" and len(found) > 1):
                 got = f"{value!r:.200}" if found is None else f"shape {found}"
                 needed = f"points (n, D) to {shape}, got {got} for points {x.shape}"
-                raise TypeError(
-                    f"{name} must map {needed}: wrap a function of one point in jax.vmap"
-                )
+                mend = "wrap a function of one point in jax.vmap"
+                raise TypeError(f"{name} must map {needed}: {mend}")
         return values
 
     return checked
@@ -128,11 +127,7 @@ class Points:
         weights = gmm.weights
         held = jax.lax.stop_gradient(weights)
         num_batches, batch = rule.batches(key, held, gmm.num_dims, batch_length(gmm))
-
-        def checked(index: Array) -> Batch:
-            return checked_batch(rule, batch(index))
-
-        return cls(num_batches, checked, weights, placement(gmm))
+        return cls(num_batches, lambda i: checked_batch(rule, batch(i)), weights, placement(gmm))
 
     @property
     def num_points(self) -> int:
@@ -149,14 +144,10 @@ def integrate(points: Points, fn: Callable[[Array, Array], T], mesh: Mesh | None
     def contribution(index: Array) -> T:
         component, nodes, node_weights = points.batch(index)
         values = fn(component, points.place(component, nodes))
-        point_weights = (take(points.weights, component)[:, None] * node_weights).ravel()
-        return jax.tree.map(functools.partial(_weighted_sum, point_weights), values)
+        weights = (take(points.weights, component)[:, None] * node_weights).ravel()
+        return jax.tree.map(lambda v: einsum("n...,n->...", v, weights.astype(v.dtype)), values)
 
     return sum_over_batches(points.num_batches, contribution, mesh)
-
-
-def _weighted_sum(weights: Array, values: Array) -> Array:
-    return einsum("n...,n->...", values, weights.astype(values.dtype))
 
 
 def sum_over_batches(num_batches: int, contribution: Callable[[Array], T], mesh: Mesh | None) -> T:
@@ -177,9 +168,8 @@ def _sum_of_captured(
 ) -> Callable[..., T]:
     """The sum, on one device or on all of a mesh, as a function of the captured arrays."""
     if mesh is None:
-        return lambda *captured: _loop(
-            jnp.arange(num_batches, dtype=jnp.uint32), contribution, captured
-        )
+        indices = jnp.arange(num_batches, dtype=jnp.uint32)
+        return lambda *captured: _loop(indices, contribution, captured)
     axes = tuple(mesh.axis_names)
 
     def on_each_device(*captured: Array) -> T:

@@ -251,8 +251,7 @@ def finiteness_of(
         return Finiteness.BOUNDED
     verdict = check(*mixtures, {**getattr(divergence, "keywords", {}), **options})
     if verdict is Finiteness.UNKNOWN:
-        problem = (
-            "this divergence may be infinite or far above its estimate, whatever the error says"
-        )
-        warnings.warn(f"{problem}: take a lower order", RuntimeWarning, stacklevel=4)
+        problem = "this divergence may be infinite or far above its estimate"
+        advice = "whatever the error says: take a lower order"
+        warnings.warn(f"{problem}, {advice}", RuntimeWarning, stacklevel=4)
     return verdict

@@ -39,10 +39,11 @@ def mean_under_midpoint(
     p, q = centred(p, q)
     log_ratio = log_ratio_of_columns(p, q)
     integrand = without_control(lambda x: fn(log_ratio(x)))
-    return mean_of_parts(
-        lambda part: controlled_expectation(part.key, part.gmm, integrand, part.rule, mesh),
-        parts_of_midpoint(key, p, q, rule),
-    )
+
+    def mean(part: Part) -> Array:
+        return controlled_expectation(part.key, part.gmm, integrand, part.rule, mesh)
+
+    return mean_of_parts(mean, parts_of_midpoint(key, p, q, rule))
 
 
 def expectation_under_midpoint(

@@ -25,6 +25,9 @@ from jaxgmm._numerics.transforms import varying_with
 from jaxgmm._quadrature.rule import Rule
 from jaxgmm._quadrature.sobol import MAX_DIMS_OF_WHOLE_NETS
 
+MAX_PILOTS = 64
+MAX_ROTATED = 16
+
 
 @dataclasses.dataclass(frozen=True)
 class Integrand:
@@ -50,14 +53,7 @@ class Integrand:
 
 def without_control(fn: Callable[[Array], Array]) -> Integrand:
     """A function of points (D, n) with an empty basis."""
-
-    def values_and_basis(x: Array) -> tuple[Array, Array]:
-        return fn(x), jnp.zeros((0, x.shape[1]), x.dtype)
-
-    def coefficients(means: Array) -> Array:
-        return means
-
-    return Integrand(values_and_basis, coefficients, 0)
+    return Integrand(lambda x: (fn(x), jnp.zeros((0, x.shape[1]), x.dtype)), lambda means: means, 0)
 
 
 def log_density_with_control(q: GMM) -> Integrand:
@@ -98,11 +94,6 @@ class ControlVariate:
             return values
         by_component = basis.reshape(basis.shape[0], len(component), -1)
         return values - einsum("sj,jsb->sb", self.coefficients[component], by_component).ravel()
-
-
-def no_control_variate(weights: Array) -> ControlVariate:
-    """The control variate 0 for the components of a mixture with weights (K,)."""
-    return ControlVariate(jnp.zeros_like(weights, shape=(len(weights), 0)), jnp.zeros_like(weights))
 
 
 def fitted_control_variate(
@@ -146,9 +137,6 @@ def simplex(num_dims: int, dtype: DTypeLike) -> Array:
     return jnp.where(vertex < row, base, jnp.where(vertex == row, -apex, jnp.zeros_like(apex)))
 
 
-MAX_PILOTS = 64
-
-
 def controlled_expectation(
     key: Array | None, gmm: GMM, integrand: Integrand, rule: Rule, mesh: Mesh | None
 ) -> Array:
@@ -171,8 +159,11 @@ def with_reduced_variance(
 ) -> tuple[Points, ControlVariate]:
     """The points, rotated if that is worth it, and the control variate, 0 if it is not worth it."""
     points = Points.of(key, gmm, rule)
-    control = no_control_variate(points.weights)
-    if _control_is_worth_it(gmm, rule, integrand.basis_size, points.num_points):
+    zeros = jnp.zeros_like(points.weights)
+    control = ControlVariate(zeros[:, None][:, :0], zeros)
+    if gmm.num_dims <= MAX_DIMS_OF_WHOLE_NETS or not rule.variance_reduction:
+        return points, control  # In few dimensions a net alone suffices.
+    if _control_is_worth_it(gmm, integrand.basis_size, points.num_points):
         control = fitted_control_variate(integrand, points.place, gmm.loc)
     num_pilots = min(MAX_PILOTS, points.num_points // (64 * gmm.num_components))
     if not _rotation_is_worth_it(gmm, rule, num_pilots):
@@ -185,26 +176,16 @@ def with_reduced_variance(
     return dataclasses.replace(points, place=placement(gmm, rotation)), control
 
 
-def _control_is_worth_it(gmm: GMM, rule: Rule, basis_size: int, num_points: int) -> bool:
+def _control_is_worth_it(gmm: GMM, basis_size: int, num_points: int) -> bool:
     """Whether the D + 1 simplex points for each component are few and take little memory."""
     num_simplex_points = (gmm.num_dims + 1) * gmm.num_components
     is_cheap = 6 * num_simplex_points <= num_points
-    return _may_reduce(gmm, rule) and is_cheap and 0 < num_simplex_points * basis_size <= 2**22
+    return is_cheap and 0 < num_simplex_points * basis_size <= 2**22
 
 
 def _rotation_is_worth_it(gmm: GMM, rule: Rule, num_pilots: int) -> bool:
     """Whether the rule favours its first coordinates, placing costs D^2 anyway, and pilots do."""
-    is_dense = not is_diagonal(gmm)
-    favours_first = rule.favours_first_coordinates
-    return _may_reduce(gmm, rule) and favours_first and is_dense and num_pilots >= 16
-
-
-def _may_reduce(gmm: GMM, rule: Rule) -> bool:
-    """Whether the rule allows it, and there are too many dimensions for a net alone."""
-    return gmm.num_dims > MAX_DIMS_OF_WHOLE_NETS and rule.variance_reduction
-
-
-MAX_ROTATED = 16
+    return rule.favours_first_coordinates and not is_diagonal(gmm) and num_pilots >= 16
 
 
 def active_directions(fn: Callable[[Array, Array], Array], gmm: GMM, num_pilots: int) -> Array:

@@ -1,6 +1,5 @@
 """Marginals, conditionals, affine maps and moments of mixtures, which are exact."""
 
-import dataclasses
 import operator
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -37,14 +36,12 @@ def coordinates_of_mixture(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     dims = arguments["dims"]
     d = arguments["gmm"].num_dims
     if not dims or any(not -d <= dim < d for dim in dims):
-        raise ValueError(
-            f"dims must be at least one coordinate from {-d} to {d - 1}, got {quoted(dims)}"
-        )
+        needed = f"at least one coordinate from {-d} to {d - 1}"
+        raise ValueError(f"dims must be {needed}, got {quoted(dims)}")
     positive = tuple(dim % d for dim in dims)
     if len(set(positive)) < len(positive):
-        raise ValueError(
-            f"dims must be distinct, got {quoted(dims)}, which are coordinates {positive}"
-        )
+        got = f"{quoted(dims)}, which are coordinates {positive}"
+        raise ValueError(f"dims must be distinct, got {got}")
     return {**arguments, "dims": positive}
 
 
@@ -133,7 +130,7 @@ def condition(gmm: Mixture, dims: Coordinates, values: ArrayLike) -> GMM:
     log_evidence = component_log_densities(selected(gmm, seen))(given[:, None])[:, 0]
     logits = jax.nn.log_softmax(gmm.log_weights + log_evidence)
     if is_diagonal(gmm):
-        return dataclasses.replace(selected(gmm, others), logits=logits)
+        return selected(gmm, others).replace(logits=logits)
     lower, inverse = tril_of(scale_of(gmm).rows()[:, np.concatenate([seen, others])])
     # In blocks, the triangle of (x_b, x_a) is [[B, 0], [C, A]], with normals eps_b and eps_a. Then
     # x_a = mu_a + C eps_b + A eps_a, and eps_b = B^-1 (v - mu_b) is known.

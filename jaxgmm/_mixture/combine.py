@@ -1,6 +1,5 @@
 """Mixtures of mixtures, stacks of mixtures, and a common origin for two."""
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -51,7 +50,7 @@ def centred(p: Mixture, q: Mixture) -> tuple[GMM, GMM]:
 
 
 def translate(gmm: GMM, shift: Array) -> GMM:
-    return dataclasses.replace(gmm, loc=gmm.loc + shift[None, :])
+    return gmm.replace(loc=gmm.loc + shift[None, :])
 
 
 def units_of(gmm: GMM) -> Array:
@@ -69,10 +68,8 @@ def in_units(gmm: GMM, units: Array) -> GMM:
 
 def concatenate(gmms: Sequence[GMM], log_weights: Array) -> GMM:
     """The mixture of n mixtures with log-weights (n,), with their components in order."""
-    parts = [
-        dataclasses.replace(gmm, logits=gmm.log_weights + log_weights[i])
-        for i, gmm in enumerate(with_common_structure(gmms))
-    ]
+    alike = enumerate(with_common_structure(gmms))
+    parts = [gmm.replace(logits=gmm.log_weights + log_weights[i]) for i, gmm in alike]
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
 
 
@@ -86,12 +83,12 @@ def with_common_structure(gmms: Sequence[GMM]) -> list[GMM]:
 def _restructured(gmm: GMM, columns: int, full: bool) -> GMM:
     """The same mixture with log_diag (K, columns), and with off_diag (K, D (D - 1) / 2) if full."""
     k, d = gmm.loc.shape
-    gmm = dataclasses.replace(gmm, log_diag=jnp.broadcast_to(gmm.log_diag, (k, columns)))
+    gmm = gmm.replace(log_diag=jnp.broadcast_to(gmm.log_diag, (k, columns)))
     if not full:
         return gmm
     shape = (k, d * (d - 1) // 2)
     off_diag = jnp.zeros_like(gmm.loc, shape=shape) if gmm.off_diag is None else gmm.off_diag
-    return dataclasses.replace(gmm, off_diag=jnp.broadcast_to(off_diag, shape))
+    return gmm.replace(off_diag=jnp.broadcast_to(off_diag, shape))
 
 
 def midpoint(p: GMM, q: GMM) -> GMM:
@@ -188,4 +185,4 @@ def _padded(gmm: GMM, num_components: int) -> GMM:
     rows = np.arange(num_components)
     alive = rows < gmm.num_components
     padded = jax.tree.map(lambda leaf: leaf[np.where(alive, rows, 0)], gmm)
-    return dataclasses.replace(padded, logits=jnp.where(alive, padded.logits, -jnp.inf))
+    return padded.replace(logits=jnp.where(alive, padded.logits, -jnp.inf))

@@ -51,9 +51,8 @@ def component_wasserstein_squared(p: GMM, q: GMM) -> tuple[Array, Array]:
 
     def of_diagonals(p: GMM, q: GMM) -> Array:
         spread = jnp.exp(_log_sigma(p))[:, None] - jnp.exp(_log_sigma(q))[None]
-        return (jnp.square((p.loc[:, None] - q.loc[None]) / unit) + jnp.square(spread / unit)).sum(
-            -1
-        )
+        offsets = p.loc[:, None] - q.loc[None]
+        return (jnp.square(offsets / unit) + jnp.square(spread / unit)).sum(-1)
 
     return by_structure(of_diagonals, functools.partial(_map_rows, of_rows))(p, q), unit
 

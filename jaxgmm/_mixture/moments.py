@@ -72,10 +72,9 @@ def checked_weights(weights: np.ndarray, name: str = "weights") -> np.ndarray:
     if weights[k] < 0:
         raise ValueError(f"weights must not be negative, but weights[{k}] is {weights[k]:g}")
     if abs(weights.sum() - 1) > 1e-6:
-        what, mend = {
-            "weights": (name, "pass weights / weights.sum()"),
-            "log_weights": (f"exp({name})", "pass normalize=True"),
-        }[name]
+        what, mend = name, "pass weights / weights.sum()"
+        if name == "log_weights":
+            what, mend = f"exp({name})", "pass normalize=True"
         problem = f"the sum is {weights.sum():.9g}; {mend}"
         raise ValueError(f"{what} must sum to 1 to within 1e-6, but {problem}")
     return weights
@@ -166,9 +165,8 @@ def _factors(name: str, matrices: np.ndarray) -> np.ndarray:
         _checked_positive(name, np.diagonal(upper, axis1=1, axis2=2))
         if np.tril(upper, -1).any():
             got = "a number below the diagonal; scikit-learn's are upper triangles"
-            raise ValueError(
-                f"{name} must be upper triangles U with U U^T the precision, got {got}"
-            )
+            needed = "upper triangles U with U U^T the precision"
+            raise ValueError(f"{name} must be {needed}, got {got}")
     from scipy.linalg import solve_triangular  # whose import takes longer than all of ours
 
     identity = np.eye(matrices.shape[1])
@@ -188,9 +186,8 @@ def _cholesky(name: str, matrices: np.ndarray) -> np.ndarray:
     """The Cholesky factors (R, D, D), or an error that names the first component at fault."""
     for k, matrix in enumerate(matrices):
         if not _is_symmetric(matrix):
-            is_moved = len(matrices) == len(matrix) and all(
-                map(_is_symmetric, matrices.transpose(2, 0, 1))
-            )
+            moved = map(_is_symmetric, matrices.transpose(2, 0, 1))
+            is_moved = len(matrices) == len(matrix) and all(moved)
             mend = _LAST.format(name) if is_moved else "pass (C + C.T) / 2 if it should be"
             raise ValueError(f"{name}[{k}] is not symmetric; {mend}:\n{quoted(matrix)}")
         try:

@@ -11,14 +11,8 @@ from jaxgmm._mixture.components import component_overlaps
 from jaxgmm._mixture.gmm import GMM, by_structure, is_diagonal, log_det, scale_of
 from jaxgmm._mixture.scale import Leaves
 from jaxgmm._mixture.validation import Mixture, one_space
-from jaxgmm._numerics.linalg import (
-    cholesky_if_definite,
-    einsum,
-    inv_tril,
-    matmul,
-    pack_tril,
-    tril_of,
-)
+from jaxgmm._numerics import linalg
+from jaxgmm._numerics.linalg import inv_tril, matmul, pack_tril, tril_of
 from jaxgmm._validation.validated_jit import validated_jit
 
 ROUNDING = 32  # the units of rounding above which a difference of precisions counts as positive
@@ -201,7 +195,7 @@ class Companion(NamedTuple):
             factor, inverse = scale_of(p).factors(), inv_tril(scale_of(q).rows())
             inverse = jnp.broadcast_to(inverse, (q.num_components, *inverse.shape[1:]))
             ratios = matmul(inverse[None], factor[:, None])[:, :, None]
-            whitened = einsum("jab,kjb->kja", inverse, offsets)[:, :, None]
+            whitened = linalg.einsum("jab,kjb->kja", inverse, offsets)[:, :, None]
         pulls = (ratios * whitened[..., None]).sum(-2)
         of_p, of_q = (jnp.broadcast_to(log_det(gmm), len(gmm.loc)) for gmm in (p, q))
         lengths = jnp.square(whitened).sum((2, 3))
@@ -238,7 +232,7 @@ def quotient(of_q: Companion, orders: Array) -> Quotient:
     # With the coordinates reversed, N is U U^T with U upper, and L_k U^-T is lower.
     rows = precision[:, :, ::-1, ::-1].reshape(-1, size, size)
     least = ROUNDING * jnp.finfo(a.dtype).eps * jnp.repeat(a, blocks)
-    lower, definite = cholesky_if_definite(rows, least)
+    lower, definite = linalg.cholesky_if_definite(rows, least)
     root = inv_tril(lower)[:, ::-1, ::-1].reshape(num, blocks, size, size)
     half = (root * of_q.pulls[:, :, None]).sum(-1)
     mean = b[:, None, None] * (root * half[..., None]).sum(-2)

@@ -24,7 +24,16 @@ def moments_of(gmm: GMM) -> Moments:
     logits = np.asarray(gmm.logits, np.float64)
     weights = np.exp(logits - logits.max())
     means = np.asarray(gmm.loc, np.float64)
-    return Moments(weights / weights.sum(), means, *_covariances(gmm))
+    kind = gmm.covariance_type
+    if kind in ("full", "tied"):
+        factors = cholesky_factors_of(gmm)
+        products = factors @ factors.swapaxes(-1, -2)
+        covariances = products if kind == "full" else products[0]
+    else:
+        variances = np.exp(np.asarray(gmm.log_diag, np.float64)) ** 2
+        variances = variances if kind == "diag" else variances[:, 0]
+        covariances = np.broadcast_to(variances, means.shape[: variances.ndim])
+    return Moments(weights / weights.sum(), means, covariances, kind)
 
 
 def cholesky_factors_of(gmm: GMM) -> np.ndarray:
@@ -36,19 +45,6 @@ def cholesky_factors_of(gmm: GMM) -> np.ndarray:
     factors[:, *np.diag_indices(d)] = scale
     factors[:, *np.tril_indices(d, -1)] = below
     return factors
-
-
-def _covariances(gmm: GMM) -> tuple[np.ndarray, str]:
-    """The covariances in scikit-learn's shape, and the name of that shape."""
-    kind = gmm.covariance_type
-    if kind in ("full", "tied"):
-        factors = cholesky_factors_of(gmm)
-        products = factors @ factors.swapaxes(-1, -2)
-        return products if kind == "full" else products[0], kind
-    variances = np.exp(np.asarray(gmm.log_diag, np.float64)) ** 2
-    if kind == "diag":
-        return np.broadcast_to(variances, gmm.loc.shape), kind
-    return np.broadcast_to(variances[:, 0], gmm.loc.shape[:1]), kind
 
 
 class Result:

@@ -9,17 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgmm._numerics.linalg import (
-    diagonal_matrices,
-    gram,
-    inv_tril,
-    matmul,
-    norm,
-    pack_tril,
-    power_of_two,
-    tril_of,
-    unpack_tril,
-)
+from jaxgmm._numerics import linalg
+from jaxgmm._numerics.linalg import diagonal_matrices, matmul, norm, pack_tril, power_of_two
 from jaxgmm._numerics.transforms import take
 
 Leaves = tuple[Array, Array | None]  # log_diag and off_diag
@@ -97,7 +88,7 @@ class TriangularScale:
 
     def rows(self) -> Array:
         """The factors (K, D, D), or (1, D, D) where all components share one."""
-        return unpack_tril(self.log_diag, self.off_diag, self.shape[1])
+        return linalg.unpack_tril(self.log_diag, self.off_diag, self.shape[1])
 
     def factors(self) -> Array:
         return jnp.broadcast_to(self.rows(), (*self.shape, self.shape[1]))
@@ -110,7 +101,7 @@ class TriangularScale:
     def whiten(self, loc: Array) -> Callable[[Array], Array]:
         """Points (D, n) -> |L_k^-1 (x - mu_k)|^2, (K, n)."""
         k, d = self.shape
-        inverse = inv_tril(self.rows())
+        inverse = linalg.inv_tril(self.rows())
         offset = matmul(inverse, loc[:, :, None])
         if len(inverse) == 1:
             return lambda x: jnp.square(matmul(inverse, x) - offset).sum(1)
@@ -126,7 +117,7 @@ class TriangularScale:
     def covariances(self) -> Array:
         """The covariances (K, D, D), or (D, D) where all components share one."""
         rows = self.rows()
-        products = gram(rows)
+        products = linalg.gram(rows)
         return products if len(rows) == self.shape[0] else products[0]
 
     def columns(self) -> Array | None:
@@ -134,7 +125,7 @@ class TriangularScale:
         return self.factors().transpose(2, 0, 1)
 
     def select(self, dims: np.ndarray | Array) -> Leaves:
-        return pack_tril(tril_of(self.rows()[:, dims])[0])
+        return pack_tril(linalg.tril_of(self.rows()[:, dims])[0])
 
     def mean_root(self, log_weights: Array) -> Array:
         """B (D, K D) with B B^T the mean of the covariances."""

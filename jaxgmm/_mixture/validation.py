@@ -1,6 +1,5 @@
 """Checks of mixtures and of arrays beside a mixture, and annotations that demand a check."""
 
-import dataclasses
 import math
 import operator
 from collections.abc import Mapping, Sequence
@@ -24,8 +23,7 @@ def checked_mixture(name: str, gmm: Any) -> GMM:
         mend = "build one with GMM.from_moments, or with jaxgmm.from_sklearn"
         raise TypeError(f"{name} must be a jaxgmm.GMM, got {kind(gmm)}; {mend}")
     _check_shapes(name, gmm)
-    leaves = {field.name: getattr(gmm, field.name) for field in dataclasses.fields(gmm)}
-    for field, leaf in leaves.items():
+    for field, leaf in vars(gmm).items():
         if leaf is not None and not isinstance(leaf, Tracer):
             if field != "logits" and not isinstance(gmm.logits, Tracer):
                 check_dead(name, np.asarray(gmm.logits) == -np.inf, np.asarray(leaf))
@@ -44,7 +42,7 @@ def _check_values(name: str, field: str, values: np.ndarray) -> None:
 
 
 def _check_shapes(name: str, gmm: GMM) -> None:
-    leaves = {field.name: getattr(gmm, field.name) for field in dataclasses.fields(gmm)}
+    leaves = vars(gmm)
     for field, leaf in leaves.items():
         if isinstance(leaf, list | tuple | float | int):
             mend = f"write jnp.asarray({field}), or use GMM.from_moments"

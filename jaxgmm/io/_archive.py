@@ -117,13 +117,11 @@ def encoded(name: str, value: Any, arrays: dict[str, Any]) -> Any:
         of = {field: encoded(f"{name}.{field}", one, arrays) for field, one in fields.items()}
         return {type(value).__name__: of}
     if isinstance(value, dict):
-        places = ((f"{name}[{key!r}]", key, one) for key, one in value.items())
-        return {
-            "dict": [
-                [encoded(f"key of {place}", key, arrays), encoded(place, one, arrays)]
-                for place, key, one in places
-            ]
-        }
+        items: list[Any] = []
+        for key, one in value.items():
+            place = f"{name}[{key!r}]"
+            items.append([encoded(f"key of {place}", key, arrays), encoded(place, one, arrays)])
+        return {"dict": items}
     if type(value) is list or type(value) is tuple:
         of = [encoded(f"{name}[{i}]", one, arrays) for i, one in enumerate(value)]
         return {type(value).__name__: of}

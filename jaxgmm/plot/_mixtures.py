@@ -109,10 +109,8 @@ def integrand(
     ax.plot(x, y, color="black", linewidth=1)
     ax.fill_between(x, y, where=y >= 0, interpolate=True, color=SHADES[1], label="adds")
     if (y < 0).any():
-        hatched = ax.fill_between(
-            x, y, where=y <= 0, interpolate=True, facecolor="white", label="takes away"
-        )
-        hatched.set(edgecolor=COLORS[1], hatch="////", linewidth=0)
+        hatched = ax.fill_between(x, y, where=y <= 0, interpolate=True, label="takes away")
+        hatched.set(facecolor="white", edgecolor=COLORS[1], hatch="////", linewidth=0)
         ax.legend()
     if labels is not None:
         ax.set_title(f"$p$: {names[0]}, $q$: {names[1]}")

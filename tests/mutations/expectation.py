@@ -181,7 +181,7 @@ EXPECTATION = [
     ),
     Mutation(
         "variance reduction although it is not wanted",
-        "_may_reduce",
+        "with_reduced_variance",
         "rule.variance_reduction",
         "True",
         "test_control.py",
