@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxgmm._mixture.gmm import GMM, by_structure, log_det, scale_of
+from jaxgmm._mixture.gmm import GMM, is_diagonal, log_det, scale_of
 from jaxgmm._numerics import linalg
 from jaxgmm._numerics.linalg import diagonal_matrices, matmul, power_of_two
 from jaxgmm._numerics.special import expm1_less_linear, not_negative
@@ -17,7 +17,10 @@ from jaxgmm._numerics.special import expm1_less_linear, not_negative
 T = TypeVar("T")
 
 
-def _diagonal_kl(p: GMM, q: GMM) -> Array:
+def component_kl(p: GMM, q: GMM) -> Array:
+    """KL(p_k || q_j), (K_p, K_q)."""
+    if not is_diagonal(p, q):
+        return _map_rows(_kl_row, p, q)
     offsets = (p.loc[:, None] - q.loc[None]) * jnp.exp(-_log_sigma(q))[None]
     ratio = _log_sigma(p)[:, None] - _log_sigma(q)[None]
     return 0.5 * (expm1_less_linear(2 * ratio) + jnp.square(offsets)).sum(-1)
@@ -44,20 +47,23 @@ def component_wasserstein_squared(p: GMM, q: GMM) -> tuple[Array, Array]:
     sizes = [jnp.maximum(jnp.exp(m.log_diag.max()), jnp.abs(m.loc).max()) for m in (p, q)]
     unit = power_of_two(jnp.sqrt(jnp.maximum(*sizes)))
 
+    if is_diagonal(p, q):
+        offsets = p.loc[:, None] - q.loc[None]
+        spread = jnp.exp(_log_sigma(p))[:, None] - jnp.exp(_log_sigma(q))[None]
+        return (jnp.square(offsets / unit) + jnp.square(spread / unit)).sum(-1), unit
+
     def of_rows(p: _Rows, q: _Rows) -> Array:
         a, b = p.factor / unit, jnp.broadcast_to(q.factor / unit, p.factor.shape)
         shift = jnp.square(_row_offsets(p, q) / unit).sum(2)
         return (linalg.procrustes(a, b)[:, None] + shift).reshape(_row_shape(p, q))
 
-    def of_diagonals(p: GMM, q: GMM) -> Array:
-        spread = jnp.exp(_log_sigma(p))[:, None] - jnp.exp(_log_sigma(q))[None]
-        offsets = p.loc[:, None] - q.loc[None]
-        return (jnp.square(offsets / unit) + jnp.square(spread / unit)).sum(-1)
-
-    return by_structure(of_diagonals, functools.partial(_map_rows, of_rows))(p, q), unit
+    return _map_rows(of_rows, p, q), unit
 
 
-def _diagonal_average(p: GMM, q: GMM) -> tuple[Array, Array]:
+def _average(p: GMM, q: GMM) -> tuple[Array, Array]:
+    """log sqrt(det S / (det L_k det L_j)), |S^-1/2 (mu_k - mu_j)|^2, for the mean covariance S."""
+    if not is_diagonal(p, q):
+        return _map_rows(_average_row, p, q)
     log_p = _log_sigma(p)[:, None]
     log_q = _log_sigma(q)[None]
     log_average = jnp.logaddexp(2 * log_p, 2 * log_q) - math.log(2)
@@ -132,10 +138,3 @@ def _row_shape(p: _Rows, q: _Rows) -> tuple[int, int, int]:
 def _log_sigma(gmm: GMM) -> Array:
     """The log standard deviations (K, D) of a diagonal mixture."""
     return jnp.broadcast_to(gmm.log_diag, gmm.loc.shape)
-
-
-component_kl = by_structure(_diagonal_kl, functools.partial(_map_rows, _kl_row))
-"""KL(p_k || q_j), (K_p, K_q)."""
-
-_average = by_structure(_diagonal_average, functools.partial(_map_rows, _average_row))
-"""log sqrt(det S / (det L_k det L_j)) and |S^-1/2 (mu_k - mu_j)|^2, for the mean covariance S."""

@@ -1,8 +1,6 @@
 """The parameters of a Gaussian mixture as a pytree."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +14,6 @@ from jaxgmm._numerics.transforms import exportable
 from jaxgmm._validation import checks
 from jaxgmm._validation.arguments import Flag, PositiveFloat, PositiveInt, RequiredKey
 from jaxgmm._validation.validated_jit import validated
-
-T = TypeVar("T")
 
 
 @exportable
@@ -277,13 +273,6 @@ def scale_of(gmm: GMM) -> Scale:
 
 def is_diagonal(*gmms: GMM) -> bool:
     return all(isinstance(scale_of(gmm), DiagonalScale) for gmm in gmms)
-
-
-def by_structure(
-    diagonal: Callable[[GMM, GMM], T], triangular: Callable[[GMM, GMM], T]
-) -> Callable[[GMM, GMM], T]:
-    """A function of two mixtures, by an O(K D) form for diagonal factors or a general form."""
-    return lambda p, q: (diagonal if is_diagonal(p, q) else triangular)(p, q)
 
 
 def log_det(gmm: GMM) -> Array:

@@ -7,10 +7,9 @@ from jax import Array
 from jax.core import Tracer
 from jax.typing import DTypeLike
 
+from jaxgmm._mixture.scale import Leaves
 from jaxgmm._numerics.linalg import matmul, pack_tril, tril_of
 from jaxgmm._numerics.transforms import varying_with
-
-Scales = tuple[Array, Array | None]
 
 
 def kmeans_plus_plus(
@@ -70,25 +69,22 @@ def residuals(x: Array, centres: Array) -> Array:
     return x - centres[distances.argmin(0)]
 
 
-def pooled_scales(r: Array, reg_covar: Array | float, num_components: int, kind: str) -> Scales:
+def pooled_scales(r: Array, reg_covar: Array | float, num_components: int, kind: str) -> Leaves:
     """The log_diag and off_diag of the mean of r r^T over residuals r (n, D), plus reg_covar I."""
     n, d = r.shape
     rows = 1 if kind == "tied" else num_components
     if kind in ("full", "tied"):
         floor = reg_covar**0.5 * jnp.eye(d, dtype=r.dtype)
         roots = jnp.concatenate([r.T / n**0.5, floor], axis=1)
-        log_diag, off_diag = pack_tril(tril_of(roots[None])[0])
-        return _repeated(log_diag, rows), _repeated(off_diag, rows)
-    variances = jnp.square(r).mean(0) + reg_covar
-    variances = variances if kind == "diag" else variances.mean(keepdims=True)
-    return _repeated(0.5 * jnp.log(variances)[None], rows), None
+        leaves = pack_tril(tril_of(roots[None])[0])
+    else:
+        variances = jnp.square(r).mean(0) + reg_covar
+        variances = variances if kind == "diag" else variances.mean(keepdims=True)
+        leaves = 0.5 * jnp.log(variances)[None], None
+    return jax.tree.map(lambda row: jnp.broadcast_to(row, (rows, row.shape[1])), leaves)
 
 
-def _repeated(row: Array, rows: int) -> Array:
-    return jnp.broadcast_to(row, (rows, row.shape[1]))
-
-
-def random_scales(key: Array, shape: tuple[int, ...], kind: str, dtype: DTypeLike) -> Scales:
+def random_scales(key: Array, shape: tuple[int, ...], kind: str, dtype: DTypeLike) -> Leaves:
     """The log_diag and off_diag, for means (K, D), of random B B^T with eigenvalues about 1."""
     k, d = shape
     rows = 1 if kind == "tied" else k

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxgmm._mixture.components import component_overlaps
-from jaxgmm._mixture.gmm import GMM, by_structure, is_diagonal, log_det, scale_of
+from jaxgmm._mixture.gmm import GMM, is_diagonal, log_det, scale_of
 from jaxgmm._mixture.scale import Leaves
 from jaxgmm._mixture.validation import Mixture, one_space
 from jaxgmm._numerics import linalg
@@ -83,16 +83,14 @@ def product(p: Mixture, q: Mixture) -> tuple[GMM, Array]:
     return GMM(weighted - log_normaliser, loc, *leaves), log_normaliser
 
 
-def _diagonal_products(p: GMM, q: GMM) -> tuple[Array, Leaves]:
-    a, b = _paired(p, q, p.log_diag, q.log_diag)
+def _products(p: GMM, q: GMM) -> tuple[Array, Leaves]:
+    """The means and the leaves of the normalised products of all pairs of components."""
     start, end = _paired(p, q, p.loc, q.loc)
-    loc = start + jax.nn.sigmoid(2 * (a - b)) * (end - start)
-    return loc, (-0.5 * jnp.logaddexp(-2 * a, -2 * b), None)
-
-
-def _triangular_products(p: GMM, q: GMM) -> tuple[Array, Leaves]:
+    if is_diagonal(p, q):
+        a, b = _paired(p, q, p.log_diag, q.log_diag)
+        loc = start + jax.nn.sigmoid(2 * (a - b)) * (end - start)
+        return loc, (-0.5 * jnp.logaddexp(-2 * a, -2 * b), None)
     a, b = _paired(p, q, inv_tril(scale_of(p).rows()), inv_tril(scale_of(q).rows()))
-    start, end = _paired(p, q, p.loc, q.loc)
     # [A^T B^T] is a root of the precision. With the coordinates reversed, the inverse of its
     # triangle is L^T, reversed as well.
     lower = tril_of(jnp.concatenate([a.mT, b.mT], axis=2)[:, ::-1])[1].mT[:, ::-1, ::-1]
@@ -102,12 +100,11 @@ def _triangular_products(p: GMM, q: GMM) -> tuple[Array, Leaves]:
     return start + step[:, :, 0], pack_tril(lower)
 
 
-def _diagonal_sums(p: GMM, q: GMM) -> Leaves:
-    a, b = _paired(p, q, p.log_diag, q.log_diag)
-    return 0.5 * jnp.logaddexp(2 * a, 2 * b), None
-
-
-def _triangular_sums(p: GMM, q: GMM) -> Leaves:
+def leaves_of_sums(p: GMM, q: GMM) -> Leaves:
+    """The leaves log_diag and off_diag of Sigma_k + Sigma_j for all pairs of components."""
+    if is_diagonal(p, q):
+        a, b = _paired(p, q, p.log_diag, q.log_diag)
+        return 0.5 * jnp.logaddexp(2 * a, 2 * b), None
     roots = jnp.concatenate(_paired(p, q, scale_of(p).rows(), scale_of(q).rows()), axis=2)
     return pack_tril(tril_of(roots)[0])
 
@@ -123,13 +120,6 @@ def _paired(p: GMM, q: GMM, a: Array, b: Array) -> tuple[Array, Array]:
     a = jnp.broadcast_to(a[:, None], pairs + a.shape[1:])
     b = jnp.broadcast_to(b[None], pairs + b.shape[1:])
     return a.reshape(-1, *a.shape[2:]), b.reshape(-1, *b.shape[2:])
-
-
-leaves_of_sums = by_structure(_diagonal_sums, _triangular_sums)
-"""The leaves log_diag and off_diag of Sigma_k + Sigma_j for all pairs of components."""
-
-_products = by_structure(_diagonal_products, _triangular_products)
-"""The means and the leaves of the normalised products of all pairs of components."""
 
 
 class Powers(NamedTuple):

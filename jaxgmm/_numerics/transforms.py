@@ -100,7 +100,8 @@ def on_any_mesh(function: Callable[P, R]) -> Callable[P, R]:
     def automatic(*args: P.args, **kwargs: P.kwargs) -> R:
         leaves, tree = jax.tree.flatten((args, kwargs))
         arrays = {i: leaf for i, leaf in enumerate(leaves) if isinstance(leaf, Array)}
-        mesh = _explicit_mesh(list(arrays.values()))
+        meshes = [jax.typeof(array).sharding.mesh for array in arrays.values()]
+        mesh = next((mesh for mesh in meshes if AxisType.Explicit in mesh.axis_types), None)
 
         def of_arrays(arrays: dict[int, Array]) -> Any:
             given, named = jax.tree.unflatten(tree, [arrays.get(*i) for i in enumerate(leaves)])
@@ -114,12 +115,6 @@ def on_any_mesh(function: Callable[P, R]) -> Callable[P, R]:
         return jax.jit(jax.sharding.auto_axes(of_arrays, axes=axes, out_sharding=sharding))(arrays)
 
     return automatic
-
-
-def _explicit_mesh(arrays: list[Array]) -> AbstractMesh | None:
-    """The first mesh with Explicit axes under any of the arrays."""
-    meshes = [jax.typeof(array).sharding.mesh for array in arrays]
-    return next((mesh for mesh in meshes if AxisType.Explicit in mesh.axis_types), None)
 
 
 def _sharding_of_results(

@@ -1,12 +1,16 @@
-"""Save a pytree of arrays to a file, and load it."""
+"""Save pytrees of arrays to files, load them, and keep compiled programs in a folder."""
 
 import contextlib
 import json
 import os
+import pathlib
+import platform
 import secrets
 import shutil
+import sys
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxgmm._mixture.gmm import GMM
@@ -61,7 +65,9 @@ def save(path: Path, tree: Any) -> None:
             leaves = {name: leaf for name, leaf in leaves.items() if leaf is not tree} | arrays
     about["structure"] = _archive.structure_of(leaves)
     arrays = {name: _archive.stored(leaf) for name, leaf in leaves.items()}
-    _write_whole(os.path.realpath(path), {**about, **_moments(tree), **arrays})
+    if isinstance(tree, GMM) and np.ndim(tree.loc) == 2:
+        about |= moments_of(checked_mixture("tree", tree))._asdict()
+    _write_whole(os.path.realpath(path), about | arrays)
 
 
 def load(path: Path, like: Any = None) -> Any:
@@ -113,13 +119,6 @@ def _decoded(path: Any) -> str:
         raise TypeError(f"path must be a string or a pathlib.Path, got {kind(path)}") from None
 
 
-def _moments(tree: Any) -> dict[str, Any]:
-    """The moments of a mixture, in float64; empty for a stack or any other pytree."""
-    if not isinstance(tree, GMM) or np.ndim(tree.loc) != 2:
-        return {}
-    return moments_of(checked_mixture("tree", tree))._asdict()
-
-
 def _write_whole(path: str, members: dict[str, Any]) -> None:
     """Write a temporary file in the same folder, then move it to path, which is always complete."""
     if os.path.exists(path) and not os.path.isfile(path):  # a pipe or /dev/null is never replaced
@@ -141,3 +140,64 @@ def _write_whole(path: str, members: dict[str, Any]) -> None:
         if isinstance(error, OSError):  # its own message would name the temporary file
             raise OSError(error.errno, error.strerror, path) from error
         raise
+
+
+MAX_BYTES = 2**28  # of the programs in the folder
+
+
+def keep_compiled_programs(folder: Path | None = None) -> None:
+    """Keep the programs that JAX compiles in a folder, from which later processes load them.
+
+    The first call of a function compiles it, which takes longer than most computations. This call
+    changes settings of JAX for the whole process, and so it keeps the programs of other libraries
+    too; importing the package changes none. Call it before the first computation. If the folder
+    holds more than 256 MB, the programs that were not used for the longest time are deleted.
+
+    Args:
+      folder: the folder, which is made if there is none. None is a folder for this machine in
+        ``jaxgmm`` in the user's folder of caches: ``$XDG_CACHE_HOME`` or ``~/.cache``, on macOS
+        ``~/Library/Caches``, on Windows ``%LOCALAPPDATA%``.
+
+    Raises:
+      OSError: the folder cannot be made, or not be written to.
+      RuntimeError: folder is None, and the user has no home.
+
+    Example:
+      >>> import jaxgmm
+      >>> jaxgmm.io.keep_compiled_programs()  # doctest: +SKIP
+    """
+    # Programs are made for the processor, so machines that share a home share no folder.
+    path = pathlib.Path(_of_user() / platform.node() if folder is None else folder)
+    path.mkdir(parents=True, exist_ok=True)
+    if not os.access(path, os.W_OK):
+        raise PermissionError(f"{path} is read-only, so programs cannot be kept there")
+    _prune(path, MAX_BYTES)
+    jax.config.update("jax_compilation_cache_dir", str(path))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def _of_user() -> pathlib.Path:
+    """The folder of the package among the user's caches, by the conventions of the platform."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or pathlib.Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = pathlib.Path.home() / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    return pathlib.Path(base) / "jaxgmm"
+
+
+def _prune(folder: pathlib.Path, max_bytes: int) -> None:
+    """Delete the programs that were used last long ago, until the rest has so many bytes."""
+    # JAX does so only by a library for locks, which is not always there.
+    found: list[tuple[float, int, pathlib.Path]] = []
+    with contextlib.suppress(OSError):  # another process may delete them, too
+        for path in folder.glob("*-cache"):
+            about = path.stat()
+            found.append((max(about.st_atime, about.st_mtime), about.st_size, path))
+    total = 0
+    for _, size, path in sorted(found, reverse=True):
+        total += size
+        if total > max_bytes:
+            path.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ import sys
 import jax
 import pytest
 
-from jaxgmm.io import _programs, keep_compiled_programs
+from jaxgmm.io import _files, keep_compiled_programs
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_the_folder_of_each_platform(system, variables, folder, monkeypatch, tmp
 
 
 def test_the_programs_used_last_are_kept(monkeypatch, tmp_path, settings):
-    monkeypatch.setattr(_programs, "MAX_BYTES", 25)
+    monkeypatch.setattr(_files, "MAX_BYTES", 25)
     for name, age in (("a-cache", 1), ("b-cache", 300), ("c-cache", 200), ("others", 900)):
         (tmp_path / name).write_bytes(bytes(10))
         os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
