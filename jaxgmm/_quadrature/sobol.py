@@ -157,18 +157,15 @@ def scrambled(key: Array, num_bits: int, num_components: int, num_dims: int) -> 
     columns = (random[:-1] & (top - np.uint32(1))[:, None, None]) | top[:, None, None]
     entries = (directions_of(num_dims, num_bits)[:, :, None] & top) != 0
     terms = jnp.where(entries.transpose(0, 2, 1)[:, :, None, :], columns[None], np.uint32(0))
-    return _xor(terms, 1), random[-1]
+    scrambling = jax.lax.reduce_xor(terms, (1,))
+    return scrambling, random[-1]
 
 
 def net(directions: Array, indices: Array) -> Array:
     """The points (s, D, b) of s nets at indices (s or 1, b), from their directions (m, s, D)."""
     places = np.arange(directions.shape[0], dtype=np.uint32)[:, None, None]
     bits = (indices[None] >> places) & np.uint32(1)
-    return _xor(directions[..., None] * bits[:, :, None, :], 0)
-
-
-def _xor(words: Array, axis: int) -> Array:
-    return jax.lax.reduce(words, np.uint32(0), jax.lax.bitwise_xor, (axis,))
+    return jax.lax.reduce_xor(directions[..., None] * bits[:, :, None, :], (0,))
 
 
 def normal_from_bits(bits: Array, dtype: DTypeLike) -> Array:

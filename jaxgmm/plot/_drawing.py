@@ -85,13 +85,6 @@ def log_densities(gmm: GMM, *coordinates: np.ndarray) -> np.ndarray:
     return np.asarray(log_prob(gmm, np.stack(np.meshgrid(*coordinates), -1)), float)
 
 
-def quantiles(values: np.ndarray, mass: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
-    """The quantiles of values weighted by their mass, at these shares."""
-    order = np.argsort(values, axis=None)
-    held = np.cumsum(mass.ravel()[order])
-    return values.ravel()[order][np.searchsorted(held / held[-1], shares)]
-
-
 def checked_labels(name: str, labels: Any, count: int) -> list[str]:
     """The labels of so many rows or columns as strings, or an error if there are more or fewer."""
     if not isinstance(labels, Sequence | np.ndarray | None):

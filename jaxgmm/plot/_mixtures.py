@@ -155,7 +155,8 @@ def contours(
     for i, (gmm, name) in enumerate(zip(mixtures, names, strict=True)):
         density = np.exp(log_densities(gmm, x, y))
         mass = density * np.outer(np.gradient(y), np.gradient(x))
-        levels = np.unique(_drawing.quantiles(density, mass, (0.05, 0.2, 0.5)))
+        shares = (0.05, 0.2, 0.5)
+        levels = np.unique(np.quantile(density, shares, weights=mass, method="inverted_cdf"))
         if i == 0:
             ax.contourf(x, y, density, levels=[*levels, 2 * density.max()], colors=SHADES)
             handles.append(Patch(facecolor=SHADES[1], edgecolor=COLORS[0], label=name))
@@ -260,7 +261,7 @@ def log_ratio(
     ratio = log_p - log_q
     cells = np.outer(np.gradient(y), np.gradient(x))
     mass = np.exp(np.logaddexp(log_p, log_q)) * cells
-    limit = float(_drawing.quantiles(np.abs(ratio), mass, (0.99,))[0]) or 1.0
+    limit = np.quantile(np.abs(ratio), 0.99, weights=mass, method="inverted_cdf") or 1.0
     levels = np.asarray(MaxNLocator(8, symmetric=True).tick_values(-limit, limit))
     # Black lines and labels could not be read on the dark ends of the colour map.
     shades = colormaps["RdBu"](np.linspace(0.15, 0.85, len(levels) + 1))

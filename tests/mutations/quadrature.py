@@ -62,8 +62,8 @@ QUADRATURE = [
     Mutation(
         "one scrambling for all components",
         "scrambled",
-        "_xor(terms, 1), random[-1]",
-        "_xor(terms, 1)[:, :1] + 0 * _xor(terms, 1), random[-1] * 0 + random[-1][:1]",
+        "scrambling, random[-1]",
+        "scrambling[:, :1] + 0 * scrambling, random[-1] * 0 + random[-1][:1]",
         "test_rules.py",
     ),
     Mutation(
