@@ -20,7 +20,7 @@ from work import value_and_error
 
 import jaxgmm
 from jaxgmm import GMM
-from jaxgmm._expectation import variance_reduction
+from jaxgmm._expectation import expectation, variance_reduction
 
 
 def growth() -> None:
@@ -63,7 +63,7 @@ def batch_lengths(n: int, rounds: int) -> None:
     for name, build in PAIRS.items():
         p, q = build()
         cells = [times_with_batches_of(length, p, q, n, rounds) for length in lengths]
-        used = variance_reduction.batch_length(p)
+        used = expectation.batch_length(p)
         marks = ["*" if length == used else " " for length in lengths]
         print(
             f"{name:22s}" + "".join(cell + mark for cell, mark in zip(cells, marks, strict=True)),
@@ -72,15 +72,15 @@ def batch_lengths(n: int, rounds: int) -> None:
 
 
 def times_with_batches_of(length: int, p: GMM, q: GMM, n: int, rounds: int) -> str:
-    chosen, key = variance_reduction.batch_length, jax.random.key(0)
-    variance_reduction.batch_length = lambda gmm: length
+    chosen, key = expectation.batch_length, jax.random.key(0)
+    expectation.batch_length = lambda gmm: length
     jax.clear_caches()
     value = jax.jit(lambda key, p, q: jaxgmm.kl_divergence(key, p, q, jaxgmm.Sobol(n)))
     gradient = jax.jit(jax.grad(value, argnums=(1, 2)))
     times = medians(
         {"value": lambda: value(key, p, q), "gradient": lambda: gradient(key, p, q)}, rounds
     )
-    variance_reduction.batch_length = chosen
+    expectation.batch_length = chosen
     return f"{1e3 * times['value']:7.1f}{1e3 * times['gradient']:8.1f}"
 
 
