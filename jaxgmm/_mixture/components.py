@@ -21,8 +21,8 @@ def component_kl(p: GMM, q: GMM) -> Array:
     """KL(p_k || q_j), (K_p, K_q)."""
     if not is_diagonal(p, q):
         return _map_rows(_kl_row, p, q)
-    offsets = (p.loc[:, None] - q.loc[None]) * jnp.exp(-_log_sigma(q))[None]
-    ratio = _log_sigma(p)[:, None] - _log_sigma(q)[None]
+    offsets = (p.loc[:, None] - q.loc[None]) * jnp.exp(-scale_of(q).log_sigma)[None]
+    ratio = scale_of(p).log_sigma[:, None] - scale_of(q).log_sigma[None]
     return 0.5 * (expm1_less_linear(2 * ratio) + jnp.square(offsets)).sum(-1)
 
 
@@ -49,7 +49,7 @@ def component_wasserstein_squared(p: GMM, q: GMM) -> tuple[Array, Array]:
 
     if is_diagonal(p, q):
         offsets = p.loc[:, None] - q.loc[None]
-        spread = jnp.exp(_log_sigma(p))[:, None] - jnp.exp(_log_sigma(q))[None]
+        spread = jnp.exp(scale_of(p).log_sigma)[:, None] - jnp.exp(scale_of(q).log_sigma)[None]
         return (jnp.square(offsets / unit) + jnp.square(spread / unit)).sum(-1), unit
 
     def of_rows(p: _Rows, q: _Rows) -> Array:
@@ -64,8 +64,8 @@ def _average(p: GMM, q: GMM) -> tuple[Array, Array]:
     """log sqrt(det S / (det L_k det L_j)), |S^-1/2 (mu_k - mu_j)|^2, for the mean covariance S."""
     if not is_diagonal(p, q):
         return _map_rows(_average_row, p, q)
-    log_p = _log_sigma(p)[:, None]
-    log_q = _log_sigma(q)[None]
+    log_p = scale_of(p).log_sigma[:, None]
+    log_q = scale_of(q).log_sigma[None]
     log_average = jnp.logaddexp(2 * log_p, 2 * log_q) - math.log(2)
     offsets = (p.loc[:, None] - q.loc[None]) * jnp.exp(-0.5 * log_average)
     log_ratio = not_negative(0.5 * (log_average - log_p - log_q).sum(-1))
@@ -133,8 +133,3 @@ def _row_offsets(p: _Rows, q: _Rows) -> Array:
 
 def _row_shape(p: _Rows, q: _Rows) -> tuple[int, int, int]:
     return len(p.means), p.means.shape[1], q.means.shape[1]
-
-
-def _log_sigma(gmm: GMM) -> Array:
-    """The log standard deviations (K, D) of a diagonal mixture."""
-    return jnp.broadcast_to(gmm.log_diag, gmm.loc.shape)

@@ -9,7 +9,7 @@ from jax.typing import DTypeLike
 from numpy.typing import ArrayLike
 
 from jaxgmm._mixture import initialization, moments
-from jaxgmm._mixture.scale import DiagonalScale, Scale, view
+from jaxgmm._mixture.scale import Scale
 from jaxgmm._numerics.transforms import exportable
 from jaxgmm._validation import checks
 from jaxgmm._validation.arguments import Flag, PositiveFloat, PositiveInt, RequiredKey
@@ -267,12 +267,12 @@ _scale_tril = jax.jit(lambda gmm: scale_of(gmm).factors(), inline=True)
 
 
 def scale_of(gmm: GMM) -> Scale:
-    """The view of the Cholesky factors of a mixture."""
-    return view(gmm.log_diag, gmm.off_diag, (gmm.num_components, gmm.num_dims))
+    """The operations of the Cholesky factors of a mixture."""
+    return Scale(gmm.log_diag, gmm.off_diag, (gmm.num_components, gmm.num_dims))
 
 
 def is_diagonal(*gmms: GMM) -> bool:
-    return all(isinstance(scale_of(gmm), DiagonalScale) for gmm in gmms)
+    return all(gmm.off_diag is None for gmm in gmms)
 
 
 def log_det(gmm: GMM) -> Array:

@@ -12,9 +12,7 @@ from jaxgmm._numerics.linalg import matmul, pack_tril, tril_of
 from jaxgmm._numerics.transforms import varying_with
 
 
-def kmeans_plus_plus(
-    key: Array, x: Array, num_components: int, weights: Array | None = None
-) -> Array:
+def kmeans_plus_plus(key: Array, x: Array, k: int, weights: Array | None = None) -> Array:
     """Centres (K, D) drawn among points (n, D), by the squared distance from earlier centres.
 
     Weights (n,) multiply the squared distances.
@@ -27,7 +25,7 @@ def kmeans_plus_plus(
         centre = x[jax.random.categorical(key, log_weights + jnp.log(chances))]
         return jnp.minimum(distances, squared_distances(x, centre)), centre
 
-    keys = jax.random.split(key, num_components)
+    keys = jax.random.split(key, k)
     infinite = varying_with((key, x, log_weights), jnp.full_like(x[:, 0], jnp.inf))
     return jax.lax.scan(draw, infinite, keys)[1]
 

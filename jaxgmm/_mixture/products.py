@@ -178,7 +178,7 @@ class Companion(NamedTuple):
     def of(cls, p: GMM, q: GMM) -> "Companion":
         offsets = q.loc[None] - p.loc[:, None]
         if is_diagonal(p, q):
-            log_p, log_q = (jnp.broadcast_to(gmm.log_diag, gmm.loc.shape) for gmm in (p, q))
+            log_p, log_q = (scale_of(gmm).log_sigma for gmm in (p, q))
             ratios = jnp.exp(log_p[:, None] - log_q[None])[..., None, None]
             whitened = (offsets * jnp.exp(-log_q)[None])[..., None]
         else:
@@ -243,7 +243,7 @@ def quotients(p: GMM, q: GMM, orders: Array, log_shares: Array) -> Powers:
     logs = jnp.where(shares > 0, q.log_weights[None] - log_shares, 0)
     of_weights = orders * p.log_weights + (1 - orders) * (shares * logs).sum(1)
     if is_diagonal(p, q):
-        log_p = jnp.broadcast_to(p.log_diag, p.loc.shape)
+        log_p = scale_of(p).log_sigma
         loc = p.loc + jnp.exp(log_p) * found.mean[:, :, 0]
         leaves = log_p + jnp.log(found.root[:, :, 0, 0]), None
     else:

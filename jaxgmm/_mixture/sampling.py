@@ -85,9 +85,7 @@ def _points(component: Array, eps: Array, gmm: GMM) -> Array:
 
 
 @_points.defjvp
-def _points_jvp(
-    primals: tuple[Array, Array, GMM], tangents: tuple[Any, Any, GMM]
-) -> tuple[Array, Array]:
+def _points_jvp(primals: tuple[Array, Array, GMM], tangents: Any) -> tuple[Array, Array]:
     component, eps, gmm = primals
 
     def in_batches(gmm: GMM) -> Array:
@@ -102,16 +100,14 @@ def _reparameterised(component: Array, eps: Array, gmm: GMM) -> Array:
     """Points (n, D) as functions of the mixture, coordinate by coordinate, given those before."""
     centre, units = centre_of(gmm), units_of(gmm)
     gmm = in_units(translate(gmm, -centre), units)
-    log_scale = jnp.broadcast_to(gmm.log_diag, gmm.loc.shape)
+    log_scale = scale_of(gmm).log_sigma
     log_weights = jnp.broadcast_to(gmm.log_weights[:, None], (gmm.num_components, len(component)))
     # A column of L is added to the means once its coordinate is known. No (n, D, D) is then stored.
     columns = scale_of(gmm).columns()
     zeros = jnp.zeros((*gmm.loc.shape, len(component)), gmm.loc.dtype)
     shift = None if columns is None else varying_with((gmm, eps), zeros)
 
-    def coordinate(
-        state: tuple[Array, Array | None], inputs: tuple[Any, ...]
-    ) -> tuple[tuple[Array, Array | None], Array]:
+    def coordinate(state: Any, inputs: tuple[Any, ...]) -> tuple[Any, Array]:
         (log_weights, shift), (index, eps, loc, log_scale, column) = state, inputs
         loc = jnp.broadcast_to(loc[:, None], log_weights.shape)
         if shift is not None:

@@ -10,96 +10,56 @@ import numpy as np
 from jax import Array
 
 from jaxgmm._numerics import linalg
-from jaxgmm._numerics.linalg import diagonal_matrices, matmul, norm, pack_tril, power_of_two
+from jaxgmm._numerics.linalg import matmul, power_of_two
 from jaxgmm._numerics.transforms import take
 
 Leaves = tuple[Array, Array | None]  # log_diag and off_diag
+Three = tuple[Array, Array, Array]
 
 
 @dataclasses.dataclass(frozen=True)
-class DiagonalScale:
-    """L_k = diag(sigma_k), from log_diag (K or 1, D or 1). Its operations cost O(K D)."""
+class Scale:
+    """The factors L_k of a mixture. If they are diagonal, almost all operations cost O(K D)."""
 
-    log_diag: Array
+    log_diag: Array  # (K or 1, D or 1)
+    off_diag: Array | None  # (K or 1, D (D - 1) / 2); None for diagonal factors
     shape: tuple[int, int]  # (K, D)
 
     @property
     def log_sigma(self) -> Array:
+        """The logarithms of the diagonals, (K, D)."""
         return jnp.broadcast_to(self.log_diag, self.shape)
 
     @property
     def stored_for_a_point(self) -> float:
-        """The floats stored to whiten a point under all components. XLA fuses most of them away."""
-        return math.prod(self.shape) / 4
+        """The floats stored to whiten a point under all components."""
+        # For diagonal factors, XLA fuses most of them away.
+        return math.prod(self.shape) / (4 if self.off_diag is None else 1)
 
     def rows(self) -> Array:
         """The factors (K, D, D), or (1, D, D) where all components share one."""
+        if self.off_diag is not None:
+            return linalg.unpack_tril(self.log_diag, self.off_diag, self.shape[1])
         shape = len(self.log_diag), self.shape[1]
-        return diagonal_matrices(jnp.broadcast_to(jnp.exp(self.log_diag), shape))
+        return linalg.diagonal_matrices(jnp.broadcast_to(jnp.exp(self.log_diag), shape))
 
     def factors(self) -> Array:
         """The factors (K, D, D)."""
-        return diagonal_matrices(jnp.exp(self.log_sigma))
-
-    def apply(self, rotation: Array | None = None) -> Callable[[Array, Array], Array]:
-        """Components (s,) and normals (s, D, b) -> L_k eps, (s, D, b)."""
-        if rotation is not None:
-            return _applied(matmul(self.factors(), rotation))
-        sigma = jnp.exp(self.log_sigma)
-        return lambda component, nodes: take(sigma, component)[:, :, None] * nodes
-
-    def whiten(self, loc: Array) -> Callable[[Array], Array]:
-        """Points (D, n) -> |(x - mu_k) / sigma_k|^2, (K, n)."""
-        log_sigma = self.log_sigma
-        return lambda x: _sum_of_squares(x, loc, log_sigma)
-
-    def covariances(self) -> Array:
-        """The variances (K, D), or (K,) where all coordinates share one."""
-        variances = jnp.exp(2 * self.log_diag)
-        if variances.shape[1] == self.shape[1]:
-            return jnp.broadcast_to(variances, self.shape)
-        return jnp.broadcast_to(variances[:, 0], self.shape[:1])
-
-    def columns(self) -> Array | None:
-        """None, as L_k is zero below the diagonal."""
-        return None
-
-    def select(self, dims: np.ndarray | Array) -> Leaves:
-        """The leaves of the marginal of these coordinates."""
-        is_shared = self.log_diag.shape[1] == 1
-        return (self.log_diag if is_shared else self.log_diag[:, dims]), None
-
-    def mean_root(self, log_weights: Array) -> Array:
-        """B (D, D) with B B^T the mean of the covariances."""
-        return jnp.diag(norm(jnp.exp(0.5 * log_weights)[:, None] * jnp.exp(self.log_sigma), 0))
-
-
-@dataclasses.dataclass(frozen=True)
-class TriangularScale:
-    """Lower triangles L_k, from log_diag (K or 1, D) and off_diag (K or 1, D (D - 1) / 2)."""
-
-    log_diag: Array
-    off_diag: Array
-    shape: tuple[int, int]  # (K, D)
-
-    @property
-    def stored_for_a_point(self) -> float:
-        return math.prod(self.shape)
-
-    def rows(self) -> Array:
-        """The factors (K, D, D), or (1, D, D) where all components share one."""
-        return linalg.unpack_tril(self.log_diag, self.off_diag, self.shape[1])
-
-    def factors(self) -> Array:
         return jnp.broadcast_to(self.rows(), (*self.shape, self.shape[1]))
 
     def apply(self, rotation: Array | None = None) -> Callable[[Array, Array], Array]:
         """Components (s,) and normals (s, D, b) -> L_k U_k eps, (s, D, b)."""
-        factors = self.factors()
-        return _applied(factors if rotation is None else matmul(factors, rotation))
+        if self.off_diag is None and rotation is None:
+            sigma = jnp.exp(self.log_sigma)
+            return lambda component, nodes: take(sigma, component)[:, :, None] * nodes
+        factors = self.factors() if rotation is None else matmul(self.factors(), rotation)
+        return lambda component, nodes: matmul(take(factors, component), nodes)
 
     def whiten(self, loc: Array) -> Callable[[Array], Array]:
         """Points (D, n) -> |L_k^-1 (x - mu_k)|^2, (K, n)."""
+        if self.off_diag is None:
+            log_sigma = self.log_sigma
+            return lambda x: _sum_of_squares(x, loc, log_sigma)
         k, d = self.shape
         inverse = linalg.inv_tril(self.rows())
         offset = matmul(inverse, loc[:, :, None])
@@ -115,36 +75,31 @@ class TriangularScale:
         return mahalanobis
 
     def covariances(self) -> Array:
-        """The covariances (K, D, D), or (D, D) where all components share one."""
-        rows = self.rows()
-        products = linalg.gram(rows)
-        return products if len(rows) == self.shape[0] else products[0]
+        """The covariances in the shape that scikit-learn has for their type."""
+        if self.off_diag is None:
+            variances = jnp.exp(2 * self.log_diag)
+            variances = variances if variances.shape[1] == self.shape[1] else variances[:, 0]
+            return jnp.broadcast_to(variances, self.shape[: variances.ndim])
+        products = linalg.gram(self.rows())
+        return products if len(products) == self.shape[0] else products[0]
 
     def columns(self) -> Array | None:
-        """The columns of all factors, (D, K, D)."""
-        return self.factors().transpose(2, 0, 1)
+        """The columns of all factors, (D, K, D); None for diagonal factors."""
+        return None if self.off_diag is None else self.factors().transpose(2, 0, 1)
 
     def select(self, dims: np.ndarray | Array) -> Leaves:
-        return pack_tril(linalg.tril_of(self.rows()[:, dims])[0])
+        """The leaves of the marginal of these coordinates."""
+        if self.off_diag is not None:
+            return linalg.pack_tril(linalg.tril_of(self.rows()[:, dims])[0])
+        return (self.log_diag if self.log_diag.shape[1] == 1 else self.log_diag[:, dims]), None
 
     def mean_root(self, log_weights: Array) -> Array:
-        """B (D, K D) with B B^T the mean of the covariances."""
-        roots = jnp.exp(0.5 * log_weights)[:, None, None] * self.factors()
-        return roots.transpose(1, 0, 2).reshape(self.shape[1], -1)
-
-
-Scale = DiagonalScale | TriangularScale
-
-
-def view(log_diag: Array, off_diag: Array | None, shape: tuple[int, int]) -> Scale:
-    """The scale of a mixture of ``shape`` (K, D), from its leaves."""
-    if off_diag is None:
-        return DiagonalScale(log_diag, shape)
-    return TriangularScale(log_diag, off_diag, shape)
-
-
-def _applied(factors: Array) -> Callable[[Array, Array], Array]:
-    return lambda component, nodes: matmul(take(factors, component), nodes)
+        """B (D, K D), or (D, D) for diagonal factors, with B B^T the mean of the covariances."""
+        roots = jnp.exp(0.5 * log_weights)
+        if self.off_diag is None:
+            return jnp.diag(linalg.norm(roots[:, None] * jnp.exp(self.log_sigma), 0))
+        factors = roots[:, None, None] * self.factors()
+        return factors.transpose(1, 0, 2).reshape(self.shape[1], -1)
 
 
 @jax.custom_jvp
@@ -154,9 +109,7 @@ def _sum_of_squares(x: Array, loc: Array, log_scale: Array) -> Array:
 
 
 @_sum_of_squares.defjvp
-def _sum_of_squares_jvp(
-    primals: tuple[Array, Array, Array], tangents: tuple[Array, Array, Array]
-) -> tuple[Array, Array]:
+def _sum_of_squares_jvp(primals: Three, tangents: Three) -> tuple[Array, Array]:
     # Matrix products replace the derivative of the sum, which is twenty times slower to transpose.
     # They lose no digits here. The unit lies between the scales, so that squares stay in range.
     log_scale, dlog_scale = primals[2], tangents[2]

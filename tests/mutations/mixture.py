@@ -124,14 +124,14 @@ MIXTURE = [
     ),
     Mutation(
         "the mean left out of whitening",
-        "TriangularScale.whiten",
+        "Scale.whiten",
         "-offset",
         "0 * offset",
         "test_density.py",
     ),
     Mutation(
         "transpose L",
-        "TriangularScale.factors",
+        "Scale.factors",
         "self.rows()",
         "self.rows().swapaxes(1, 2)",
         "test_gmm.py test_expectation.py",
@@ -187,8 +187,8 @@ MIXTURE = [
     ),
     Mutation(
         "one covariance where diagonals differ",
-        "TriangularScale.covariances",
-        "len(rows) == self.shape[0]",
+        "Scale.covariances",
+        "len(products) == self.shape[0]",
         "len(self.off_diag) == self.shape[0]",
         "test_shared_rows.py",
     ),
@@ -208,7 +208,7 @@ MIXTURE = [
     ),
     Mutation(
         "weights squared in a mean of covariances",
-        "TriangularScale.mean_root",
+        "Scale.mean_root",
         "0.5 * log_weights",
         "log_weights",
         "test_algebra.py",
