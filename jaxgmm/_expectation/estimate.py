@@ -106,11 +106,11 @@ def estimate(
     num_points of the bound, so that the interval reaches the bound.
 
     The rounding is the change of the first replicate when both mixtures are rescaled by 1.37 and
-    0.71, which changes no divergence. It is known for the functions of this package, and for those
-    that declare their scaling; see `jaxgmm.extend.validated_jit`. It is mostly right to a factor
-    of 5. In float32 it is about 2e-7 times the size of the log-densities. It is also large for
-    narrow components. Let r be the ratio of the smallest standard deviation of a component to its
-    largest, or to its distance from the others. Rounding is up to 1e-6 / r of a value or gradient.
+    0.71, which changes no divergence. It is known for functions that declare their scaling, as
+    those of this package do; see `jaxgmm.extend.validated_jit`. It is mostly right to a factor of
+    5. In float32 it is about 2e-7 times the size of the log-densities, and up to 1e-6 / r of a
+    value or gradient, where r is the ratio of the smallest standard deviation of a component to its
+    largest, or to its distance from the others.
 
     Args:
       divergence: a function of (key, \*mixtures, rule), such as `kl_divergence`. Each new function
@@ -169,12 +169,11 @@ def estimate(
     static = divergence, gradient_of, tuple(sorted(options.items()))
     run = functools.partial(_finite, key, mixtures, static)
     if atol is None and rtol is None:
-        result = run(later, num_replicates)
+        result = run(later, num_replicates=num_replicates)
     else:
         check_concrete(key, mixtures)
-        num_replicates = max(num_replicates, FEWEST_TO_STOP_AT)
-        tolerances = atol or 0.0, rtol or 0.0
-        result = to_tolerance(run, rule, later, num_replicates, *tolerances, max_points)
+        run = functools.partial(run, num_replicates=max(num_replicates, FEWEST_TO_STOP_AT))
+        result = to_tolerance(run, rule, later, atol or 0.0, rtol or 0.0, max_points)
     warn_of_rounding(result)
     is_known = verdict is not Finiteness.UNKNOWN
     return result if is_known else dataclasses.replace(result, converged=False)
@@ -224,8 +223,7 @@ def _replicated(
     num_points = None if rule.num_points is None else num_replicates * rule.num_points
     if declared.bound is not None and gradient_of is None and num_points is not None:
         bounds = jax.tree.unflatten(jax.tree.structure(mean), jax.tree.leaves(declared.bound))
-        with_unseen = functools.partial(_with_unseen, num_points)
-        error = jax.tree.map(with_unseen, error, mean, bounds)
+        error = jax.tree.map(functools.partial(_with_unseen, num_points), error, mean, bounds)
     return Estimate(mean, error, num_replicates, num_points, None, rounding)
 
 

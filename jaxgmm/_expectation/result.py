@@ -191,13 +191,7 @@ def check_concrete(key: Any, mixtures: tuple[Any, ...]) -> None:
 
 
 def to_tolerance(
-    run: Callable[..., Estimate],
-    rule: Rule | None,
-    later: Rule,
-    num_replicates: int,
-    atol: float,
-    rtol: float,
-    limit: int,
+    run: Callable[..., Any], rule: Rule | None, later: Rule, atol: float, rtol: float, most: int
 ) -> Estimate:
     """The estimate of the first rule whose error is within the tolerance, or else of the last."""
     rule = FIRST_RULE if rule is None else rule
@@ -205,7 +199,7 @@ def to_tolerance(
     if size is None:
         raise TypeError(f"rule must have num_points and resized(n), {DOUBLES}; got {rule!r}")
     while True:
-        result = run(rule, num_replicates, size)
+        result = run(rule, draws_of_size=size)
         excess = _excess(result.standard_error, result.value, atol, rtol)
         if excess <= 1:
             # More points would not lower the rounding.
@@ -213,7 +207,7 @@ def to_tolerance(
             return dataclasses.replace(result, converged=is_covered)
         # These doublings suffice for an error that falls as 1 / n. A slower one takes more rounds.
         doublings = math.ceil(min(math.log2(excess), 30.0))
-        affordable = int(math.log2(max(1.0, limit / (num_replicates * size))))
+        affordable = int(math.log2(max(1.0, most / (result.num_replicates * size))))
         if affordable == 0:
             return dataclasses.replace(result, converged=False)
         size *= 2 ** min(doublings, affordable)

@@ -28,12 +28,7 @@ class Part(NamedTuple):
 
 
 def mean_under_midpoint(
-    key: Array | None,
-    p: GMM,
-    q: GMM,
-    fn: Callable[[Array], Array],
-    rule: Rule,
-    mesh: Mesh | None = None,
+    key: Array | None, p: GMM, q: GMM, fn: Callable[[Array], Array], rule: Rule, mesh: Mesh | None
 ) -> Array:
     """The mean under m of a scalar function of log p - log q, with rotated standard normals."""
     p, q = centred(p, q)

@@ -160,7 +160,7 @@ def with_reduced_variance(
     """The points, rotated if that is worth it, and the control variate, 0 if it is not worth it."""
     points = Points.of(key, gmm, rule)
     zeros = jnp.zeros_like(points.weights)
-    control = ControlVariate(zeros[:, None][:, :0], zeros)
+    control = ControlVariate(jnp.zeros_like(zeros, shape=(len(zeros), 0)), zeros)
     if gmm.num_dims <= MAX_DIMS_OF_WHOLE_NETS or not rule.variance_reduction:
         return points, control  # In few dimensions a net alone suffices.
     if _control_is_worth_it(gmm, integrand.basis_size, points.num_points):

@@ -56,17 +56,14 @@ def _dtype(leaf: Any) -> Any:
     return leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
 
 
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(_dtype(leaf), jax.dtypes.prng_key)
-
-
 def _storage(dtype: np.dtype) -> np.dtype:
     """The dtype if NumPy alone can read it, else (bfloat16, say) unsigned integers of its size."""
     return dtype if dtype.isbuiltin == 1 else np.dtype(f"u{dtype.itemsize}")
 
 
 def stored(leaf: Any) -> np.ndarray:
-    array = np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf, order="C")
+    is_key = jnp.issubdtype(_dtype(leaf), jax.dtypes.prng_key)
+    array = np.asarray(jax.random.key_data(leaf) if is_key else leaf, order="C")
     return array.view(_storage(array.dtype))
 
 
@@ -78,7 +75,7 @@ def typed(name: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 def restored(name: str, array: np.ndarray, like: Any) -> Any:
     """The leaf of a stored array: a key, an array of NumPy or JAX, or a number, as ``like`` is."""
-    if _is_key(like):
+    if jnp.issubdtype(_dtype(like), jax.dtypes.prng_key):
         return jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(like))
     array = typed(name, array, _dtype(like))
     shape = like.shape if hasattr(like, "shape") else ()
