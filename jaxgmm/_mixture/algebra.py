@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 from jaxgmm._mixture.density import component_log_densities
 from jaxgmm._mixture.gmm import GMM, is_diagonal, scale_of
 from jaxgmm._mixture.validation import Mixture, checked_array
-from jaxgmm._numerics.linalg import gram, matmul, pack_tril, tril_of
+from jaxgmm._numerics.linalg import gram, matmul, norm, pack_tril, tril_of
 from jaxgmm._validation.checks import quoted
 from jaxgmm._validation.validated_jit import Check, validated_jit
 
@@ -174,7 +174,11 @@ def affine(gmm: Mixture, matrix: ArrayLike, shift: ArrayLike | None = None) -> G
 
 
 def selected(gmm: GMM, dims: np.ndarray | Array) -> GMM:
-    return GMM(gmm.logits, gmm.loc[:, dims], *scale_of(gmm).select(dims))
+    """The marginal of these coordinates."""
+    leaves = gmm.log_diag if gmm.log_diag.shape[1] == 1 else gmm.log_diag[:, dims], None
+    if not is_diagonal(gmm):
+        leaves = pack_tril(tril_of(scale_of(gmm).rows()[:, dims])[0])
+    return GMM(gmm.logits, gmm.loc[:, dims], *leaves)
 
 
 def moment_matched(gmm: GMM) -> GMM:
@@ -186,8 +190,13 @@ def moment_matched(gmm: GMM) -> GMM:
 
 def _root_of_covariance(gmm: GMM, mean: Array) -> Array:
     """R with R R^T the covariance of a mixture. R gives its triangle in more digits."""
-    between = (jnp.exp(0.5 * gmm.log_weights)[:, None] * (gmm.loc - mean[None])).T
-    within = scale_of(gmm).mean_root(gmm.log_weights)
+    roots, scale = jnp.exp(0.5 * gmm.log_weights), scale_of(gmm)
+    between = (roots[:, None] * (gmm.loc - mean[None])).T
+    if is_diagonal(gmm):
+        within = jnp.diag(norm(roots[:, None] * jnp.exp(scale.log_sigma), 0))
+    else:
+        factors = roots[:, None, None] * scale.factors()
+        within = factors.transpose(1, 0, 2).reshape(gmm.num_dims, -1)
     return jnp.concatenate([within, between], axis=1)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 
 from jaxgmm._mixture.combine import in_units, translate, units_of
-from jaxgmm._mixture.gmm import GMM, centre_of, scale_of
+from jaxgmm._mixture.gmm import GMM, centre_of, is_diagonal, scale_of
 from jaxgmm._mixture.validation import Mixture
 from jaxgmm._numerics.transforms import take, varying_with
 from jaxgmm._validation.arguments import PositiveInt, RequiredKey
@@ -103,7 +103,7 @@ def _reparameterised(component: Array, eps: Array, gmm: GMM) -> Array:
     log_scale = scale_of(gmm).log_sigma
     log_weights = jnp.broadcast_to(gmm.log_weights[:, None], (gmm.num_components, len(component)))
     # A column of L is added to the means once its coordinate is known. No (n, D, D) is then stored.
-    columns = scale_of(gmm).columns()
+    columns = None if is_diagonal(gmm) else scale_of(gmm).factors().transpose(2, 0, 1)
     zeros = jnp.zeros((*gmm.loc.shape, len(component)), gmm.loc.dtype)
     shift = None if columns is None else varying_with((gmm, eps), zeros)
 
@@ -177,4 +177,6 @@ def pilot_nodes(gmm: GMM, num_pilots: int) -> Array:
 
 def batch_length(gmm: GMM) -> int:
     """The size of a batch of points whose whitened points, for all components, stay in cache."""
-    return int(min(2048, max(256, 2**20 / scale_of(gmm).stored_for_a_point)))
+    # For diagonal factors, XLA fuses most of the whitened points away.
+    stored_for_a_point = math.prod(gmm.loc.shape) / (4 if is_diagonal(gmm) else 1)
+    return int(min(2048, max(256, 2**20 / stored_for_a_point)))

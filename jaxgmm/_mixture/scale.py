@@ -1,12 +1,10 @@
 """One interface to the Cholesky factors L_k of a mixture, which are diagonal or triangular."""
 
 import dataclasses
-import math
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from jaxgmm._numerics import linalg
@@ -29,12 +27,6 @@ class Scale:
     def log_sigma(self) -> Array:
         """The logarithms of the diagonals, (K, D)."""
         return jnp.broadcast_to(self.log_diag, self.shape)
-
-    @property
-    def stored_for_a_point(self) -> float:
-        """The floats stored to whiten a point under all components."""
-        # For diagonal factors, XLA fuses most of them away.
-        return math.prod(self.shape) / (4 if self.off_diag is None else 1)
 
     def rows(self) -> Array:
         """The factors (K, D, D), or (1, D, D) where all components share one."""
@@ -82,24 +74,6 @@ class Scale:
             return jnp.broadcast_to(variances, self.shape[: variances.ndim])
         products = linalg.gram(self.rows())
         return products if len(products) == self.shape[0] else products[0]
-
-    def columns(self) -> Array | None:
-        """The columns of all factors, (D, K, D); None for diagonal factors."""
-        return None if self.off_diag is None else self.factors().transpose(2, 0, 1)
-
-    def select(self, dims: np.ndarray | Array) -> Leaves:
-        """The leaves of the marginal of these coordinates."""
-        if self.off_diag is not None:
-            return linalg.pack_tril(linalg.tril_of(self.rows()[:, dims])[0])
-        return (self.log_diag if self.log_diag.shape[1] == 1 else self.log_diag[:, dims]), None
-
-    def mean_root(self, log_weights: Array) -> Array:
-        """B (D, K D), or (D, D) for diagonal factors, with B B^T the mean of the covariances."""
-        roots = jnp.exp(0.5 * log_weights)
-        if self.off_diag is None:
-            return jnp.diag(linalg.norm(roots[:, None] * jnp.exp(self.log_sigma), 0))
-        factors = roots[:, None, None] * self.factors()
-        return factors.transpose(1, 0, 2).reshape(self.shape[1], -1)
 
 
 @jax.custom_jvp

@@ -48,8 +48,13 @@ def _check_shapes(name: str, gmm: GMM) -> None:
             mend = f"write jnp.asarray({field}), or use GMM.from_moments"
             raise TypeError(f"{name}.{field} must be an array, got {kind(leaf)}; {mend}")
     shapes = {field: np.shape(leaf) for field, leaf in leaves.items()}
-    _check_shape_of_loc(name, shapes["loc"], shapes["logits"])
-    k, d = shapes["loc"]
+    loc = shapes["loc"]
+    if len(loc) == 3 and len(shapes["logits"]) == 2:
+        problem = f"{name} is a stack of {loc[0]} mixtures (loc has shape {loc})"
+        raise ValueError(f"{problem}; use jax.vmap")
+    if len(loc) != 2 or 0 in loc:
+        raise ValueError(f"{name}.loc must have shape (K, D) with K and D at least 1, got {loc}")
+    k, d = loc
     allowed = {"logits": [(k,)], "log_diag": [(k, d), (1, d), (k, 1), (1, 1)]}
     if gmm.off_diag is not None:
         allowed["off_diag"] = [(k, d * (d - 1) // 2), (1, d * (d - 1) // 2)]
@@ -62,14 +67,6 @@ def _check_shapes(name: str, gmm: GMM) -> None:
         if leaf is not None and not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
             got = f"{jnp.result_type(leaf)}; use GMM.from_moments, which converts"
             raise TypeError(f"{name}.{field} must be floating, got {got}")
-
-
-def _check_shape_of_loc(name: str, loc: tuple[int, ...], logits: tuple[int, ...]) -> None:
-    if len(loc) == 3 and len(logits) == 2:
-        problem = f"{name} is a stack of {loc[0]} mixtures (loc has shape {loc})"
-        raise ValueError(f"{problem}; use jax.vmap")
-    if len(loc) != 2 or 0 in loc:
-        raise ValueError(f"{name}.loc must have shape (K, D) with K and D at least 1, got {loc}")
 
 
 def checked_mixtures(name: str, gmms: Any) -> Sequence[GMM] | GMM:

@@ -208,9 +208,9 @@ MIXTURE = [
     ),
     Mutation(
         "weights squared in a mean of covariances",
-        "Scale.mean_root",
-        "0.5 * log_weights",
-        "log_weights",
+        "_root_of_covariance",
+        "0.5 * gmm.log_weights",
+        "gmm.log_weights",
         "test_algebra.py",
     ),
     Mutation(
