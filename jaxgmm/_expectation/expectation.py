@@ -106,10 +106,7 @@ def checked_at_points(
 def expectation_of_columns(
     key: Array | None, gmm: GMM, fn: Callable[[Array], T], rule: Rule, mesh: Mesh | None
 ) -> T:
-    """The expectation of a function of points (D, n), the layout inside the package.
-
-    Sums over dimensions and components then run along the points, which is fast.
-    """
+    """The expectation of a function of points (D, n), which is the layout inside the package."""
     return integrate(Points.of(key, gmm, rule), lambda component, x: fn(x), mesh)
 
 
@@ -151,10 +148,7 @@ def integrate(points: Points, fn: Callable[[Array, Array], T], mesh: Mesh | None
 
 
 def sum_over_batches(num_batches: int, contribution: Callable[[Array], T], mesh: Mesh | None) -> T:
-    """The sum of the contributions of all batches, each a function of the index of its batch.
-
-    A single floating number gets its value and gradient in one pass over the points.
-    """
+    """The sum of the contributions of all batches, each a function of the index of its batch."""
     contribution, captured, shape = captured_as_arguments(contribution)
     total = _sum_of_captured(num_batches, contribution, mesh)
     is_number = isinstance(shape, jax.ShapeDtypeStruct) and shape.ndim == 0

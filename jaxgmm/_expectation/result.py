@@ -74,8 +74,7 @@ class Estimate:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, with lists and numbers of Python in place of arrays, for json."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return jax.tree.map(lambda leaf: np.asarray(leaf).tolist(), fields)
+        return jax.tree.map(lambda leaf: np.asarray(leaf).tolist(), vars(self))
 
     def interval(self, level: float = 0.95) -> tuple[Any, Any]:
         """The lower and upper ends of the confidence interval.
@@ -109,9 +108,8 @@ def values_and_rounding(
 ) -> tuple[Any, Any]:
     """The values of fn(key, *mixtures) for all keys, and the rounding error of the first one.
 
-    The rounding error is the range of the values in all units, plus a unit in the last place. When
-    x is multiplied by c, a value grows by scaling * D * log c. The rounding error is None if
-    ``scaling`` is None, as the divergence does not declare it.
+    This error is the range of the values in all units, plus a unit in the last place. When x is
+    multiplied by c, a value grows by scaling * D * log c. Without a known scaling, it is None.
     """
     if scaling is None:
         return jax.lax.map(lambda key: fn(key, *mixtures), keys), None
@@ -235,10 +233,7 @@ class Finiteness(enum.Enum):
 def finiteness_of(
     divergence: Callable[..., Any], mixtures: tuple[GMM, ...], options: Mapping[str, Any]
 ) -> Finiteness:
-    """Whether the divergence declares itself finite for these mixtures, with a warning if unknown.
-
-    A divergence that declares nothing, or one of traced mixtures, is taken as bounded.
-    """
+    """Whether the divergence declares itself finite for these mixtures; it warns if unknown."""
     check = declared_by(divergence).finiteness
     traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(mixtures))
     if check is None or traced:

@@ -13,10 +13,7 @@ from jaxgmm._numerics.transforms import varying_with
 
 
 def kmeans_plus_plus(key: Array, x: Array, k: int, weights: Array | None = None) -> Array:
-    """Centres (K, D) drawn among points (n, D), by the squared distance from earlier centres.
-
-    Weights (n,) multiply the squared distances.
-    """
+    """Centres (K, D) drawn from points (n, D) by weight times squared distance to earlier ones."""
     log_weights = jnp.zeros_like(x[:, 0]) if weights is None else jnp.log(weights)
 
     def draw(distances: Array, key: Array) -> tuple[Array, Array]:
