@@ -195,8 +195,7 @@ def _cholesky(name: str, matrices: np.ndarray) -> np.ndarray:
         except np.linalg.LinAlgError:
             least = f"its smallest eigenvalue is {np.linalg.eigvalsh(matrix)[0]:.3g}"
             mend = "add a small multiple of the identity to it"
-            error = f"{name}[{k}] is not positive definite: {least}; {mend}"
-            raise ValueError(error) from None
+            raise ValueError(f"{name}[{k}] is not positive definite: {least}; {mend}") from None
     return np.linalg.cholesky(0.5 * (matrices + matrices.swapaxes(-1, -2)))
 
 

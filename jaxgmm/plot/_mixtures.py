@@ -155,8 +155,8 @@ def contours(
     for i, (gmm, name) in enumerate(zip(mixtures, names, strict=True)):
         density = np.exp(log_densities(gmm, x, y))
         mass = density * np.outer(np.gradient(y), np.gradient(x))
-        shares = (0.05, 0.2, 0.5)
-        levels = np.unique(np.quantile(density, shares, weights=mass, method="inverted_cdf"))
+        outside = (0.05, 0.2, 0.5)  # the shares of the mass below each level
+        levels = np.unique(np.quantile(density, outside, weights=mass, method="inverted_cdf"))
         if i == 0:
             ax.contourf(x, y, density, levels=[*levels, 2 * density.max()], colors=SHADES)
             handles.append(Patch(facecolor=SHADES[1], edgecolor=COLORS[0], label=name))
@@ -259,8 +259,7 @@ def log_ratio(
     x, y = (nodes([p, q], dim, 3.3) for dim in (0, 1))
     log_p, log_q = log_densities(p, x, y), log_densities(q, x, y)
     ratio = log_p - log_q
-    cells = np.outer(np.gradient(y), np.gradient(x))
-    mass = np.exp(np.logaddexp(log_p, log_q)) * cells
+    mass = np.exp(np.logaddexp(log_p, log_q)) * np.outer(np.gradient(y), np.gradient(x))
     limit = np.quantile(np.abs(ratio), 0.99, weights=mass, method="inverted_cdf") or 1.0
     levels = np.asarray(MaxNLocator(8, symmetric=True).tick_values(-limit, limit))
     # Black lines and labels could not be read on the dark ends of the colour map.
