@@ -19,7 +19,7 @@ from jaxgmm._mixture.gmm import GMM, centre_of
 from jaxgmm._numerics.transforms import exportable
 from jaxgmm._quadrature.rule import Rule
 from jaxgmm._quadrature.sobol import Sobol
-from jaxgmm._validation.checks import checked_number, quoted
+from jaxgmm._validation.checks import checked_number, is_traced, quoted
 from jaxgmm._validation.validated_jit import declared_by
 
 FACTORS = (1.37, 0.71)  # scale x to other units; not powers of two, so all roundings change
@@ -183,7 +183,7 @@ def largest(values: Any) -> float:
 
 def check_concrete(key: Any, mixtures: tuple[Any, ...]) -> None:
     for name, value in (("key", key), *zip("pq", mixtures, strict=False)):
-        if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
+        if is_traced(value):
             problem = f"{name} must be concrete, outside jax.jit, {DOUBLES}"
             raise TypeError(f"{problem}; or leave atol and rtol out")
 
@@ -198,6 +198,8 @@ def to_tolerance(
         raise TypeError(f"rule must have num_points and resized(n), {DOUBLES}; got {rule!r}")
     while True:
         result = run(rule, draws_of_size=size)
+        if is_traced(result.standard_error):  # as under jax.jit all results are
+            raise TypeError(f"atol and rtol are of use only outside jax.jit, {DOUBLES}")
         excess = _excess(result.standard_error, result.value, atol, rtol)
         if excess <= 1:
             # More points would not lower the rounding.
@@ -235,7 +237,7 @@ def finiteness_of(
 ) -> Finiteness:
     """Whether the divergence declares itself finite for these mixtures; it warns if unknown."""
     check = declared_by(divergence).finiteness
-    traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(mixtures))
+    traced = is_traced(mixtures)
     if check is None or traced:
         return Finiteness.BOUNDED
     verdict = check(*mixtures, {**getattr(divergence, "keywords", {}), **options})

@@ -111,20 +111,20 @@ def check_positive(name: str, value: Any) -> Any:
     return value
 
 
-def _is_traced(value: Any) -> bool:
+def is_traced(value: Any) -> bool:
     return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value))
 
 
 def check_static(name: str, value: Any) -> None:
     """Raise an error if the value is traced, as each value is compiled into its own program."""
-    if _is_traced(value):
+    if is_traced(value):
         mend = "close over it, or name it in the static_argnames of jax.jit"
         raise TypeError(f"{name} is traced, but it must be static: {mend}")
 
 
 def check_concrete(name: str, value: Any, function: str) -> None:
     """Raise an error if the value is traced, as the named function runs in NumPy."""
-    if _is_traced(value):
+    if is_traced(value):
         raise TypeError(f"{name} is traced, and {function} runs in NumPy: call it outside jax.jit")
 
 

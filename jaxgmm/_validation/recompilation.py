@@ -7,7 +7,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.core import Tracer
+
+from jaxgmm._validation.checks import is_traced
 
 
 @functools.lru_cache(maxsize=64)
@@ -32,8 +33,7 @@ def warn_of_new_wrapper(
 ) -> None:
     """Warn of a new `jax.grad` or `functools.partial` of a function that had an equal one."""
     wrapped = getattr(function, "__wrapped__", getattr(function, "func", None))
-    traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(arguments))
-    if wrapped is None or traced:
+    if wrapped is None or is_traced(arguments):
         return
     bound = repr((getattr(function, "args", ()), getattr(function, "keywords", {})))
     # The docstring of a gradient names the function and the arguments.

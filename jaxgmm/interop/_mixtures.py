@@ -116,6 +116,7 @@ def from_gmmx(mixture: Any, dtype: DTypeLike | None = None) -> GMM:
       'full'
     """
     _check_type(mixture, "gmmx", "GaussianMixtureModelJax")
+    check_concrete("mixture", mixture, "from_gmmx")
     weights, means = mixture.weights.ravel(), mixture.means[0, :, :, 0]
     covariances = mixture.covariances.values[0]
     covariance_type = mixture.covariances.type.value

@@ -10,7 +10,7 @@ from jaxgmm._mixture.density import log_prob
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.read_out import cholesky_factors_of
 from jaxgmm._mixture.validation import checked_mixture, one_space
-from jaxgmm._validation.checks import kind
+from jaxgmm._validation.checks import check_concrete, kind
 from jaxgmm.interop._mixtures import imported
 
 if TYPE_CHECKING:
@@ -46,11 +46,17 @@ def style(i: int) -> dict[str, Any]:
     return {"color": COLORS[i % len(COLORS)], "linestyle": LINE_STYLES[i % len(LINE_STYLES)]}
 
 
+def check_drawable(**values: Any) -> None:
+    for name, value in values.items():
+        check_concrete(name, value, "a picture")
+
+
 def named(
     num_dims: int, mixtures: dict[str, GMM], labels: Any, columns: Any, dims: Any
 ) -> tuple[list[GMM], list[str], list[str]]:
     """The mixtures of the coordinates dims, their labels, and the names of the coordinates."""
     one_space({name: checked_mixture(name, gmm) for name, gmm in mixtures.items()})
+    check_drawable(**mixtures)
     count = next(iter(mixtures.values())).num_dims
     drawn = [gmm if dims is None else marginal(gmm, dims) for gmm in mixtures.values()]
     name, has = next(iter(mixtures)), drawn[0].num_dims

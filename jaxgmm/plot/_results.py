@@ -51,6 +51,7 @@ def losses(result: FitResult[Any], ax: "Axes | None" = None) -> "Axes":
       loss (nats)
     """
     _check_type(result, FitResult, "jaxgmm.fit")
+    _drawing.check_drawable(result=result)
     curves = np.atleast_2d(np.asarray(result.losses, float))
     if not curves.size:
         raise ValueError("result has no losses: its fit took no step")
@@ -114,6 +115,7 @@ def convergence(
     _drawing.check_axes(ax)
     n = np.array(_checked_sizes(rules, sizes), float)
     mixtures = (p,) if q is None else (p, q)
+    _drawing.check_drawable(key=key, p=p, q=q)
 
     def error(rule: Rule) -> float:
         result = estimate(
@@ -178,6 +180,7 @@ def pairwise(
       >>> print([text.get_text() for text in ax.texts])
       ['0', '0.25', '0.25', '0']
     """
+    _drawing.check_drawable(matrix=matrix)
     values = checks.finite_array("matrix", matrix)
     if values.ndim != 2 or not values.size:
         raise ValueError(f"matrix must have shape (N, M), got {values.shape}")

@@ -150,7 +150,7 @@ def test_gmmx_is_not_traced():
     mixture = library("gmmx").GaussianMixtureModelJax.from_squeezed(
         p.means, p.covariances, p.weights
     )
-    with pytest.raises(TypeError, match="weights is traced"):
+    with pytest.raises(TypeError, match="mixture is traced"):
         jax.jit(jaxgmm.from_gmmx)(mixture)
 
 

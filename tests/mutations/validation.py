@@ -62,7 +62,7 @@ VALIDATION = [
     Mutation(
         "a static argument let through that is traced",
         "check_static",
-        "_is_traced(value)",
+        "is_traced(value)",
         "False",
         "test_validated_jit.py -k traced",
     ),
