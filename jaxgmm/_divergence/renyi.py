@@ -1,25 +1,30 @@
 """The Renyi, chi-squared and Hellinger divergences, from integrals of p^a q^(1-a)."""
 
-import functools
 import math
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.sharding import Mesh
+from jax.typing import ArrayLike
 
 from jaxgmm._divergence.entropies import kl_divergence
 from jaxgmm._divergence.renyi_companions import companions
-from jaxgmm._divergence.renyi_forms import above_one, log_integral, pilot_means
+from jaxgmm._divergence.renyi_forms import above_one, by_integral, pilot_means
+from jaxgmm._divergence.renyi_order import Order, order_of
 from jaxgmm._expectation.result import Finiteness
 from jaxgmm._mixture.combine import centred
 from jaxgmm._mixture.gmm import GMM
 from jaxgmm._mixture.validation import Mixture, one_space
 from jaxgmm._numerics.linalg import vdot
 from jaxgmm._numerics.special import at_most, sqrt_or_zero
-from jaxgmm._quadrature.rule import RuleArg
+from jaxgmm._numerics.transforms import cond
+from jaxgmm._quadrature.rule import Rule, RuleArg
 from jaxgmm._quadrature.sobol import DEFAULT_RULE
-from jaxgmm._validation.arguments import Devices, Key, StaticPositiveNumber
-from jaxgmm._validation.validated_jit import validated_jit
+from jaxgmm._validation.arguments import Devices, Key
+from jaxgmm._validation.validated_jit import Check, validated_jit
 
 LEAST_LOG_MEAN = -8.0  # below it, what the points of h have not met may be most of the integral
 
@@ -28,24 +33,25 @@ def of_order(p: GMM, q: GMM, order: float) -> Finiteness:
     """Whether the integral of p^a q^(1-a) is finite, by linear algebra on the components."""
     if order <= 1:
         return Finiteness.BOUNDED
-    is_infinite, log_mean = _tails(p, q, order)
+    is_infinite, log_mean = _tails(p, q, order_of("alpha", order))
     if is_infinite:
         return Finiteness.INFINITE
     is_sure = p.num_dims == 1 or log_mean > LEAST_LOG_MEAN
     return Finiteness.BOUNDED if is_sure else Finiteness.UNKNOWN
 
 
-@functools.partial(jax.jit, static_argnums=2)
-def _tails(p: GMM, q: GMM, order: float) -> tuple[Array, Array]:
+@jax.jit
+def _tails(p: GMM, q: GMM, order: Order) -> tuple[Array, Array]:
     """Whether the integral is infinite, and log E_h[r] by a few points, -inf if r has no bound.
 
     Where the mean is low, p^a q^(1-a) lies in a tail of h.
     """
     p, q = centred(p, q)
+    order = order.like(p)
     orders, log_shares, is_infinite = companions(p, q, order)
     h = above_one(p, q, order, orders, log_shares)
     means = pilot_means(h.gmm, h.ratio)
-    is_bounded = ((orders == order) | jnp.isneginf(p.logits)).all()
+    is_bounded = ((orders == order.a) | jnp.isneginf(p.logits)).all()
     alive = is_bounded & (h.gmm.logits > -jnp.inf)
     return is_infinite, jnp.log(vdot(h.gmm.weights, jnp.where(alive, means, 0)))
 
@@ -55,7 +61,7 @@ def renyi_divergence(
     key: Key,
     p: Mixture,
     q: Mixture,
-    alpha: StaticPositiveNumber,
+    alpha: Annotated[ArrayLike, Check(order_of)],
     rule: RuleArg = DEFAULT_RULE,
     *,
     mesh: Devices = None,
@@ -78,7 +84,8 @@ def renyi_divergence(
     Args:
       key: a random key; None with a rule that draws nothing.
       p, q: mixtures in one space.
-      alpha: the order, a positive number. It is static: each new value compiles anew.
+      alpha: the order, a positive number. All below 1/2 share one compiled program, and so do those
+        from 1/2 to 1, and those above 1. A traced one compiles all three forms.
       rule, mesh: as in `expectation`. The points are drawn from h, and near p = q from p and q.
 
     Returns:
@@ -98,9 +105,30 @@ def renyi_divergence(
       Van Erven and Harremoes, Renyi divergence, IEEE T. Inf. Theory 60 (2014), proposition 2.
       Gil, Alajaji and Linder, Renyi divergence measures, Inf. Sci. 249 (2013), for Gaussians.
     """
-    if alpha == 1:
+    order: Any = alpha  # as its check returns it
+    return _of_form(key, p, q, order, rule, mesh)
+
+
+def _of_form(
+    key: Array | None, p: GMM, q: GMM, order: Order, rule: Rule, mesh: Mesh | None
+) -> Array:
+    """The divergence by the form of its order, or for a traced order by a choice at run time."""
+    a, form = order.a, order.form
+
+    def chosen(form: str, within: Array, otherwise: float) -> Callable[[], Array]:
+        number = jnp.where(within, a, otherwise)  # as `jax.vmap` computes the other forms, too
+        return lambda: _of_form(key, p, q, Order(number, 1 - number, form), rule, mesh)
+
+    if form == "traced":
+        small, below = chosen("small", a < 0.5, 0.25), chosen("below", (a >= 0.5) & (a < 1), 0.75)
+        return cond(a < 1, lambda: cond(a < 0.5, small, below), chosen("above", a >= 1, 2.0))
+    if form == "one":
         return kl_divergence(key, p, q, rule, mesh=mesh)
-    return log_integral(key, p, q, alpha, rule, mesh) / (alpha - 1)
+    order = order.like(p)
+    if form == "small":
+        swapped = Order(order.b, order.a, "below")
+        return order.a / order.b * by_integral(key, q, p, swapped, rule, mesh)
+    return by_integral(key, p, q, order, rule, mesh)
 
 
 @validated_jit(one_space, finiteness=lambda p, q, o: of_order(p, q, 2.0), scaling=0)
@@ -134,7 +162,7 @@ def chi_squared_divergence(
     References:
       Gibbs and Su, On choosing and bounding probability metrics, Int. Stat. Rev. 70 (2002).
     """
-    log_value = log_integral(key, p, q, 2.0, rule, mesh)
+    log_value = by_integral(key, p, q, order_of("alpha", 2.0).like(p), rule, mesh)
     largest = math.log(float(jnp.finfo(log_value.dtype).max))
     fits = log_value < largest
     return jnp.where(fits, jnp.expm1(jnp.where(fits, log_value, 0)), jnp.inf)
@@ -172,5 +200,6 @@ def hellinger_distance(
     References:
       Gibbs and Su, On choosing and bounding probability metrics (2002), with H^2 doubled.
     """
-    square = -jnp.expm1(log_integral(key, p, q, 0.5, rule, mesh))
+    order = order_of("alpha", 0.5).like(p)
+    square = -jnp.expm1(-0.5 * by_integral(key, p, q, order, rule, mesh))
     return sqrt_or_zero(at_most(1, square))

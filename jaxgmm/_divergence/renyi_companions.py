@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxgmm._divergence.renyi_order import Order
 from jaxgmm._mixture.gmm import GMM, scale_of
 from jaxgmm._mixture.products import ROUNDING, Companion, quotient
 from jaxgmm._numerics.linalg import einsum, inv_tril, matmul
@@ -30,7 +31,7 @@ class Search(NamedTuple):
     rise: Array  # of a step of the order towards a, (K,)
 
 
-def companions(p: GMM, q: GMM, order: float) -> tuple[Array, Array, Array]:
+def companions(p: GMM, q: GMM, order: Order) -> tuple[Array, Array, Array]:
     r"""The orders (K,) and log-shares l (K, J) of the products, and whether the value is infinite.
 
     The shares minimise the integral of :math:`p_k^a \prod_j (w_j q_j / l_j)^{(1 - a) l_j}`, which
@@ -43,14 +44,14 @@ def companions(p: GMM, q: GMM, order: float) -> tuple[Array, Array, Array]:
 
     def is_unfinished(now: Search) -> Array:
         is_far = _gap(now, order, q.logits > -jnp.inf) > GAP
-        return alive & ((now.orders < order) | is_far)
+        return alive & ((now.orders < order.a) | is_far)
 
     _, end = jax.lax.while_loop(
         lambda state: (state[0] < STEPS) & is_unfinished(state[1]).any(),
         lambda state: (state[0] + 1, _descent(*state, of_q, log_weights, order)),
         (jnp.zeros((), np.int32), _at_order_one(of_q, log_weights)),
     )
-    undecided = alive & (end.orders < order)
+    undecided = alive & (end.orders < order.a)
     orders = jnp.where(undecided, 1 + MARGIN * (end.orders - 1), end.orders)
     return orders, end.log_shares, has_infinite_tail(p, q, order, undecided)
 
@@ -73,21 +74,21 @@ def _goal(of_q: Companion, log_weights: Array, mean: Array, covariance: Array) -
     return jnp.maximum(log_weights - of_q.log_dets - 0.5 * squares, least)
 
 
-def _gap(now: Search, order: float, alive: Array) -> Array:
+def _gap(now: Search, order: Order, alive: Array) -> Array:
     """A bound on how far the logarithms of the integrals are from the least ones."""
     slope = now.goal - jnp.maximum(now.log_shares, LEAST_LOG_SHARE)
     mean = (jnp.exp(now.log_shares) * slope).sum(1)
-    return (order - 1) * (jnp.where(alive[None], slope, -jnp.inf).max(1) - mean)
+    return -order.b * (jnp.where(alive[None], slope, -jnp.inf).max(1) - mean)
 
 
 def _descent(
-    count: Array, now: Search, of_q: Companion, log_weights: Array, order: float
+    count: Array, now: Search, of_q: Companion, log_weights: Array, order: Order
 ) -> Search:
     """A step of the shares, or of the order in every other step while it is below a."""
-    rises = (now.orders < order) & (count % 2 == 0)
+    rises = (now.orders < order.a) & (count % 2 == 0)
     rate = jnp.where(rises, 0, now.rate)[:, None]
     log_shares = jax.nn.log_softmax((1 - rate) * now.log_shares + rate * now.goal, 1)
-    higher = jnp.where(now.rise < 1, now.orders + now.rise * (order - now.orders), order)
+    higher = jnp.where(now.rise < 1, now.orders + now.rise * (order.a - now.orders), order.a)
     orders = jnp.where(rises, higher, now.orders)
     shares = jnp.exp(log_shares)
     found = quotient(of_q.mean(shares), orders)
@@ -104,7 +105,7 @@ def _descent(
     return chosen._replace(rate=rate, rise=rise)
 
 
-def has_infinite_tail(p: GMM, q: GMM, order: float, undecided: Array) -> Array:
+def has_infinite_tail(p: GMM, q: GMM, order: Order, undecided: Array) -> Array:
     """Whether the tail of one of the undecided components of p, (K_p,), is certainly too heavy."""
     if p.num_dims == 1:
         return (undecided & _on_the_line(p, q, order)).any()
@@ -115,13 +116,13 @@ def has_infinite_tail(p: GMM, q: GMM, order: float, undecided: Array) -> Array:
     return cond(undecided.any(), in_space, lambda: jnp.zeros((), bool))
 
 
-def _on_the_line(p: GMM, q: GMM, order: float) -> Array:
+def _on_the_line(p: GMM, q: GMM, order: Order) -> Array:
     """The exact criterion in one dimension, by the widest components of q and then their means."""
     log_p = jnp.broadcast_to(p.log_diag, p.loc.shape)[:, 0]
     log_q = jnp.broadcast_to(q.log_diag, q.loc.shape)[:, 0]
     alive = q.logits > -jnp.inf
     widest = jnp.where(alive, log_q, -jnp.inf).max()
-    slack = math.log(order / (order - 1)) + 2 * (widest - log_p)
+    slack = jnp.log(order.a / jnp.abs(order.b)) + 2 * (widest - log_p)
     rounding = rounding_of(q) * (1 + jnp.abs(widest))
     ties = alive & (log_q >= widest - rounding)
     lowest = jnp.where(ties, q.loc[:, 0], jnp.inf).min()
@@ -130,7 +131,7 @@ def _on_the_line(p: GMM, q: GMM, order: float) -> Array:
     return (slack < -rounding) | ((slack <= rounding) & ~is_between)
 
 
-def _along_directions(p: GMM, q: GMM, order: float) -> Array:
+def _along_directions(p: GMM, q: GMM, order: Order) -> Array:
     r"""Whether some direction v has :math:`a v^T P_k v < (a - 1) \min_j v^T P_j v`.
 
     The P are precisions. Equality suffices if one component of q alone has the minimum. A power
@@ -139,7 +140,7 @@ def _along_directions(p: GMM, q: GMM, order: float) -> Array:
     factor, inverse = scale_of(p).factors(), inv_tril(scale_of(q).rows())
     inverse = jnp.broadcast_to(inverse, (q.num_components, *inverse.shape[1:]))
     dead = jnp.where(q.logits > -jnp.inf, 0, jnp.inf)
-    bound, rounding = order / (order - 1), rounding_of(q)
+    bound, rounding = order.a / jnp.abs(order.b), rounding_of(q)
 
     def step(_: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         direction, log_shares, found = state

@@ -1,4 +1,4 @@
-"""The logarithm of the integral of p^a q^(1-a), by two forms and one switch."""
+"""The Renyi divergence by the integral of p^a q^(1-a), in two forms with one switch."""
 
 import functools
 import math
@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from jaxgmm._divergence.entropies import held
 from jaxgmm._divergence.renyi_companions import companions
+from jaxgmm._divergence.renyi_order import Order
 from jaxgmm._expectation.expectation import expectation_of_columns
 from jaxgmm._expectation.under_midpoint import (
     Part,
@@ -38,27 +39,30 @@ POINTS_OF_A_GUESS = 32  # of each component
 POINTS_OF_A_PAIR = 16  # with fewer points for each pair of components, only main pairs are sampled
 
 
-def log_integral(
-    key: Array | None, p: GMM, q: GMM, order: float, rule: Rule, mesh: Mesh | None
+def by_integral(
+    key: Array | None, p: GMM, q: GMM, order: Order, rule: Rule, mesh: Mesh | None
 ) -> Array:
-    """The logarithm of the integral of p^a q^(1-a), which is inf if that is infinite."""
+    """log(integral of p^a q^(1-a)) / (a - 1) for a >= 1/2; inf if that is infinite."""
     p, q = centred(p, q)
-    if order < 0.5:
-        p, q, order = q, p, 1 - order
     guess = _guess(p, q, order)
-    if order < 1:
+    if order.form == "below":
         proposal = _below_one(p, q, order, rule)
         is_near, is_infinite = guess > NEAR_BELOW, jnp.zeros((), bool)
     else:
-        *products, is_infinite = companions(*held((p, q)), order)
+        *products, is_infinite = companions(*held((p, q, order)))
         proposal = above_one(p, q, order, *products)
         is_near = guess < NEAR_ABOVE
 
     def near() -> Array:
         excess = _excess_form(key, p, q, order, proposal, rule, mesh)
-        return jnp.log1p(jnp.maximum((order - 1) * excess, -1 + jnp.finfo(excess.dtype).eps))
+        change = jnp.maximum(-order.b * excess, -1 + jnp.finfo(excess.dtype).eps)
+        limit = excess * (1 - change / 2)
+        return jnp.where(order.b == 0, limit, jnp.log1p(change) / order.less_one)
 
-    value = cond(is_near, near, lambda: _overlap_form(key, proposal, rule, mesh))
+    def far() -> Array:
+        return _overlap_form(key, proposal, rule, mesh) / order.less_one
+
+    value = cond(is_near, near, far)
     return jnp.where(is_infinite, jnp.inf, value)
 
 
@@ -92,10 +96,10 @@ def _overlap_form(key: Array | None, h: Proposal, rule: Rule, mesh: Mesh | None)
 
 
 def _excess_form(
-    key: Array | None, p: GMM, q: GMM, order: float, h: Proposal, rule: Rule, mesh: Mesh | None
+    key: Array | None, p: GMM, q: GMM, order: Order, h: Proposal, rule: Rule, mesh: Mesh | None
 ) -> Array:
     """The excess of the integral over 1, divided by a - 1."""
-    if order < 1:
+    if order.form == "below":
         excess = functools.partial(_excess_over_midpoint, order)
         return expectation_under_midpoint(key, p, q, excess, rule, mesh)
     log_shares = [math.log((1 - SHARE) / 2)] * 2 + [math.log(SHARE)]
@@ -110,48 +114,48 @@ def _excess_form(
     return expectation_of_columns(key, safe, integrand, rule, mesh)
 
 
-def _excess_over_midpoint(order: float, t: Array) -> Array:
+def _excess_over_midpoint(order: Order, t: Array) -> Array:
     log_2 = math.log(2)
     return _excess(order, t, log_2 - jax.nn.softplus(-t), log_2 - jax.nn.softplus(t))
 
 
-def _excess(order: float, t: Array, log_p: Array, log_q: Array) -> Array:
+def _excess(order: Order, t: Array, log_p: Array, log_q: Array) -> Array:
     r"""(p^a q^(1-a) - a p - (1-a) q) / (a - 1), which is not negative.
 
     It is of second order in t = log p - log q. A series keeps its digits near t = 0 and near a = 1.
     """
-    scale = max(1.0, order)
+    scale = jnp.maximum(1, order.a)
     near = jnp.abs(t) < 1 / scale
     small = jnp.where(near, t, 0)
-    polynomial = jnp.polyval(_series(order, scale, t.dtype), scale * small)
+    polynomial = jnp.polyval(_series(order.a, scale), scale * small)
     series = jnp.exp(log_q) * jnp.square(small) * polynomial
-    change = (order - 1) * t  # p^a q^(1-a) = p e^change
+    change = -order.b * t  # p^a q^(1-a) = p e^change
     small_change = jnp.minimum(change, 1)
     large = jnp.exp(jnp.clip(log_p + change, max=LARGEST)) - jnp.exp(log_p)
-    raised = jnp.where(change < 1, jnp.exp(log_p) * jnp.expm1(small_change), large) / (order - 1)
+    raised = jnp.where(change < 1, jnp.exp(log_p) * jnp.expm1(small_change), large) / order.less_one
+    t_at_one = jnp.where(order.b == 0, t, 0)
+    limit = jnp.exp(log_p) * t_at_one * (1 - order.b * t_at_one / 2)
+    raised = jnp.where(order.b == 0, limit, raised)
     return jnp.where(near, series, raised - (jnp.exp(log_p) - jnp.exp(log_q)))
 
 
-def _series(order: float, scale: float, dtype: np.dtype) -> Array:
+def _series(a: Array, scale: Array) -> Array:
     """(e^(a t) - 1 - a (e^t - 1)) / ((a - 1) t^2) as coefficients of scale * t, highest first."""
-
-    def coefficient(n: int) -> float:
-        powers = [(order / scale) ** i * scale ** (i - n) for i in range(n + 1)]
-        return order * sum(powers) / math.factorial(n + 2)
-
-    return jnp.asarray([coefficient(n) for n in range(17, -1, -1)], dtype)
+    n, i = np.indices((18, 18), a.dtype)[:, ::-1]
+    sums = jnp.where(i <= n, (a / scale) ** i * scale ** np.minimum(i - n, 0), 0).sum(1)
+    return a * sums / np.array([math.factorial(n + 2) for n in range(17, -1, -1)], a.dtype)
 
 
-def _guess(p: GMM, q: GMM, order: float) -> Array:
+def _guess(p: GMM, q: GMM, order: Order) -> Array:
     """The integral by a few fixed points of each component, for the switch alone."""
-    p, q = held((p, q))
+    p, q, order = held((p, q, order))
     log_ratio = log_ratio_of_columns(p, q)
 
     def mean(part: Part) -> Array:
         means = pilot_means(part.gmm, lambda x: _excess_over_midpoint(order, log_ratio(x)))
         return vdot(part.gmm.weights, means)
 
-    return 1 + (order - 1) * mean_of_parts(mean, parts_of_midpoint(None, p, q, SigmaPoints()))
+    return 1 - order.b * mean_of_parts(mean, parts_of_midpoint(None, p, q, SigmaPoints()))
 
 
 def pilot_means(gmm: GMM, fn: Callable[[Array], Array]) -> Array:
@@ -160,31 +164,32 @@ def pilot_means(gmm: GMM, fn: Callable[[Array], Array]) -> Array:
     return jax.lax.map(lambda k: fn(place(k[None], nodes)).mean(), jnp.arange(gmm.num_components))
 
 
-def _below_one(p: GMM, q: GMM, order: float, rule: Rule) -> Proposal:
+def _below_one(p: GMM, q: GMM, order: Order, rule: Rule) -> Proposal:
     """h is the mixture of all products of powers, so that r is at most 1."""
-    shape = p.num_components, q.num_components
+    shape, a, b = (p.num_components, q.num_components), order.a, order.b
     if rule.num_points is not None and math.prod(shape) > rule.num_points / POINTS_OF_A_PAIR:
         return _of_main_pairs(p, q, order, max(1, rule.num_points // POINTS_OF_A_PAIR))
     k, j = map(jnp.asarray, np.indices(shape).reshape(2, -1))
-    gmm, log_z = _mixture_of_powers(rooted_products(p, q, order, k, j))
+    gmm, log_z = _mixture_of_powers(rooted_products(p, q, a, b, k, j))
     by_p, by_q = _relative(p), _relative(q)
 
     def logs(x: Array) -> Logs:
         (top_p, from_p, log_p), (top_q, from_q, log_q) = by_p(x), by_q(x)
-        sums = jax.nn.logsumexp(order * from_p, 0), jax.nn.logsumexp((1 - order) * from_q, 0)
-        log_h = order * top_p + (1 - order) * top_q + sums[0] + sums[1] - log_z
-        ratio = (order * log_p - sums[0]) + ((1 - order) * log_q - sums[1])
+        sums = jax.nn.logsumexp(a * from_p, 0), jax.nn.logsumexp(b * from_q, 0)
+        log_h = a * top_p + b * top_q + sums[0] + sums[1] - log_z
+        ratio = (a * log_p - sums[0]) + (b * log_q - sums[1])
         return Logs(top_p + log_p, top_q + log_q, log_h, ratio)
 
     return Proposal(gmm, log_z, logs)
 
 
-def _of_main_pairs(p: GMM, q: GMM, order: float, num_pairs: int) -> Proposal:
+def _of_main_pairs(p: GMM, q: GMM, order: Order, num_pairs: int) -> Proposal:
     """h mixes the products of largest integral with p and q, which bound r for the other pairs."""
-    costs = held(log_integrals_below_one(p, q, order))
+    a, b = order.a, order.b
+    costs = held(log_integrals_below_one(p, q, a, b))
     pairs = jax.lax.top_k(costs.ravel(), num_pairs)[1]
     k, j = pairs // q.num_components, pairs % q.num_components
-    gmm, log_z = _mixture_of_powers(rooted_products(p, q, order, k, j))
+    gmm, log_z = _mixture_of_powers(rooted_products(p, q, a, b, k, j))
     is_main = jnp.zeros_like(costs).at[k, j].set(1)
     log_shares = [math.log(SHARE / 2)] * 2 + [math.log(1 - SHARE)]
     by_p, by_q = _relative(p), _relative(q)
@@ -192,16 +197,16 @@ def _of_main_pairs(p: GMM, q: GMM, order: float, num_pairs: int) -> Proposal:
     def logs(x: Array) -> Logs:
         (top_p, from_p, log_p), (top_q, from_q, log_q) = by_p(x), by_q(x)
         log_p, log_q = top_p + log_p, top_q + log_q
-        of_pairs = jnp.exp(order * from_p) * matmul(is_main, jnp.exp((1 - order) * from_q))
+        of_pairs = jnp.exp(a * from_p) * matmul(is_main, jnp.exp(b * from_q))
         seen = jnp.log(jnp.maximum(of_pairs.sum(0), float(jnp.finfo(x.dtype).tiny) ** 0.5))
-        log_main = order * top_p + (1 - order) * top_q + seen - log_z
+        log_main = a * top_p + b * top_q + seen - log_z
         log_h = jnp.logaddexp(jnp.logaddexp(log_p, log_q) + log_shares[0], log_main + log_shares[2])
-        return Logs(log_p, log_q, log_h, order * log_p + (1 - order) * log_q - log_z - log_h)
+        return Logs(log_p, log_q, log_h, a * log_p + b * log_q - log_z - log_h)
 
     return Proposal(concatenate([p, q, gmm], jnp.asarray(log_shares, p.loc.dtype)), log_z, logs)
 
 
-def above_one(p: GMM, q: GMM, order: float, orders: Array, log_shares: Array) -> Proposal:
+def above_one(p: GMM, q: GMM, order: Order, orders: Array, log_shares: Array) -> Proposal:
     """h holds each p_k beside a geometric mean of the q_j, so that r is at most K^(a-1)."""
     gmm, log_z = _mixture_of_powers(quotients(p, q, orders, log_shares))
     by_p, by_q = _relative(p), _relative(q)
@@ -211,11 +216,11 @@ def above_one(p: GMM, q: GMM, order: float, orders: Array, log_shares: Array) ->
     def logs(x: Array) -> Logs:
         (top_p, from_p, log_p), (top_q, from_q, log_q) = by_p(x), by_q(x)
         a = orders[:, None]
-        between = (a - order) * (top_p - top_q)[None]
+        between = (a - order.a) * (top_p - top_q)[None]
         mean_of_q = matmul(shares, jnp.maximum(from_q, least)) + entropies
         bound = jax.nn.logsumexp(a * from_p + (1 - a) * mean_of_q + between, 0)
-        log_h = order * top_p + (1 - order) * top_q + bound - log_z
-        ratio = order * log_p + (1 - order) * log_q - bound
+        log_h = order.a * top_p + order.b * top_q + bound - log_z
+        ratio = order.a * log_p + order.b * log_q - bound
         return Logs(top_p + log_p, top_q + log_q, log_h, ratio)
 
     return Proposal(gmm, log_z, logs)

@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.core import Tracer
 
 from jaxgmm._mixture.gmm import GMM, centre_of
 from jaxgmm._numerics.transforms import exportable
@@ -156,24 +155,20 @@ def _times(factor: Array, gmm: GMM, origin: Array) -> GMM:
 def rounding_matters(error: Any, rounding: Any) -> bool:
     """Whether rounding is above a tenth of the standard error in any of the leaves."""
     pairs = zip(*map(jax.tree.leaves, (error, rounding)), strict=False)
-    return any(_traced(e, r) or largest(r) > 0.1 * largest(e) for e, r in pairs)
+    return any(is_traced((e, r)) or largest(r) > 0.1 * largest(e) for e, r in pairs)
 
 
 def warn_of_rounding(result: Estimate) -> None:
     """Warn of rounding above the standard error and a thousandth of the value, outside of jit."""
     trees = result.value, result.standard_error, result.rounding
     for v, e, r in zip(*map(jax.tree.leaves, trees), strict=False):
-        if not _traced(v, e, r) and largest(r) > max(largest(e), 1e-3 * largest(v)):
+        if not is_traced((v, e, r)) and largest(r) > max(largest(e), 1e-3 * largest(v)):
             size = f"the rounding error in {r.dtype}, about {largest(r):.1g}"
             problem = f"{size}, is above the standard error of sampling, {largest(e):.1g}"
             is_widest = jnp.finfo(r.dtype).bits == 64
             mend = "" if is_widest else "; use float64 (jax.config.update('jax_enable_x64', True))"
             warnings.warn(problem + mend, RuntimeWarning, stacklevel=4)
             return
-
-
-def _traced(*values: Any) -> bool:
-    return any(isinstance(value, Tracer) for value in values)
 
 
 def largest(values: Any) -> float:

@@ -130,26 +130,26 @@ class Powers(NamedTuple):
     leaves: Leaves
 
 
-def rooted_products(p: GMM, q: GMM, order: float, k: Array, j: Array) -> Powers:
-    r"""The products :math:`(\pi_k p_k)^a (w_j q_j)^{1 - a}` of the pairs (k, j), for 0 < a < 1."""
-    p, q = _tempered(p, order), _tempered(q, 1 - order)
+def rooted_products(p: GMM, q: GMM, a: Array, b: Array, k: Array, j: Array) -> Powers:
+    r"""The products :math:`(\pi_k p_k)^a (w_j q_j)^b` of pairs (k, j), for 0 < a = 1 - b < 1."""
+    p, q = _tempered(p, a, b), _tempered(q, b, a)
     both, log_overlap = jax.vmap(product)(_one_by_one(p, k), _one_by_one(q, j))
     leaves = jax.tree.map(lambda leaf: leaf[:, 0], (both.log_diag, both.off_diag))
     return Powers(p.logits[k] + q.logits[j] + log_overlap, both.loc[:, 0], leaves)
 
 
-def log_integrals_below_one(p: GMM, q: GMM, order: float) -> Array:
+def log_integrals_below_one(p: GMM, q: GMM, a: Array, b: Array) -> Array:
     """The logarithms of the integrals of `rooted_products` for all pairs, (K_p, K_q)."""
-    p, q = _tempered(p, order), _tempered(q, 1 - order)
+    p, q = _tempered(p, a, b), _tempered(q, b, a)
     return p.logits[:, None] + q.logits[None] + component_overlaps(p, q)[1]
 
 
-def _tempered(gmm: GMM, order: float) -> GMM:
+def _tempered(gmm: GMM, a: Array, b: Array) -> GMM:
     r"""The Gaussians of covariance :math:`\Sigma_k / a`, and :math:`\log \int (\pi_k p_k)^a`."""
-    log_roots = (1 - order) * (log_det(gmm) + 0.5 * gmm.num_dims * math.log(2 * math.pi))
-    log_integrals = order * gmm.log_weights + log_roots - 0.5 * gmm.num_dims * math.log(order)
-    off_diag = None if gmm.off_diag is None else gmm.off_diag / math.sqrt(order)
-    return GMM(log_integrals, gmm.loc, gmm.log_diag - 0.5 * math.log(order), off_diag)
+    log_roots = b * (log_det(gmm) + 0.5 * gmm.num_dims * math.log(2 * math.pi))
+    log_integrals = a * gmm.log_weights + log_roots - 0.5 * gmm.num_dims * jnp.log(a)
+    off_diag = None if gmm.off_diag is None else gmm.off_diag / jnp.sqrt(a)
+    return GMM(log_integrals, gmm.loc, gmm.log_diag - 0.5 * jnp.log(a), off_diag)
 
 
 def _one_by_one(gmm: GMM, index: Array) -> GMM:

@@ -62,7 +62,8 @@ def in_float32(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def wide(*args: P.args, **kwargs: P.kwargs) -> R:
-        dtypes = {x.dtype for x in jax.tree.leaves((args, kwargs)) if _is_floating(x)}
+        leaves = [x for x in jax.tree.leaves((args, kwargs)) if _is_floating(x)]
+        dtypes = {x.dtype for x in leaves if not x.weak_type}  # A Python number has no dtype.
         result = function(*widened(args), **widened(kwargs))
         if len(dtypes) != 1 or (dtype := dtypes.pop()).itemsize >= 4:
             return result
