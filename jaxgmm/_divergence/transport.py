@@ -1,6 +1,7 @@
 """Optimal transport that moves each component as a whole."""
 
 import functools
+import math
 from typing import Any
 
 import jax
@@ -14,6 +15,8 @@ from jaxgmm._numerics.linalg import vdot
 from jaxgmm._numerics.special import sqrt_or_zero
 from jaxgmm._validation.arguments import Flag
 from jaxgmm._validation.validated_jit import validated_jit
+
+PLANS_AT_ONCE = 4096  # the numbers in the plans of the pairs that the solver gets at a time
 
 
 @validated_jit(one_space, symmetric=True)
@@ -84,35 +87,62 @@ def _transport_jvp(
 def _best_plan(*arrays: Array) -> tuple[Array, ...]:
     """The best plan, and the prices of one more unit of weight in each row and in each column."""
     shapes = tuple(jax.ShapeDtypeStruct(array.shape, arrays[0].dtype) for array in arrays)
-    return jax.pure_callback(_solve, shapes, *arrays, vmap_method="sequential")
+    return jax.pure_callback(_solve, shapes, *arrays, vmap_method="broadcast_all")
 
 
-def _solve(costs: Array, weights_p: Array, weights_q: Array) -> tuple[np.ndarray, ...]:
-    """The arrays of `_best_plan`, in NumPy and float64."""
+def _solve(*arrays: Array) -> tuple[np.ndarray, ...]:
+    """The arrays of `_best_plan` for each of a batch of pairs, in NumPy and float64."""
+    *batch, num_rows, num_columns = arrays[0].shape
+    count = math.prod(batch)
+    shapes = (num_rows, num_columns), (num_rows,), (num_columns,)
+    flat = [
+        np.asarray(array, np.float64).reshape(count, *shape)
+        for array, shape in zip(arrays, shapes, strict=True)
+    ]
+    size = max(1, PLANS_AT_ONCE // (num_rows * num_columns))
+    solved = [
+        _solve_together(*(array[i : i + size] for array in flat)) for i in range(0, count, size)
+    ]
+    return tuple(
+        np.concatenate(parts).reshape(*batch, *shape).astype(arrays[0].dtype)
+        for parts, shape in zip(zip(*solved, strict=True), shapes, strict=True)
+    )
+
+
+def _solve_together(c: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The plans (n, R, C) and the prices (n, R), (n, C) of n pairs, by one linear programme."""
     from scipy.optimize import linprog  # deferred, as nothing else needs it
 
-    c, a, b = (np.asarray(value, np.float64) for value in (costs, weights_p, weights_q))
     # The solver's tolerances are absolute: the cost common to all plans goes, the rest is scaled.
-    u = c.min(1)
-    v = (c - u[:, None]).min(0)
-    remainder = c - u[:, None] - v[None]
-    scale = remainder.max() or 1.0
-    tolerances = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
-    sums = np.concatenate([a / a.sum(), b / b.sum()])
-    objective = (remainder / scale).ravel()
-    result = linprog(objective, A_eq=_sums(*c.shape), b_eq=sums, method="highs", options=tolerances)
+    u = c.min(2)
+    v = (c - u[:, :, None]).min(1)
+    remainder = c - u[:, :, None] - v[:, None]
+    scale = remainder.max((1, 2), keepdims=True)
+    scale[scale == 0] = 1
+    sums = np.concatenate([a / a.sum(1, keepdims=True), b / b.sum(1, keepdims=True)], 1)
+    result = linprog(
+        (remainder / scale).ravel(),
+        A_eq=_sums(*c.shape),
+        b_eq=sums.ravel(),
+        method="highs",
+        options={
+            "primal_feasibility_tolerance": 1e-10,
+            "dual_feasibility_tolerance": 1e-10,
+            "presolve": False,  # it takes longer than the solution
+        },
+    )
     if result.status != 0:
         raise RuntimeError(f"mixture_wasserstein found no optimal plan: {result.message}")
-    prices = scale * result.eqlin.marginals
-    best = result.x.reshape(c.shape), u + prices[: len(a)], v + prices[len(a) :]
-    return tuple(value.astype(costs.dtype) for value in best)
+    prices = scale[:, 0] * result.eqlin.marginals.reshape(sums.shape)
+    rows, columns = np.split(prices, [a.shape[1]], axis=1)
+    return result.x.reshape(c.shape), u + rows, v + columns
 
 
 @functools.lru_cache(maxsize=64)
-def _sums(num_rows: int, num_columns: int) -> Any:
-    """The matrix that maps a plan (num_rows * num_columns,) to its row and column sums."""
+def _sums(num_pairs: int, num_rows: int, num_columns: int) -> Any:
+    """The matrix that maps plans (num_pairs * num_rows * num_columns,) to row and column sums."""
     from scipy.sparse import eye, kron, vstack
 
     rows = kron(eye(num_rows), np.ones((1, num_columns)))
     columns = kron(np.ones((1, num_rows)), eye(num_columns))
-    return vstack([rows, columns]).tocsc()
+    return kron(eye(num_pairs), vstack([rows, columns])).tocsc()

@@ -213,6 +213,21 @@ def test_jit_and_vmap():
     np.testing.assert_allclose(squared(*narrow)[0], expected[0][0], rtol=1e-5)
 
 
+def test_many_pairs_at_once():
+    """So many components that the pairs need two linear programmes, of two pairs and of one, each
+    pair with costs in a unit of its own.
+    """
+    sides = [[typed(seed + shift, 40, 1, "diag") for seed in range(3)] for shift in (0, 9)]
+    scales = (1.0, 1e3, 1e-3)
+    p, q = (
+        stack([in_units(m, np.array([c])) for (_, m), c in zip(side, scales, strict=True)])
+        for side in sides
+    )
+    expected = [squared_mw2(a, b) for (a, _), (b, _) in zip(*sides, strict=True)]
+    found = jax.vmap(jaxgmm.mixture_wasserstein)(p, q) / np.array(scales)
+    np.testing.assert_allclose(found, np.sqrt(expected), rtol=1e-8)
+
+
 def test_second_derivatives_are_refused():
     (_, p), (_, q) = typed(1, 3, 2, "full"), typed(2, 3, 2, "full")
     with pytest.raises(ValueError, match="Pure callbacks do not support JVP"):
