@@ -123,7 +123,7 @@ def tril_of(roots: Array) -> Pair:
     def orthogonalise(k: Array, state: Pair) -> Pair:
         lower, residual = state
         row = residual[:, k] / jnp.sqrt(jnp.square(residual[:, k, :width]).sum(-1, keepdims=True))
-        column = (residual[:, :, :width] * row[:, None, :width]).sum(-1)
+        column = einsum("rdm,rm->rd", residual[:, :, :width], row[:, :width])
         column = jnp.where((np.arange(num_dims) >= k)[None], column, jnp.zeros_like(column))
         residual = residual - column[:, :, None] * row[:, None]
         return lower.at[:, :, k].set(column), residual.at[:, k].set(row)
@@ -185,9 +185,25 @@ def _cholesky_if_definite_jvp(primals: Pair, tangents: Pair) -> tuple[Pair, tupl
 
 @jax.custom_jvp
 def log_det_and_mahalanobis(roots: Array, offsets: Array) -> Pair:
-    """1/2 log det S (R,) and x^T S^-1 x (R, n) of S = B B^T, for B (R, D, m) and x (R, n, D)."""
-    lower, inverse = tril_of(roots)
-    return _log_det_and_squares(lower, matmul(offsets, inverse.mT))
+    """1/2 log det S (R,) and x^T S^-1 x (R, n) of S = B B^T, for B (R, D, m) and x (R, n, D).
+
+    The row operations of `tril_of`, but without square roots, turn x into L^-1 x, and B into
+    orthogonal rows of the lengths on the diagonal of L.
+    """
+    num_dims, width = roots.shape[1:]
+    unit = power_of_two(jnp.abs(roots).max(2, keepdims=True))
+
+    def eliminate(k: Array, rows: Array) -> Array:
+        root = rows[:, k, :width]
+        column = einsum("rdm,rm->rd", rows[:, :, :width], root) / jnp.square(root).sum(1)[:, None]
+        below = jnp.where((np.arange(num_dims) > k)[None], column, jnp.zeros_like(column))
+        return rows - below[:, :, None] * rows[:, k, None]
+
+    start = jnp.concatenate([roots, offsets.mT], axis=2) / unit
+    rows = jax.lax.fori_loop(0, num_dims - 1, eliminate, start)
+    squares = jnp.square(rows[:, :, :width]).sum(2)
+    log_det = (0.5 * jnp.log(squares) + jnp.log(unit[:, :, 0])).sum(1)
+    return log_det, (jnp.square(rows[:, :, width:]) / squares[:, :, None]).sum(1)
 
 
 @log_det_and_mahalanobis.defjvp
@@ -200,11 +216,8 @@ def _log_det_and_mahalanobis_jvp(primals: Pair, tangents: Pair) -> tuple[Pair, P
     solved = matmul(whitened, inverse)
     dlog_det = (matmul(inverse.mT, matmul(inverse, roots)) * droots).sum((1, 2))
     dsquares = (solved * doffsets).sum(2) - (matmul(solved, droots) * matmul(solved, roots)).sum(2)
-    return _log_det_and_squares(lower, whitened), (dlog_det, 2 * dsquares)
-
-
-def _log_det_and_squares(lower: Array, whitened: Array) -> Pair:
-    return jnp.log(_diagonals(lower)).sum(1), jnp.square(whitened).sum(2)
+    values = jnp.log(_diagonals(lower)).sum(1), jnp.square(whitened).sum(2)
+    return values, (dlog_det, 2 * dsquares)
 
 
 @jax.custom_jvp
