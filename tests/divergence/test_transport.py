@@ -218,7 +218,7 @@ def test_many_pairs_at_once():
     pair with costs in a unit of its own.
     """
     sides = [[typed(seed + shift, 40, 1, "diag") for seed in range(3)] for shift in (0, 9)]
-    scales = (1.0, 1e3, 1e-3)
+    scales = (1.0, 1e6, 1e-3)
     p, q = (
         stack([in_units(m, np.array([c])) for (_, m), c in zip(side, scales, strict=True)])
         for side in sides
