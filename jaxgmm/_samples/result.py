@@ -103,7 +103,8 @@ class TwoSampleResult(Result):
         fields = super().to_dict()
         fields["columns"] = fields.pop("by_column")
         of_chance = {"chance_mean": self.chance_mean, "chance_range": list(self.chance_range)}
-        return fields | (of_chance if len(self.chance) else {})
+        chance = {"chance": fields.pop("chance")}  # last, as it is long
+        return fields | (of_chance if len(self.chance) else {}) | chance
 
 
 def in_digits(value: float, digits: int = 2) -> str:
