@@ -7,33 +7,43 @@ from typing import Annotated, Any
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.sharding import Mesh
+from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from jaxgmm._divergence.entropies import kl_divergence
 from jaxgmm._divergence.renyi_companions import companions
 from jaxgmm._divergence.renyi_forms import above_one, by_integral, pilot_means
-from jaxgmm._divergence.renyi_order import Order, order_of
 from jaxgmm._expectation.result import Finiteness
 from jaxgmm._mixture.combine import centred
 from jaxgmm._mixture.gmm import GMM
+from jaxgmm._mixture.products import Order
 from jaxgmm._mixture.validation import Mixture, one_space
 from jaxgmm._numerics.linalg import vdot
 from jaxgmm._numerics.special import at_most, sqrt_or_zero
 from jaxgmm._numerics.transforms import cond
-from jaxgmm._quadrature.rule import Rule, RuleArg
+from jaxgmm._quadrature.rule import RuleArg
 from jaxgmm._quadrature.sobol import DEFAULT_RULE
 from jaxgmm._validation.arguments import Devices, Key
+from jaxgmm._validation.checks import check_positive
 from jaxgmm._validation.validated_jit import Check, validated_jit
 
 LEAST_LOG_MEAN = -8.0  # below it, what the points of h have not met may be most of the integral
+
+
+def _order(name: str, alpha: Any) -> Order:
+    """The order of a positive number; an error if it is none."""
+    if isinstance(check_positive(name, alpha), Tracer):
+        return Order(alpha, 1 - alpha, "traced")
+    a = float(alpha)
+    form = "small" if a < 0.5 else "below" if a < 1 else "one" if a == 1 else "above"
+    return Order(a, 1 - a, form)
 
 
 def of_order(p: GMM, q: GMM, order: float) -> Finiteness:
     """Whether the integral of p^a q^(1-a) is finite, by linear algebra on the components."""
     if order <= 1:
         return Finiteness.BOUNDED
-    is_infinite, log_mean = _tails(p, q, order_of("alpha", order))
+    is_infinite, log_mean = _tails(p, q, _order("alpha", order))
     if is_infinite:
         return Finiteness.INFINITE
     is_sure = p.num_dims == 1 or log_mean > LEAST_LOG_MEAN
@@ -46,8 +56,7 @@ def _tails(p: GMM, q: GMM, order: Order) -> tuple[Array, Array]:
 
     Where the mean is low, p^a q^(1-a) lies in a tail of h.
     """
-    p, q = centred(p, q)
-    order = order.like(p)
+    (p, q), order = centred(p, q), order.like(p)
     orders, log_shares, is_infinite = companions(p, q, order)
     h = above_one(p, q, order, orders, log_shares)
     means = pilot_means(h.gmm, h.ratio)
@@ -61,7 +70,7 @@ def renyi_divergence(
     key: Key,
     p: Mixture,
     q: Mixture,
-    alpha: Annotated[ArrayLike, Check(order_of)],
+    alpha: Annotated[ArrayLike, Check(_order)],
     rule: RuleArg = DEFAULT_RULE,
     *,
     mesh: Devices = None,
@@ -106,29 +115,19 @@ def renyi_divergence(
       Gil, Alajaji and Linder, Renyi divergence measures, Inf. Sci. 249 (2013), for Gaussians.
     """
     order: Any = alpha  # as its check returns it
-    return _of_form(key, p, q, order, rule, mesh)
-
-
-def _of_form(
-    key: Array | None, p: GMM, q: GMM, order: Order, rule: Rule, mesh: Mesh | None
-) -> Array:
-    """The divergence by the form of its order, or for a traced order by a choice at run time."""
-    a, form = order.a, order.form
-
-    def chosen(form: str, within: Array, otherwise: float) -> Callable[[], Array]:
-        number = jnp.where(within, a, otherwise)  # as `jax.vmap` computes the other forms, too
-        return lambda: _of_form(key, p, q, Order(number, 1 - number, form), rule, mesh)
-
-    if form == "traced":
-        small, below = chosen("small", a < 0.5, 0.25), chosen("below", (a >= 0.5) & (a < 1), 0.75)
-        return cond(a < 1, lambda: cond(a < 0.5, small, below), chosen("above", a >= 1, 2.0))
-    if form == "one":
+    if order.form == "one":
         return kl_divergence(key, p, q, rule, mesh=mesh)
-    order = order.like(p)
-    if form == "small":
-        swapped = Order(order.b, order.a, "below")
-        return order.a / order.b * by_integral(key, q, p, swapped, rule, mesh)
-    return by_integral(key, p, q, order, rule, mesh)
+    if order.form != "traced":
+        return by_integral(key, p, q, order, rule, mesh)
+    a, beside_one = order.a, float(jnp.finfo(p.loc.dtype).eps) ** (2 / 3)
+
+    def of_form(form: str, within: Array, otherwise: float) -> Callable[[], Array]:
+        number = jnp.where(within, a, otherwise)  # as `jax.vmap` computes the other forms, too
+        b = 1 - number - jnp.where(number == 1, beside_one, 0)
+        return lambda: by_integral(key, p, q, Order(number, b, form), rule, mesh)
+
+    small, below = of_form("small", a < 0.5, 0.25), of_form("below", (a >= 0.5) & (a < 1), 0.75)
+    return cond(a < 1, lambda: cond(a < 0.5, small, below), of_form("above", a >= 1, 2.0))
 
 
 @validated_jit(one_space, finiteness=lambda p, q, o: of_order(p, q, 2.0), scaling=0)
@@ -162,7 +161,7 @@ def chi_squared_divergence(
     References:
       Gibbs and Su, On choosing and bounding probability metrics, Int. Stat. Rev. 70 (2002).
     """
-    log_value = by_integral(key, p, q, order_of("alpha", 2.0).like(p), rule, mesh)
+    log_value = by_integral(key, p, q, _order("alpha", 2.0), rule, mesh)
     largest = math.log(float(jnp.finfo(log_value.dtype).max))
     fits = log_value < largest
     return jnp.where(fits, jnp.expm1(jnp.where(fits, log_value, 0)), jnp.inf)
@@ -200,6 +199,6 @@ def hellinger_distance(
     References:
       Gibbs and Su, On choosing and bounding probability metrics (2002), with H^2 doubled.
     """
-    order = order_of("alpha", 0.5).like(p)
-    square = -jnp.expm1(-0.5 * by_integral(key, p, q, order, rule, mesh))
+    half = by_integral(key, p, q, _order("alpha", 0.5), rule, mesh) / 2
+    square = -jnp.expm1(-half)
     return sqrt_or_zero(at_most(1, square))

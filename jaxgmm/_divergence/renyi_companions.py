@@ -8,9 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgmm._divergence.renyi_order import Order
 from jaxgmm._mixture.gmm import GMM, scale_of
-from jaxgmm._mixture.products import ROUNDING, Companion, quotient
+from jaxgmm._mixture.products import ROUNDING, Companion, Order, quotient
 from jaxgmm._numerics.linalg import einsum, inv_tril, matmul
 from jaxgmm._numerics.transforms import cond, varying_with
 

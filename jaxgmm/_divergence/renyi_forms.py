@@ -13,7 +13,6 @@ from jax.sharding import Mesh
 
 from jaxgmm._divergence.entropies import held
 from jaxgmm._divergence.renyi_companions import companions
-from jaxgmm._divergence.renyi_order import Order
 from jaxgmm._expectation.expectation import expectation_of_columns
 from jaxgmm._expectation.under_midpoint import (
     Part,
@@ -25,7 +24,13 @@ from jaxgmm._expectation.under_midpoint import (
 from jaxgmm._mixture.combine import centred, concatenate
 from jaxgmm._mixture.density import weighted_log_densities
 from jaxgmm._mixture.gmm import GMM
-from jaxgmm._mixture.products import Powers, log_integrals_below_one, quotients, rooted_products
+from jaxgmm._mixture.products import (
+    Order,
+    Powers,
+    log_integrals_below_one,
+    quotients,
+    rooted_products,
+)
 from jaxgmm._mixture.sampling import pilot_nodes, placement
 from jaxgmm._numerics.linalg import matmul, vdot
 from jaxgmm._numerics.transforms import cond
@@ -42,8 +47,11 @@ POINTS_OF_A_PAIR = 16  # with fewer points for each pair of components, only mai
 def by_integral(
     key: Array | None, p: GMM, q: GMM, order: Order, rule: Rule, mesh: Mesh | None
 ) -> Array:
-    """log(integral of p^a q^(1-a)) / (a - 1) for a >= 1/2; inf if that is infinite."""
-    p, q = centred(p, q)
+    """log(integral of p^a q^(1-a)) / (a - 1), which is inf if the integral is."""
+    (p, q), order = centred(p, q), order.like(p)
+    if order.form == "small":
+        swapped = Order(order.b, order.a, "below")
+        return order.a / order.b * by_integral(key, q, p, swapped, rule, mesh)
     guess = _guess(p, q, order)
     if order.form == "below":
         proposal = _below_one(p, q, order, rule)
@@ -56,14 +64,10 @@ def by_integral(
     def near() -> Array:
         excess = _excess_form(key, p, q, order, proposal, rule, mesh)
         change = jnp.maximum(-order.b * excess, -1 + jnp.finfo(excess.dtype).eps)
-        limit = excess * (1 - change / 2)
-        return jnp.where(order.b == 0, limit, jnp.log1p(change) / order.less_one)
+        return jnp.log1p(change)
 
-    def far() -> Array:
-        return _overlap_form(key, proposal, rule, mesh) / order.less_one
-
-    value = cond(is_near, near, far)
-    return jnp.where(is_infinite, jnp.inf, value)
+    value = cond(is_near, near, lambda: _overlap_form(key, proposal, rule, mesh))
+    return jnp.where(is_infinite, jnp.inf, value / -order.b)
 
 
 class Logs(NamedTuple):
@@ -132,10 +136,7 @@ def _excess(order: Order, t: Array, log_p: Array, log_q: Array) -> Array:
     change = -order.b * t  # p^a q^(1-a) = p e^change
     small_change = jnp.minimum(change, 1)
     large = jnp.exp(jnp.clip(log_p + change, max=LARGEST)) - jnp.exp(log_p)
-    raised = jnp.where(change < 1, jnp.exp(log_p) * jnp.expm1(small_change), large) / order.less_one
-    t_at_one = jnp.where(order.b == 0, t, 0)
-    limit = jnp.exp(log_p) * t_at_one * (1 - order.b * t_at_one / 2)
-    raised = jnp.where(order.b == 0, limit, raised)
+    raised = jnp.where(change < 1, jnp.exp(log_p) * jnp.expm1(small_change), large) / -order.b
     return jnp.where(near, series, raised - (jnp.exp(log_p) - jnp.exp(log_q)))
 
 
@@ -170,7 +171,7 @@ def _below_one(p: GMM, q: GMM, order: Order, rule: Rule) -> Proposal:
     if rule.num_points is not None and math.prod(shape) > rule.num_points / POINTS_OF_A_PAIR:
         return _of_main_pairs(p, q, order, max(1, rule.num_points // POINTS_OF_A_PAIR))
     k, j = map(jnp.asarray, np.indices(shape).reshape(2, -1))
-    gmm, log_z = _mixture_of_powers(rooted_products(p, q, a, b, k, j))
+    gmm, log_z = _mixture_of_powers(rooted_products(p, q, order, k, j))
     by_p, by_q = _relative(p), _relative(q)
 
     def logs(x: Array) -> Logs:
@@ -186,10 +187,10 @@ def _below_one(p: GMM, q: GMM, order: Order, rule: Rule) -> Proposal:
 def _of_main_pairs(p: GMM, q: GMM, order: Order, num_pairs: int) -> Proposal:
     """h mixes the products of largest integral with p and q, which bound r for the other pairs."""
     a, b = order.a, order.b
-    costs = held(log_integrals_below_one(p, q, a, b))
+    costs = held(log_integrals_below_one(p, q, order))
     pairs = jax.lax.top_k(costs.ravel(), num_pairs)[1]
     k, j = pairs // q.num_components, pairs % q.num_components
-    gmm, log_z = _mixture_of_powers(rooted_products(p, q, a, b, k, j))
+    gmm, log_z = _mixture_of_powers(rooted_products(p, q, order, k, j))
     is_main = jnp.zeros_like(costs).at[k, j].set(1)
     log_shares = [math.log(SHARE / 2)] * 2 + [math.log(1 - SHARE)]
     by_p, by_q = _relative(p), _relative(q)

@@ -1,7 +1,8 @@
 """Sums of independent points of two mixtures, and products of powers of two densities."""
 
+import dataclasses
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -130,17 +131,34 @@ class Powers(NamedTuple):
     leaves: Leaves
 
 
-def rooted_products(p: GMM, q: GMM, a: Array, b: Array, k: Array, j: Array) -> Powers:
-    r"""The products :math:`(\pi_k p_k)^a (w_j q_j)^b` of pairs (k, j), for 0 < a = 1 - b < 1."""
-    p, q = _tempered(p, a, b), _tempered(q, b, a)
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """The power a of p, and b = 1 - a of q, which has digits of its own near a = 1.
+
+    The form is static: "small" below 1/2, "below" from there to 1, "one", "above", or "traced".
+    """
+
+    a: Any
+    b: Any
+    form: str = dataclasses.field(metadata={"static": True})
+
+    def like(self, gmm: GMM) -> "Order":
+        """The order in the dtype of a mixture."""
+        return jax.tree.map(lambda power: jnp.asarray(power, gmm.loc.dtype), self)
+
+
+def rooted_products(p: GMM, q: GMM, order: Order, k: Array, j: Array) -> Powers:
+    r"""The products :math:`(\pi_k p_k)^a (w_j q_j)^b` of the pairs (k, j), for 0 < a < 1."""
+    p, q = _tempered(p, order.a, order.b), _tempered(q, order.b, order.a)
     both, log_overlap = jax.vmap(product)(_one_by_one(p, k), _one_by_one(q, j))
     leaves = jax.tree.map(lambda leaf: leaf[:, 0], (both.log_diag, both.off_diag))
     return Powers(p.logits[k] + q.logits[j] + log_overlap, both.loc[:, 0], leaves)
 
 
-def log_integrals_below_one(p: GMM, q: GMM, a: Array, b: Array) -> Array:
+def log_integrals_below_one(p: GMM, q: GMM, order: Order) -> Array:
     """The logarithms of the integrals of `rooted_products` for all pairs, (K_p, K_q)."""
-    p, q = _tempered(p, a, b), _tempered(q, b, a)
+    p, q = _tempered(p, order.a, order.b), _tempered(q, order.b, order.a)
     return p.logits[:, None] + q.logits[None] + component_overlaps(p, q)[1]
 
 
