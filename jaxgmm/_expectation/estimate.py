@@ -166,29 +166,25 @@ def estimate(
     if verdict is Finiteness.INFINITE and gradient_of is None:
         infinity = jnp.full_like(mixtures[0].loc, jnp.inf, shape=())
         return Estimate(infinity, jnp.zeros_like(infinity), num_replicates, 0, True)
-    static = divergence, gradient_of, tuple(sorted(options.items()))
-    run = functools.partial(_finite, key, mixtures, static)
-    if atol is None and rtol is None:
-        result = run(later, num_replicates=num_replicates)
+    is_once = atol is None and rtol is None
+    count = num_replicates if is_once else max(num_replicates, FEWEST_TO_STOP_AT)
+
+    def run(rule: Rule, draws_of_size: int | None = None) -> Estimate:
+        static = divergence, gradient_of, tuple(sorted(options.items()))
+        return _finite(_replicated(*static, rule, count, draws_of_size, key, mixtures))
+
+    if is_once:
+        result = run(later)
     else:
         check_concrete(key, mixtures)
-        run = functools.partial(run, num_replicates=max(num_replicates, FEWEST_TO_STOP_AT))
         result = to_tolerance(run, rule, later, atol or 0.0, rtol or 0.0, max_points)
     warn_of_rounding(result)
     is_known = verdict is not Finiteness.UNKNOWN
     return result if is_known else dataclasses.replace(result, converged=False)
 
 
-def _finite(
-    key: Array,
-    mixtures: tuple[GMM, ...],
-    static: tuple[Any, ...],
-    rule: Rule,
-    num_replicates: int,
-    draws_of_size: int | None = None,
-) -> Estimate:
-    """The estimate by one rule, or an error if it is not finite."""
-    result = _replicated(*static, rule, num_replicates, draws_of_size, key, mixtures)
+def _finite(result: Estimate) -> Estimate:
+    """The estimate, or an error if it is not finite."""
     for leaf in jax.tree.leaves(result.value):
         if not isinstance(leaf, Tracer) and not np.isfinite(np.asarray(leaf)).all():
             raise FloatingPointError(f"the estimate is not finite: {result.value}")
