@@ -61,10 +61,8 @@ def kl_bounds(p: Mixture, q: Mixture) -> tuple[Array, Array]:
       Hershey and Olsen (2007), section 8, as in `kl_variational`.
     """
     p, q = centred(p, q)
-    k = p.num_components
-    terms = _between_components(p, midpoint(p, q))
-    lower_entropy, upper_entropy = _entropy_bounds(p, *(term[:, :k] for term in terms))
-    kl, _, log_overlap = (term[:, k:] for term in terms)
+    lower_entropy, upper_entropy = _entropy_bounds(p, *_between_components(p, p))
+    kl, _, log_overlap = _between_components(p, q)
     lower_cross = -mean_log_mixture(p, q, log_overlap)
     upper_cross = _mean_entropy(p) - mean_log_mixture(p, q, -kl)
     variational = _variational_bound(p.log_weights, q.log_weights, kl)

@@ -181,9 +181,16 @@ DIVERGENCE = [
     Mutation(
         "a matrix transposed",
         "_divergence.pairwise",
-        "of_pair(p, jax.tree.map(lambda leaf: leaf[pair[1]], columns))",
-        "of_pair(jax.tree.map(lambda leaf: leaf[pair[1]], columns), p)",
+        "of_batch(p, jax.tree.map(lambda leaf: leaf[indices[1]], columns))",
+        "of_batch(jax.tree.map(lambda leaf: leaf[indices[1]], columns), p)",
         "test_pairwise.py",
+    ),
+    Mutation(
+        "tiles transposed",
+        "pairwise._of_tile",
+        "of_pair(p, q)",
+        "of_pair(q, p)",
+        "test_pairwise.py -k without_a_key",
     ),
     Mutation(
         "Renyi of the other order",
