@@ -17,6 +17,7 @@ import platform
 import jax
 from em import em
 from first_answer import first_answer
+from many import many
 from pairs import PAIRS
 from studies import batch_lengths, fitting, growth, one_size, reductions
 from two_samples import samples
@@ -48,6 +49,7 @@ FLAGS = {
     "fitting": "also a step of fit, and mixture reduction on real data",
     "cold": "only the first answer of the command, and where its seconds go",
     "em": "only fit_em against scikit-learn: a step, and 10 starts",
+    "many": "only all pairs of many mixtures, beside loops over other libraries",
     "variational": "only variational inference on targets of known evidence, beside NumPyro",
     "reductions": "also what each variance reduction brings, and costs",
     "batches": "also times by the length of a batch",
@@ -62,6 +64,7 @@ def parsed() -> argparse.Namespace:
     add("--only", default="", help="pairs whose name contains this")
     for name, text in FLAGS.items():
         add(f"--{name}", action="store_true", help=text)
+    add("--mixtures", type=int, default=400, help="the mixtures of --many (400)")
     text = "only studies of two_sample_test, with this share of all pairs (1: hours)"
     add("--samples", type=float, default=0, help=text)
     text = "a folder for the table as JSON, and a plot if matplotlib is there"
@@ -96,6 +99,9 @@ def main() -> None:
         return
     if arguments.em:
         em(arguments.rounds)
+        return
+    if arguments.many:
+        many(arguments.mixtures)
         return
     if arguments.variational:
         variational(arguments.only)
