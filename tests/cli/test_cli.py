@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import jaxgmm
-from jaxgmm._cli import parser, report
+from jaxgmm._cli import fitting, parser, report
 from jaxgmm._cli.divergences import MEASURES, function_of
 from jaxgmm._validation.validated_jit import declared_by
 from oracles import dense, quadrature
@@ -205,18 +205,18 @@ def interrupted_fit(*arguments, **options):
         ("estimate", interrupt),
         ("reduce", interrupt),
         ("reduce", interrupted_fit),
-        ("select_components", interrupt),
-        ("select_components", interrupted_fit),
+        ("components_of", interrupt),
+        ("components_of", interrupted_fit),
     ],
 )
 def test_interrupts(broken, by, capsys, monkeypatch):
-    monkeypatch.setattr(jaxgmm, broken, by)
+    monkeypatch.setattr(fitting if broken == "components_of" else jaxgmm, broken, by)
     monkeypatch.setattr(report, "PATIENCE", 1e3)
     before = set(os.listdir())
     arguments = {
         "estimate": ["compare", "a.npz", "b.npz"],
         "reduce": ["reduce", "a.npz", "1", "-o", "one.npz"],
-        "select_components": ["compare", "x.npy", "x.npy"],
+        "components_of": ["compare", "x.npy", "x.npy"],
     }
     assert command(*arguments[broken]) == 130
     captured = capsys.readouterr()

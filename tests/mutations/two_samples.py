@@ -48,8 +48,8 @@ SAMPLES = [
     Mutation(
         "an excess above 0 where the test says that it may be 0",
         "TwoSampleResult._of_chance",
-        "low if is_more else 0.0",
-        "low",
+        "not is_more",
+        "False",
         "test_words.py",
     ),
     Mutation(
