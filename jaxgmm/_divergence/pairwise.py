@@ -84,12 +84,13 @@ def pairwise(
     if symmetric is None:
         symmetric = declared_by(divergence).symmetric and _is_scalar(of_pair, rows)
     is_mirrored = others is None and symmetric
-    # Tiles save work, but round p unlike q, and a mean of log p - log q is to be 0 at p = q.
+    # In a tile, what depends on one mixture alone is computed once for its row or column. But p is
+    # rounded unlike q there, and a mean of log p - log q is to be 0 at p = q.
     if "key" in inspect.signature(divergence).parameters:
         of_batch = jax.vmap(of_pair)
         i, j = places = _batches(shape, batch_size, is_mirrored)
     else:
-        of_batch = _of_tile(of_pair)
+        of_batch = jax.vmap(jax.vmap(of_pair, (None, 0)), (0, None))
         i, j = _tiles(shape, batch_size, is_mirrored)
         places = i[:, :, None], j[:, None]
 
@@ -104,14 +105,6 @@ def pairwise(
     if is_mirrored:
         place = np.where(np.tri(*shape, -1, dtype=bool), place.T, place)
     return jax.tree.map(lambda v: v.reshape(-1, *v.shape[computed.ndim :])[place], values)
-
-
-def _of_tile(of_pair: Callable[[GMM, GMM], Any]) -> Callable[[GMM, GMM], Any]:
-    """The values (a, b, ...) of all pairs of a row p (a,) and a column q (b,) of mixtures.
-
-    What depends on one mixture alone is computed for a + b mixtures only, not for a b pairs.
-    """
-    return lambda p, q: jax.vmap(lambda p: jax.vmap(lambda q: of_pair(p, q))(q))(p)
 
 
 def _batches(shape: tuple[int, int], size: int, is_mirrored: bool) -> tuple[np.ndarray, ...]:

@@ -1,7 +1,6 @@
 """Optimal transport that moves each component as a whole."""
 
 import functools
-import math
 from typing import Any
 
 import jax
@@ -91,22 +90,14 @@ def _best_plan(*arrays: Array) -> tuple[Array, ...]:
 
 
 def _solve(*arrays: Array) -> tuple[np.ndarray, ...]:
-    """The arrays of `_best_plan` for each of a batch of pairs, in NumPy and float64."""
-    *batch, num_rows, num_columns = arrays[0].shape
-    count = math.prod(batch)
-    shapes = (num_rows, num_columns), (num_rows,), (num_columns,)
-    flat = [
-        np.asarray(array, np.float64).reshape(count, *shape)
-        for array, shape in zip(arrays, shapes, strict=True)
-    ]
-    size = max(1, PLANS_AT_ONCE // (num_rows * num_columns))
-    solved = [
-        _solve_together(*(array[i : i + size] for array in flat)) for i in range(0, count, size)
-    ]
-    return tuple(
-        np.concatenate(parts).reshape(*batch, *shape).astype(arrays[0].dtype)
-        for parts, shape in zip(zip(*solved, strict=True), shapes, strict=True)
-    )
+    """The arrays of `_best_plan` for a batch of pairs, in NumPy and float64."""
+    held = [np.asarray(array, np.float64) for array in arrays]
+    flat = [array.reshape(-1, *array.shape[held[0].ndim - 2 :]) for array in held]
+    size = max(1, PLANS_AT_ONCE // flat[0][0].size)
+    starts = range(0, len(flat[0]), size)
+    parts = [_solve_together(*(array[i : i + size] for array in flat)) for i in starts]
+    best = zip(map(np.concatenate, zip(*parts, strict=True)), held, strict=True)
+    return tuple(value.reshape(like.shape).astype(arrays[0].dtype) for value, like in best)
 
 
 def _solve_together(c: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -120,17 +111,10 @@ def _solve_together(c: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[np.nda
     scale = remainder.max((1, 2), keepdims=True)
     scale[scale == 0] = 1
     sums = np.concatenate([a / a.sum(1, keepdims=True), b / b.sum(1, keepdims=True)], 1)
-    result = linprog(
-        (remainder / scale).ravel(),
-        A_eq=_sums(*c.shape),
-        b_eq=sums.ravel(),
-        method="highs",
-        options={
-            "primal_feasibility_tolerance": 1e-10,
-            "dual_feasibility_tolerance": 1e-10,
-            "presolve": False,  # it takes longer than the solution
-        },
-    )
+    equal = {"A_eq": _sums(*c.shape), "b_eq": sums.ravel()}
+    tolerances = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+    options = {**tolerances, "presolve": False}  # which takes longer than the solution
+    result = linprog((remainder / scale).ravel(), **equal, method="highs", options=options)
     if result.status != 0:
         raise RuntimeError(f"mixture_wasserstein found no optimal plan: {result.message}")
     prices = scale[:, 0] * result.eqlin.marginals.reshape(sums.shape)

@@ -187,8 +187,7 @@ def _cholesky_if_definite_jvp(primals: Pair, tangents: Pair) -> tuple[Pair, tupl
 def log_det_and_mahalanobis(roots: Array, offsets: Array) -> Pair:
     """1/2 log det S (R,) and x^T S^-1 x (R, n) of S = B B^T, for B (R, D, m) and x (R, n, D).
 
-    The row operations of `tril_of`, but without square roots, turn x into L^-1 x, and B into
-    orthogonal rows of the lengths on the diagonal of L.
+    The row operations make the rows of B orthogonal, and x proportional to L^-1 x.
     """
     num_dims, width = roots.shape[1:]
     unit = power_of_two(jnp.abs(roots).max(2, keepdims=True))

@@ -187,9 +187,9 @@ DIVERGENCE = [
     ),
     Mutation(
         "tiles transposed",
-        "pairwise._of_tile",
-        "of_pair(p, q)",
-        "of_pair(q, p)",
+        "_divergence.pairwise",
+        "jax.vmap(jax.vmap(of_pair, (None, 0)), (0, None))",
+        "jax.vmap(jax.vmap(of_pair, (0, None)), (None, 0))",
         "test_pairwise.py -k without_a_key",
     ),
     Mutation(
