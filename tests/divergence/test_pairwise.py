@@ -70,10 +70,13 @@ def test_symmetric_divergences_are_computed_once(symmetric, key):
 
 
 def test_functions_without_a_key():
-    """Exact ones, bounds, which are pairs of matrices, and those with more arguments."""
-    gmms, others = mixtures(4), mixtures(3, 20)
+    """Exact ones, bounds, which are pairs of matrices, and those with more arguments.
+
+    The tiles, of 2 x 2, 2 x 3 or 4 x 4 pairs, do not fill these matrices.
+    """
+    gmms, others = mixtures(5), mixtures(3, 20)
     np.testing.assert_allclose(
-        jaxgmm.pairwise(jaxgmm.l2_distance, None, gmms, others),
+        jaxgmm.pairwise(jaxgmm.l2_distance, None, gmms, others, batch_size=4),
         loop(jaxgmm.l2_distance, gmms, others),
     )
     lower, upper = jaxgmm.pairwise(jaxgmm.kl_bounds, None, gmms, others)
@@ -81,7 +84,7 @@ def test_functions_without_a_key():
         np.stack([lower, upper], 2), loop(jaxgmm.kl_bounds, gmms, others), rtol=1e-9
     )
     kernel = functools.partial(jaxgmm.mmd, bandwidth=1.5)
-    matrix = jaxgmm.pairwise(kernel, None, gmms)
+    matrix = jaxgmm.pairwise(kernel, None, gmms, batch_size=7)
     np.testing.assert_allclose(matrix, loop(kernel, gmms, gmms), atol=1e-7)
     assert (matrix == matrix.T).all()
     transport = jaxgmm.pairwise(jaxgmm.mixture_wasserstein, None, gmms)
