@@ -26,7 +26,7 @@ from functools import cache as _cache
 __version__ = "0.2.0"
 
 # `jax.export` loads only types whose modules are imported, so that the first name imports these.
-_EXPORTED = ("GMM", "Estimate", "Divergences", "EMResult", "FitResult")
+_EXPORTED = ("GMM", "Estimate", "Divergences", "ImportanceWeights", "EMResult", "FitResult")
 
 
 @_cache

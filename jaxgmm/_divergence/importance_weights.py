@@ -17,6 +17,7 @@ from jaxgmm._expectation.expectation import FunctionOfPoints
 from jaxgmm._mixture.density import log_prob
 from jaxgmm._mixture.sampling import sample
 from jaxgmm._mixture.validation import Mixture
+from jaxgmm._numerics.transforms import exportable
 from jaxgmm._validation.arguments import RequiredKey
 from jaxgmm._validation.checks import checked_int
 from jaxgmm._validation.validated_jit import Check, validated
@@ -24,6 +25,7 @@ from jaxgmm._validation.validated_jit import Check, validated
 NumSamples = Annotated[int, Check(functools.partial(checked_int, at_least=2), static=True)]
 
 
+@exportable
 class ImportanceWeights(NamedTuple):
     """Weighted points of a target, its evidence, and whether to trust them, as ``print`` says.
 

@@ -142,6 +142,7 @@ def test_exported_functions_of_our_types(key, tmp_path):
         "Divergences": lambda p, q: jaxgmm.Divergences(*jnp.arange(6.0)),
         "Estimate": lambda p, q: jaxgmm.Estimate(q.loc, p.loc, 4, None, True),
         "FitResult": lambda p, q: jaxgmm.FitResult(p, losses, no, no, None),
+        "ImportanceWeights": lambda p, q: jaxgmm.ImportanceWeights(*[losses] * 5, None),
         "EMResult": lambda p, q: jaxgmm.EMResult(p, losses[0], losses[1], np.int32(3), no),
     }
     for name, function in functions.items():
@@ -156,7 +157,8 @@ def test_exported_functions_of_our_types(key, tmp_path):
         result = jax.export.deserialize(bytearray(path.read_bytes())).call(p, q)
         print(type(result).__name__, getattr(result, "converged", None))
     """)
-    expected = "Divergences None, EMResult False, Estimate True, FitResult False, GMM None"
+    expected = "Divergences None, EMResult False, Estimate True, FitResult False, GMM None, "
+    expected += "ImportanceWeights None"
     assert ", ".join(out.splitlines()) == expected
 
 
