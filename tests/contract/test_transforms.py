@@ -178,4 +178,5 @@ def test_half_precision_is_computed_in_float32(dtype, key):
     np.testing.assert_array_equal(jaxgmm.sample(key, p, 50), points.astype(dtype))
     means = [jaxgmm.expectation(key, m, lambda x: x, RULE) for m in (p, wide)]
     np.testing.assert_array_equal(*means)
+    assert jaxgmm.mmd(p, q, 1.5).dtype == dtype  # whatever the dtype of a number
     assert jaxgmm.estimate(jaxgmm.kl_divergence, key, p, q, rule=RULE).value.dtype == dtype
