@@ -162,8 +162,8 @@ def _sum_of_captured(
 ) -> Callable[..., T]:
     """The sum, on one device or on all of a mesh, as a function of the captured arrays."""
     if mesh is None:
-        indices = jnp.arange(num_batches, dtype=jnp.uint32)
-        return lambda *captured: _loop(indices, contribution, captured)
+        indices = np.arange(num_batches, dtype=np.uint32)  # a traced array must not be captured
+        return lambda *captured: _loop(jnp.asarray(indices), contribution, captured)
     axes = tuple(mesh.axis_names)
 
     def on_each_device(*captured: Array) -> T:
