@@ -61,6 +61,7 @@ def parsed() -> argparse.Namespace:
     add = parser.add_argument
     add("--points", type=int, default=100_000, help="points of each run (100,000)")
     add("--rounds", type=int, default=5, help="timed runs of each (5)")
+    add("--seed", type=int, default=0, help="another draw of all pairs (0)")
     add("--only", default="", help="pairs whose name contains this")
     for name, text in FLAGS.items():
         add(f"--{name}", action="store_true", help=text)
@@ -73,13 +74,13 @@ def parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def measured(only: str, points: int, rounds: int) -> dict[str, dict[str, float]]:
+def measured(only: str, points: int, rounds: int, seed: int) -> dict[str, dict[str, float]]:
     """The row of every pair whose name contains `only`, printed as it is done."""
     print(f"{machine()}; {points:,} points")
     rows = {}
     for name in PAIRS:
         if only in name:
-            rows[name] = measure(name, points, rounds)
+            rows[name] = measure(name, points, rounds, seed)
             if len(rows) == 1:
                 print(f"{'':22s}" + "".join(f"{column:>11s}" for column in rows[name]))
             print(
@@ -109,7 +110,7 @@ def main() -> None:
     if arguments.samples:
         samples(arguments.samples)
         return
-    rows = measured(arguments.only, arguments.points, arguments.rounds)
+    rows = measured(arguments.only, arguments.points, arguments.rounds, arguments.seed)
     if arguments.growth:
         growth()
     if arguments.fitting:

@@ -1,4 +1,4 @@
-"""The pairs of mixtures that are measured: random ones, of fixed seeds, in a few shapes."""
+"""The pairs of mixtures that are measured: random ones in a few shapes, each as a function of a seed."""
 
 import dataclasses
 from collections.abc import Callable
@@ -32,19 +32,27 @@ def random_gmm(
     return GMM.from_moments(weights, means, covariances, covariance_type, dtype=np.float32)
 
 
-def unrelated(k: int, d: int, spread: float, **kwargs) -> Callable[[], tuple[GMM, GMM]]:
+Build = Callable[..., tuple[GMM, GMM]]
+
+
+def unrelated(k: int, d: int, spread: float, **kwargs) -> Build:
     """Two mixtures that have nothing to do with each other."""
-    return lambda: (random_gmm(1, k, d, spread, **kwargs), random_gmm(2, k, d, spread, **kwargs))
+
+    def build(seed: int = 0) -> tuple[GMM, GMM]:
+        p, q = (random_gmm(10 * seed + i, k, d, spread, **kwargs) for i in (1, 2))
+        return p, q
+
+    return build
 
 
-def related(k: int, d: int, spread: float, **kwargs) -> Callable[[], tuple[GMM, GMM]]:
+def related(k: int, d: int, spread: float, **kwargs) -> Build:
     """As of two data sets of one kind: the means of q are those of p, moved by half a standard
     deviation; all else is its own.
     """
 
-    def build() -> tuple[GMM, GMM]:
-        p, q = unrelated(k, d, spread, **kwargs)()
-        move = 0.5 * np.random.default_rng(5).normal(size=(k, d))
+    def build(seed: int = 0) -> tuple[GMM, GMM]:
+        p, q = unrelated(k, d, spread, **kwargs)(seed)
+        move = 0.5 * np.random.default_rng(10 * seed + 5).normal(size=(k, d))
         return p, dataclasses.replace(q, loc=p.loc + jnp.asarray(move, p.loc.dtype))
 
     return build

@@ -89,8 +89,8 @@ def floor(p: GMM, q: GMM, n: int) -> Callable[[], jax.Array]:
     return lambda: products(rows, nodes)
 
 
-def measure(name: str, n: int, rounds: int) -> dict[str, float]:
-    p, q = PAIRS[name]()
+def measure(name: str, n: int, rounds: int, seed: int) -> dict[str, float]:
+    p, q = PAIRS[name](seed)
     seconds = times(p, q, n, rounds)
     rule = jaxgmm.Sobol(n)
     num_replicates = int(np.clip(5 / seconds["sobol"], 32, 512))
