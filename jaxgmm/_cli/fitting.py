@@ -63,8 +63,7 @@ def fits_of(
 
 def drift_of(key: jax.Array, samples: Samples, arguments: argparse.Namespace) -> jaxgmm.DriftResult:
     """Whether samples of one period after the other drift."""
-    key_number, key = jax.random.split(key)
-    num_components = chosen_components(key_number, samples, arguments)
+    num_components = chosen_components(jax.random.fold_in(key, 0), samples, arguments)
     names, values = list(samples.points), list(samples.points.values())
     with announced("comparing the periods", samples.note):
         result = jaxgmm.drift(

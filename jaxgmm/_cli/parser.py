@@ -104,14 +104,17 @@ def _add_compare(commands: Any) -> None:
         "compare",
         text,
         f"{text} In nats, with the standard error of the integration, and between tables with what "
-        "chance alone gives.",
+        "chance alone gives. Rows are taken to be exchangeable: where they depend on those before "
+        "them, or several are of one subject, p is too small; in Python, `groups=` helps.",
     )
     add("a", metavar="A", help="a saved mixture, or a table")
     add("b", metavar="B", help="the other mixture or table")
     _add_of_tables(add)
     text = "how often to resample the rows for an interval of the excess (default: %(default)s)"
     add("--bootstrap", type=_count, default=199, metavar="N", help=text)
-    add("--by-column", action="store_true", help="say which columns differ, too")
+    text = "say which columns differ, too: each alone, with p raised by Holm's method for their "
+    text += "number, and what it adds to the divergence beyond all others"
+    add("--by-column", action="store_true", help=text)
     text = f"a list with commas (default: js between tables, else kl,js) of: {', '.join(MEASURES)}"
     add("-d", "--divergence", type=_names, metavar="NAMES", help=text)
     text = "the file for a picture of both mixtures, such as a .png or .pdf"

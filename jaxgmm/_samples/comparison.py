@@ -244,7 +244,8 @@ def columns_compared(
     measure = Measure(settings.divergence, FINE_RULE, by_column=True)
     beyond = np.asarray(_value(measure, key, found.fits))[1:]
     numbers = [np.asarray(of).tolist() for of in (values, p_values, beyond, found.p_values[1:])]
-    columns = map(Column, *numbers, ranges)
+    means = zip(*(table.rows[sample == j].mean(0).tolist() for j in (0, 1)), strict=True)
+    columns = map(Column, *numbers, ranges, means)
     return dict(zip(table.names or (), columns, strict=True))
 
 

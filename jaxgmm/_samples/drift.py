@@ -108,7 +108,7 @@ class DriftResult(Result):
             moved = ", ".join(self.moved) or "no column alone"
             text = f"Drift from {self.first} on, p = {self.p_values[self.first]:.2g}, in {moved}"
         by_chance, level = map(in_digits, (self.chance_mean, self.chance_level))
-        return f"{text}. {of_matrix}; by chance {by_chance}, at most {level}"
+        return f"{text}. {of_matrix}; by chance {by_chance}, in 95 % below {level}"
 
 
 @validated(_rows_of_periods)

@@ -1,7 +1,6 @@
 """The result of a comparison of two samples, and its words."""
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ class Column(NamedTuple):
       beyond: what the column adds to the divergence beyond all other columns.
       p_value_if_nothing_differs: that of this addition, right only if no column differs at all.
       chance_range: the range that holds 95 % of ``alone`` for permuted rows.
+      means: those of the column in x and in y, in its unit.
     """
 
     alone: float
@@ -27,11 +27,12 @@ class Column(NamedTuple):
     beyond: float
     p_value_if_nothing_differs: float
     chance_range: tuple[float, float]
+    means: tuple[float, float]
 
 
 @dataclasses.dataclass(frozen=True)
 class TwoSampleResult(Result):
-    """The result of `two_sample_test`; its `str` says it in words.
+    """The result of `two_sample_test`; its `str` says it in words, `plot.two_samples` in a picture.
 
     Attributes:
       value: the divergence of fits to the samples.
@@ -65,6 +66,11 @@ class TwoSampleResult(Result):
     left_out: dict[str, str]
 
     @property
+    def moved(self) -> tuple[str, ...]:
+        """The columns that differ alone, with p at most 0.05 by Holm's method."""
+        return tuple(name for name, c in (self.by_column or {}).items() if c.p_value <= 0.05)
+
+    @property
     def chance_mean(self) -> float:
         """The mean of chance, NaN without permutations."""
         return float(self.chance.mean()) if len(self.chance) else float("nan")
@@ -81,7 +87,12 @@ class TwoSampleResult(Result):
         text = f"{self.divergence} {in_digits(self.value)}{self._of_chance()}"
         text += f". Error of the integration {in_digits(self.standard_error, 1)}"
         lines = [f"{name} is left out: {why}" for name, why in self.left_out.items()]
-        return "\n".join([text, *lines, *_lines_of_columns(self.by_column or {})])
+        if self.by_column is None:
+            return "\n".join([text, *lines])
+        # The p value of what a column adds holds if nothing differs at all.
+        lines += [_words(*column, with_beyond=not self.moved) for column in self.by_column.items()]
+        differ = ", ".join(self.moved) or "no column"
+        return "\n".join([text, *lines, f"More than chance, each alone: {differ}"])
 
     def _of_chance(self) -> str:
         if self.p_value is None or self.excess is None:
@@ -90,7 +101,8 @@ class TwoSampleResult(Result):
         text = f"; by chance {in_digits(self.chance_mean)} on average (95 %: {low} to {high}): "
         is_more, number = self.p_value <= 0.05, len(self.chance)
         text += f"{'more' if is_more else 'no more'} than chance, p = {self.p_value:.2g}"
-        text += f", the least of {number} permutations" * (self.p_value <= 1 / (1 + number))
+        is_least = self.p_value <= 1 / (1 + number)
+        text += f", the least that {number} permutations can show" if is_least else ""
         low, high = map(in_digits, self.excess_interval or (0.0, 0.0))
         # The test, which is exact, decides whether the excess may be 0.
         if not is_more:
@@ -113,12 +125,12 @@ def in_digits(value: float, digits: int = 2) -> str:
     return np.format_float_positional(value, digits, unique=False, fractional=False, trim="-")
 
 
-def _lines_of_columns(columns: Mapping[str, Column]) -> list[str]:
-    return [
-        f"{name}: alone {in_digits(c.alone)}, p = {c.p_value:.2g} (Holm); beyond the others "
-        f"{in_digits(c.beyond)}, p = {c.p_value_if_nothing_differs:.2g} if nothing differs at all"
-        for name, c in columns.items()
-    ]
+def _words(name: str, column: Column, with_beyond: bool) -> str:
+    before, after = (in_digits(mean, 4) for mean in column.means)
+    text = f"{name}: mean {before}, then {after}; alone {in_digits(column.alone)}, "
+    text += f"p = {column.p_value:.2g} (Holm); beyond the others {in_digits(column.beyond)}"
+    p_value = f", p = {column.p_value_if_nothing_differs:.2g} if nothing differs at all"
+    return text + p_value if with_beyond else text
 
 
 def middle_of(values: np.ndarray) -> tuple[float, float]:

@@ -40,7 +40,10 @@ def _numbers(name: str, value: Any) -> np.ndarray:
     given = as_array(value)
     if given.dtype.kind not in "biuf" and not jnp.issubdtype(given.dtype, jnp.floating):
         problem = f"{name} must hold real numbers, got {kind(value)} of dtype {given.dtype}"
-        raise TypeError(f"{problem}; a frame of numbers becomes one by to_numpy(float)")
+        mend = "a frame of numbers becomes one by to_numpy(float)"
+        if given.dtype.names:
+            mend = f"np.column_stack([{name}[n] for n in {name}.dtype.names]) holds its columns"
+        raise TypeError(f"{problem}; {mend}")
     if given.ndim != 2 or not given.size:
         mend = f"; write {name}[:, None] for one column" if given.ndim == 1 else ""
         needed = "shape (n, D) with n and D at least 1"

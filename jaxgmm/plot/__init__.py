@@ -1,6 +1,11 @@
 """Pictures of mixtures, divergences and fits with matplotlib (`pip install 'jaxgmm[plot]'`).
 
 Each function draws on the given axes or on a new figure, which it neither shows nor saves.
+
+Mixtures    `contours`, `ellipses`, `densities` in one dimension, and of two, `log_ratio` and
+            `integrand`: where they differ
+Samples     `two_samples`: a divergence and those by chance, of all columns and of each
+Results     `convergence` of the error in the points, `losses` of a fit, `pairwise` matrices
 """
 
 from jaxgmm.plot._mixtures import contours as contours

@@ -1,4 +1,4 @@
-"""The pairs of mixtures that are measured: random ones in a few shapes, each as a function of a seed."""
+"""The pairs of mixtures that are measured, random ones in a few shapes, as functions of a seed."""
 
 import dataclasses
 from collections.abc import Callable

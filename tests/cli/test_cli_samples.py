@@ -101,7 +101,9 @@ def test_words():
     assert "; excess 0 to 0." in words
     assert ". Error of the integration 0.0" in words
     words = run("compare", "x.csv", "z.csv", *FEW)[0].splitlines()[2]
-    assert ": more than chance, p = 0.05, the least of 19 permutations; excess 0." in words
+    assert (
+        ": more than chance, p = 0.05, the least that 19 permutations can show; excess 0." in words
+    )
     words = run("compare", "x.csv", "z.csv", *FEW, "--permutations", "0")[0].splitlines()[2]
     assert "chance" not in words
 

@@ -19,7 +19,7 @@ from support.trees import assert_same
 
 P, Q = (gmm(mixture) for mixture in PAIRS["plane"])
 MAY = datetime.date(2024, 5, 1)
-COLUMN = jaxgmm.Column(0.1, 0.2, 0.3, 0.4, (0.05, 0.2))
+COLUMN = jaxgmm.Column(0.1, 0.2, 0.3, 0.4, (0.05, 0.2), (3.0, 4.0))
 EM = jaxgmm.EMResult(P, jnp.asarray(-2.5), jnp.asarray(12.0), jnp.asarray(7), jnp.asarray(True))
 NOT_FINITE = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), P)
 RESULTS = {

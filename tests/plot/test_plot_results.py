@@ -143,8 +143,8 @@ def test_labels_and_values_of_a_matrix_do_not_overlap(count):
 def test_two_samples(ax):
     """The value and its range by chance, one row for all columns and one for each."""
     columns = {
-        "ink": jaxgmm.Column(0.2, 0.7, 0.1, 0.8, (0.0, 0.4)),
-        "width": jaxgmm.Column(0.6, 0.01, 0.1, 0.8, (0.1, 0.4)),
+        "ink": jaxgmm.Column(0.2, 0.7, 0.1, 0.8, (0.0, 0.4), (1.0, 2.0)),
+        "width": jaxgmm.Column(0.6, 0.01, 0.1, 0.8, (0.1, 0.4), (1.0, 2.0)),
     }
     drawn = plot.two_samples(of_two_samples(0.03, columns), ax=ax)
     ranges, values = drawn.lines[::2], drawn.lines[1::2]
