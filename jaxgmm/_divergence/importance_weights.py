@@ -34,8 +34,9 @@ class ImportanceWeights(NamedTuple):
       log_weights: (n,), the logarithms of weights of sum 1.
       log_evidence, standard_error: log Z in nats, and its standard error.
       effective_sample_size: the number of points of equal weight that are worth as much.
-      pareto_k: the shape of the tail of the weights. From 0.7 on nothing here is to be trusted.
-        None without arviz-stats, under `jax.jit`, and for fewer than 25 points.
+      pareto_k: the shape of the tail of the weights. From 0.7 on the error may be far too small: take
+        a wider q, such as `mixture_of` q and a broad one. It is None without arviz-stats, under
+        `jax.jit`, and for fewer than 25 points.
     """
 
     points: Array
@@ -48,10 +49,11 @@ class ImportanceWeights(NamedTuple):
     def __str__(self) -> str:
         if np.ndim(self.log_evidence):
             return repr(self)
-        text = f"log-evidence {self.log_evidence:.5g} +- {self.standard_error:.1g}"
+        text = f"log-evidence {self.log_evidence:.5g} +- {self.standard_error:.2g}"
         text += f", {self.effective_sample_size:.0f} effective points of {len(self.log_weights)}"
         if self.pareto_k is None:
-            return f"{text}, Pareto k unknown: pip install 'jaxgmm[psis]'"
+            doubt = "so the error may be far too small: pip install 'jaxgmm[psis]' tells"
+            return f"{text}, Pareto k unknown, {doubt}"
         doubt = "" if self.pareto_k < 0.7 else ": do not trust it"
         return f"{text}, Pareto k {self.pareto_k:.2f}{doubt}"
 

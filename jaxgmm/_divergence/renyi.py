@@ -98,8 +98,8 @@ def renyi_divergence(
       rule, mesh: as in `expectation`. The points are drawn from h, and near p = q from p and q.
 
     Returns:
-      A scalar, in nats. `estimate` adds its standard error if ``alpha=...`` is passed by name.
-      Under `jax.vmap` both forms are computed.
+      A scalar, in nats. `estimate` adds its standard error if ``alpha=...`` is passed by name, and
+      compiles anew for each order.
 
     Raises:
       TypeError, ValueError: as in `kl_divergence`, or alpha is not a positive and finite number.

@@ -1,6 +1,7 @@
 """The parameters of a Gaussian mixture as a pytree."""
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -219,12 +220,12 @@ class GMM:
     @property
     def num_components(self) -> int:
         """K, the number of components."""
-        return self.loc.shape[0]
+        return self.loc.shape[-2]
 
     @property
     def num_dims(self) -> int:
         """D, the dimension of a point."""
-        return self.loc.shape[1]
+        return self.loc.shape[-1]
 
     @property
     def weights(self) -> Array:
@@ -245,9 +246,9 @@ class GMM:
     def covariance_type(self) -> str:
         """The name in scikit-learn of the type that the shapes of log_diag and off_diag imply."""
         if self.off_diag is not None:
-            num_rows = max(len(self.log_diag), len(self.off_diag))
+            num_rows = max(self.log_diag.shape[-2], self.off_diag.shape[-2])
             return "full" if num_rows == self.num_components else "tied"
-        return "diag" if self.log_diag.shape[1] == self.num_dims else "spherical"
+        return "diag" if self.log_diag.shape[-1] == self.num_dims else "spherical"
 
     @property
     def covariances(self) -> Array:
@@ -262,8 +263,17 @@ class GMM:
 
 # Each of these is one compiled program, which is faster than its operations one by one.
 _softmax = jax.jit(jax.nn.softmax, inline=True)
-_covariances = jax.jit(lambda gmm: scale_of(gmm).covariances(), inline=True)
-_scale_tril = jax.jit(lambda gmm: scale_of(gmm).factors(), inline=True)
+_covariances = jax.jit(
+    lambda gmm: _of_each(lambda one: scale_of(one).covariances(), gmm), inline=True
+)
+_scale_tril = jax.jit(lambda gmm: _of_each(lambda one: scale_of(one).factors(), gmm), inline=True)
+
+
+def _of_each(fn: Callable[[GMM], Array], gmm: GMM) -> Array:
+    """The function of a mixture, or of each in a stack of any number of axes."""
+    for _ in range(gmm.loc.ndim - 2):
+        fn = jax.vmap(fn)
+    return fn(gmm)
 
 
 def scale_of(gmm: GMM) -> Scale:

@@ -39,7 +39,8 @@ def is_floating(dtype: Any) -> bool:
 def finite_array(name: str, value: Any, dtype: DTypeLike = np.float64) -> np.ndarray:
     """The value as a NumPy array of that dtype; an error unless all of it is real and finite."""
     if isinstance(value, Tracer):
-        mend = "call it outside jax.jit, or build GMM(logits, loc, log_diag, off_diag) instead"
+        mend = "call it outside jax.jit and jax.grad, or build GMM(logits, loc, log_diag, off_diag)"
+        mend += " of log-weights, means, and log-diagonals and lower triangles of Cholesky factors"
         raise TypeError(f"{name} is traced, and GMM.from_moments runs in NumPy: {mend}")
     check_unmasked(name, value)
     given = as_array(value)
@@ -125,7 +126,9 @@ def check_static(name: str, value: Any) -> None:
 def check_concrete(name: str, value: Any, function: str) -> None:
     """Raise an error if the value is traced, as the named function runs in NumPy."""
     if is_traced(value):
-        raise TypeError(f"{name} is traced, and {function} runs in NumPy: call it outside jax.jit")
+        raise TypeError(
+            f"{name} is traced, and {function} runs in NumPy: call it outside jax.jit and jax.grad"
+        )
 
 
 def kind(value: Any, module: str = "") -> str:

@@ -36,6 +36,25 @@ def test_moments_come_back(covariance_type):
 
 
 @pytest.mark.smoke
+@pytest.mark.parametrize("covariance_type", COVARIANCES)
+def test_properties_of_a_stack(covariance_type):
+    """They are those of each mixture."""
+    kinds = [
+        (2 * np.array(COVARIANCES[covariance_type]), MEANS[::-1]),
+        (COVARIANCES[covariance_type], MEANS),
+    ]
+    one, two = (
+        jaxgmm.GMM.from_moments(WEIGHTS, means, covariances, covariance_type)
+        for covariances, means in kinds
+    )
+    both = jaxgmm.stack([one, two])
+    assert (both.num_components, both.num_dims) == (3, 2)
+    assert both.covariance_type == covariance_type
+    for name in ("weights", "log_weights", "means", "covariances", "scale_tril"):
+        each = [getattr(gmm, name) for gmm in (one, two)]
+        np.testing.assert_allclose(getattr(both, name), each, rtol=1e-14)
+
+
 def test_leaf_shapes():
     shapes = {
         t: jax.tree.map(jnp.shape, jaxgmm.GMM.from_moments(WEIGHTS, MEANS, c, t))
