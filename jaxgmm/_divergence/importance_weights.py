@@ -34,9 +34,9 @@ class ImportanceWeights(NamedTuple):
       log_weights: (n,), the logarithms of weights of sum 1.
       log_evidence, standard_error: log Z in nats, and its standard error.
       effective_sample_size: the number of points of equal weight that are worth as much.
-      pareto_k: the shape of the tail of the weights. From 0.7 on the error may be far too small, and
-        a wider q is better, such as `mixture_of` q and a broad one. It is None without arviz-stats,
-        under `jax.jit`, and for fewer than 25 points.
+      pareto_k: the shape of the tail of the weights. From 0.7 on the error may be far too small,
+        and a wider q is better, such as `mixture_of` q and a broad one. It is None without
+        arviz-stats, under `jax.jit`, and for fewer than 25 points.
     """
 
     points: Array
