@@ -195,8 +195,8 @@ MIXTURE = [
     Mutation(
         "a type that sees one leaf alone",
         "GMM.covariance_type",
-        "max(len(self.log_diag), len(self.off_diag))",
-        "len(self.log_diag)",
+        "max(self.log_diag.shape[-2], self.off_diag.shape[-2])",
+        "self.log_diag.shape[-2]",
         "test_shared_rows.py",
     ),
     Mutation(
