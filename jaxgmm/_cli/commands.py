@@ -30,8 +30,9 @@ def compare(arguments: argparse.Namespace) -> None:
     _check_one_space(paths, saved, samples.names)
     if arguments.divergence is None:  # with chance beside it, JS alone tells enough
         arguments.divergence = ["js"] if len(tables) == 2 else ["kl", "js"]
-    key_test = jax.random.key(arguments.seed)  # as in Python, so that the numbers are the same
-    key_number, key = jax.random.split(jax.random.fold_in(key_test, 0))
+    # The keys of `two_sample_test`, so that Python gives the same numbers, and one for the rest.
+    key_test, key = jax.random.key(arguments.seed), jax.random.key(~arguments.seed)
+    *_, key_number = jax.random.split(key_test, 4)
     fits, test = fits_of(key_number, key_test, samples, arguments)
     mixtures = {name: saved[name] if name in saved else fits[name] for name in paths}
     if arguments.plot is not None:

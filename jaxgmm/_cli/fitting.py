@@ -63,7 +63,8 @@ def fits_of(
 
 def drift_of(key: jax.Array, samples: Samples, arguments: argparse.Namespace) -> jaxgmm.DriftResult:
     """Whether samples of one period after the other drift."""
-    num_components = chosen_components(jax.random.fold_in(key, 0), samples, arguments)
+    *_, key_number = jax.random.split(key, 5)  # as `drift` does
+    num_components = chosen_components(key_number, samples, arguments)
     names, values = list(samples.points), list(samples.points.values())
     with announced("comparing the periods", samples.note):
         result = jaxgmm.drift(

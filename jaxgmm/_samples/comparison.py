@@ -121,7 +121,8 @@ def compared(
     key: Array, rows: np.ndarray, sample: np.ndarray, groups: np.ndarray | None, settings: Settings
 ) -> Compared:
     """The fits to two samples, and the divergences of those to permuted and bootstrapped rows."""
-    key_start, key_draws, key_points = jax.random.split(key, 3)
+    # Each number of keys is a program, and `two_sample_test` splits into four.
+    key_start, key_draws, key_points, _ = jax.random.split(key, 4)
     rng, total = generator(key_draws), 1 + settings.num_permutations
     pooled = Pooled.of(rows, sample, groups, settings.covariance_type)
     units = 1 / pooled.factor[: 1 if settings.covariance_type == "spherical" else None]
